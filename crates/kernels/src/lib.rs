@@ -1,1 +1,20 @@
-//! labyrinth-kernels
+//! The CPU mathematics of speech recognisers on plain slices: forward and backward, in a fixed order.
+//!
+//! Three rules hold everywhere in this crate.
+//!
+//! * **The order of a sum depends on its length alone** (and on the precision and instruction set):
+//!   not on the batch, the number of threads, the cache or the shape around it. So an utterance
+//!   gives the same bytes alone and among any mates, and a training run gives the same weights on
+//!   any number of threads.
+//! * **Batches are ragged**: the frames of all utterances lie one after another, `lengths` says where
+//!   each ends. Nothing is padded, so padding cannot leak.
+//! * **No hidden state**: which instruction set runs is an argument ([`Cpu`]), memory is the caller's
+//!   except for scratch, and nothing is random unless a seed is passed.
+
+pub mod cpu;
+pub mod error;
+pub mod real;
+
+pub use cpu::{Cpu, Isa};
+pub use error::KernelError;
+pub use real::Real;
