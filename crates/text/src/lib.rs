@@ -1,1 +1,35 @@
-//! labyrinth-text
+//! Transcripts to tokens and back, and scores.
+//!
+//! # Layout
+//!
+//! - [`normalize`]: one function from a transcript as written to a transcript as trained and scored;
+//! - [`alphabet`]: characters to CTC labels and back, and the fewest frames a transcript needs;
+//! - [`align`](mod@align): the edit alignment of two sequences, with ties broken by a rule that fixes the counts;
+//! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
+//! - [`interval`]: the 95 % confidence interval of an error rate;
+//! - [`transcripts`]: files of transcripts, as JSON Lines, Kaldi `text` or plain lines;
+//! - [`score`]: two such files, or the pairs of an evaluation, to a report;
+//! - [`report`]: that report as text.
+//!
+//! Nothing here knows about sound, frames or models: the crate stands on strings alone.
+
+pub mod align;
+pub mod alphabet;
+pub mod counts;
+pub mod interval;
+pub mod normalize;
+pub mod report;
+pub mod score;
+pub mod transcripts;
+
+pub use align::{Alignment, Operation, align, error_counts};
+pub use alphabet::{Alphabet, BLANK, InvalidAlphabet, UnknownCharacters, ctc_minimum_frames};
+pub use counts::{ErrorCounts, character_errors, word_errors};
+pub use interval::{Interval, confidence_interval};
+pub use normalize::{Case, Normalizer, NormalizerError, NormalizerOptions};
+pub use score::{
+    Pair, ScoreError, ScoreOptions, ScoreReport, UtteranceScore, score_files, score_pairs,
+};
+pub use transcripts::{
+    Role, Transcript, TranscriptError, TranscriptFormat, Transcripts, read_pair, read_transcripts,
+};

@@ -1,0 +1,104 @@
+//! Counts of errors, and the rates made of them.
+//!
+//! A rate over a corpus is the sum of the errors over the sum of the reference units, never a mean
+//! of the rates of its utterances: one wrong of a one-word utterance and none wrong of 99 words are
+//! one error in a hundred, 1 %, not 50 %.
+
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+use crate::align::{Alignment, align, error_counts};
+
+/// Errors of one utterance, or summed over many, in words or in characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorCounts {
+    /// Units taken for another.
+    pub substitutions: usize,
+    /// Units of the reference that are missing.
+    pub deletions: usize,
+    /// Units that the reference does not have.
+    pub insertions: usize,
+    /// Units of the reference.
+    pub reference: usize,
+}
+
+impl ErrorCounts {
+    /// Substitutions, deletions and insertions together.
+    pub fn errors(&self) -> usize {
+        self.substitutions + self.deletions + self.insertions
+    }
+
+    /// Units of the reference that were recognised.
+    pub fn matches(&self) -> usize {
+        self.reference - self.substitutions - self.deletions
+    }
+
+    /// Errors per reference unit. Insertions can take it above 1. With an empty reference it is 0
+    /// where there are no errors (nothing was said and nothing was written) and infinite otherwise;
+    /// in a sum such an utterance counts with its insertions like any other.
+    pub fn rate(&self) -> f64 {
+        match (self.errors(), self.reference) {
+            (0, _) => 0.0,
+            (errors, reference) => errors as f64 / reference as f64,
+        }
+    }
+}
+
+impl Add for ErrorCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        ErrorCounts {
+            substitutions: self.substitutions + other.substitutions,
+            deletions: self.deletions + other.deletions,
+            insertions: self.insertions + other.insertions,
+            reference: self.reference + other.reference,
+        }
+    }
+}
+
+impl AddAssign for ErrorCounts {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for ErrorCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Add::add)
+    }
+}
+
+/// The words of a text: what stands between white space.
+pub(crate) fn split_words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// The characters of a text: Unicode scalar values, **spaces included**, after runs of white space
+/// became one space and those at the ends were dropped. A missed word boundary is thus one error.
+pub(crate) fn split_characters(text: &str) -> Vec<char> {
+    crate::normalize::collapse_spaces(text).chars().collect()
+}
+
+/// Aligns the words of two texts.
+pub fn word_errors(reference: &str, hypothesis: &str) -> Alignment {
+    align(&split_words(reference), &split_words(hypothesis))
+}
+
+/// Aligns the characters of two texts; a space between words counts as a character.
+pub fn character_errors(reference: &str, hypothesis: &str) -> Alignment {
+    align(&split_characters(reference), &split_characters(hypothesis))
+}
+
+/// The counts of [`word_errors`] alone.
+pub(crate) fn word_counts(reference: &str, hypothesis: &str) -> ErrorCounts {
+    error_counts(&split_words(reference), &split_words(hypothesis))
+}
+
+/// The counts of [`character_errors`] alone.
+pub(crate) fn character_counts(reference: &str, hypothesis: &str) -> ErrorCounts {
+    error_counts(&split_characters(reference), &split_characters(hypothesis))
+}
