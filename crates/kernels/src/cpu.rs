@@ -109,7 +109,7 @@ fn has(isa: Isa) -> bool {
 /// Writes a loop once and compiles it for every instruction set, so that the compiler vectorises it
 /// with the widest registers that the [`Cpu`] allows.
 ///
-/// ```ignore
+/// ```text
 /// per_isa! {
 ///     /// y += x, element by element.
 ///     pub fn add<T>(x: &[T], y: &mut [T]) { for (y, &x) in y.iter_mut().zip(x) { *y += x; } }

@@ -12,9 +12,21 @@
 //!   except for scratch, and nothing is random unless a seed is passed.
 
 pub mod cpu;
+pub mod ctc;
+mod ctc_lattice;
 pub mod error;
+pub mod linear;
+pub mod matmul;
+mod extended;
 pub mod real;
+mod scratch;
+#[cfg(test)]
+mod testing;
+mod vector;
+mod softmax;
 
 pub use cpu::{Cpu, Isa};
 pub use error::KernelError;
+pub use linear::{linear_backward, linear_forward};
+pub use matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 pub use real::Real;

@@ -19,9 +19,13 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// f32 or f64.
+use crate::cpu::Cpu;
+use crate::matmul::kernel::{self, Kernel};
+
+/// f32 or f64; no other type can implement it.
 pub trait Real:
-    Copy
+    sealed::Sealed
+    + Copy
     + Send
     + Sync
     + PartialOrd
@@ -50,6 +54,10 @@ pub trait Real:
     const NEG_INFINITY: Self;
     /// Distance from 1 to the next larger number.
     const EPSILON: Self;
+
+    /// The micro-kernel of the matrix products for this type.
+    #[doc(hidden)]
+    fn kernel(cpu: Cpu) -> Kernel<Self>;
 
     /// The nearest number of this type.
     fn from_f64(value: f64) -> Self;
@@ -90,12 +98,23 @@ pub trait Real:
     }
 }
 
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const INFINITY: Self = f64::INFINITY;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
     const EPSILON: Self = f64::EPSILON;
+
+    #[inline(always)]
+    fn kernel(cpu: Cpu) -> Kernel<Self> {
+        kernel::of_f64(cpu)
+    }
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -141,6 +160,11 @@ impl Real for f32 {
     const INFINITY: Self = f32::INFINITY;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const EPSILON: Self = f32::EPSILON;
+
+    #[inline(always)]
+    fn kernel(cpu: Cpu) -> Kernel<Self> {
+        kernel::of_f32(cpu)
+    }
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {

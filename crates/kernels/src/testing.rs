@@ -1,0 +1,66 @@
+//! What the tests of this crate share: noise by seed, every instruction set, thread pools, comparisons.
+
+use crate::cpu::Cpu;
+use crate::real::Real;
+
+/// Numbers in [-1, 1) from a seed (the SplitMix64 generator of Steele, Lea and Flood, 2014).
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
+    noise_of::<f64>(seed, count).into_iter().map(|x| x as f32).collect()
+}
+
+/// The same in any precision.
+pub(crate) fn noise_of<T: Real>(seed: u64, count: usize) -> Vec<T> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^= z >> 31;
+            T::from_f64((z >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+        })
+        .collect()
+}
+
+/// One `Cpu` for each instruction set that this machine has.
+pub(crate) fn every_cpu() -> Vec<Cpu> {
+    Cpu::available().into_iter().map(|isa| Cpu::with(isa).unwrap()).collect()
+}
+
+/// A pool of its own, so that tests choose their number of threads.
+pub(crate) fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+}
+
+/// The bytes of f32 numbers, for comparisons that tell −0 from 0 and one NaN from another.
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Checks `gradient` of `loss` at `point` against central differences in f64.
+pub(crate) fn check_gradient(
+    what: &str,
+    point: &[f64],
+    gradient: &[f64],
+    mut loss: impl FnMut(&[f64]) -> f64,
+) {
+    assert_eq!(point.len(), gradient.len(), "{what}");
+    let step = 1e-5;
+    let mut moved = point.to_vec();
+    for i in 0..point.len() {
+        moved[i] = point[i] + step;
+        let above = loss(&moved);
+        moved[i] = point[i] - step;
+        let below = loss(&moved);
+        moved[i] = point[i];
+        let difference = (above - below) / (2.0 * step);
+        let error = (difference - gradient[i]).abs();
+        let size = difference.abs().max(gradient[i].abs()).max(1e-2);
+        assert!(
+            error <= 1e-6 * size,
+            "{what}[{i}]: gradient {} but finite difference {difference}",
+            gradient[i]
+        );
+    }
+}

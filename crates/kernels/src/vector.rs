@@ -1,0 +1,78 @@
+//! Loops over rows that several layers share: bias rows and sums over rows in a fixed order.
+
+use crate::cpu::per_isa;
+
+/// Rows whose sum is one chain of additions; the chains are then added one after another. This
+/// bounds rounding over long batches and depends on the number of rows alone.
+const CHAIN: usize = 256;
+
+per_isa! {
+    /// sums[j] += Σᵢ x[i · stride + j] over `rows` rows of `sums.len()` columns.
+    fn add_rows<T>(x: &[T], stride: usize, rows: usize, sums: &mut [T]) {
+        for i in 0..rows {
+            let row = &x[i * stride..][..sums.len()];
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
+
+    /// sums[j] += x[j].
+    pub(crate) fn add<T>(x: &[T], sums: &mut [T]) {
+        for (sum, &value) in sums.iter_mut().zip(x) {
+            *sum += value;
+        }
+    }
+}
+
+/// sums[j] += Σᵢ x[i · stride + j] over `rows` rows, in chains of [`CHAIN`] rows.
+pub(crate) fn add_column_sums<T: crate::real::Real>(
+    cpu: crate::cpu::Cpu,
+    x: &[T],
+    stride: usize,
+    rows: usize,
+    sums: &mut [T],
+) {
+    let columns = sums.len();
+    crate::scratch::with(columns, |chain: &mut [T]| {
+        for first in (0..rows).step_by(CHAIN) {
+            let count = CHAIN.min(rows - first);
+            chain.fill(T::ZERO);
+            add_rows(cpu, &x[first * stride..], stride, count, chain);
+            add(cpu, chain, sums);
+        }
+    });
+}
+
+/// Writes `row` into every row of `x`.
+pub(crate) fn fill_rows<T: Copy>(x: &mut [T], row: &[T]) {
+    if row.is_empty() {
+        return;
+    }
+    for target in x.chunks_exact_mut(row.len()) {
+        target.copy_from_slice(row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, every_cpu, noise};
+
+    #[test]
+    fn column_sums_are_right_and_the_same_on_every_instruction_set() {
+        let (rows, columns, stride) = (700, 37, 40);
+        let x = noise(1, rows * stride);
+        let mut first: Option<Vec<u32>> = None;
+        for cpu in every_cpu() {
+            let mut sums = vec![0.5f32; columns];
+            add_column_sums(cpu, &x, stride, rows, &mut sums);
+            for (j, &sum) in sums.iter().enumerate() {
+                let exact: f64 = (0..rows).map(|i| f64::from(x[i * stride + j])).sum();
+                assert!((f64::from(sum) - 0.5 - exact).abs() < 1e-4);
+            }
+            let found = bits(&sums);
+            assert_eq!(*first.get_or_insert_with(|| found.clone()), found);
+        }
+    }
+}
