@@ -58,6 +58,26 @@ pub enum KernelError {
         /// The argument whose shape is too large.
         what: &'static str,
     },
+    /// A target of a batch that no loss is defined for.
+    #[error("Utterance {utterance} of the batch: {reason}")]
+    Ctc {
+        /// Which utterance of the batch, counted from 0.
+        utterance: usize,
+        /// What is wrong with it.
+        reason: Box<crate::ctc::CtcError>,
+    },
+    /// A setting outside the range in which the operation is defined.
+    #[error("{operation}: {what} is {value} and must be {range}.")]
+    Setting {
+        /// The kernel that refused.
+        operation: &'static str,
+        /// The setting, in words.
+        what: &'static str,
+        /// The value given.
+        value: String,
+        /// What is allowed, in words.
+        range: &'static str,
+    },
     /// The CPU lacks an instruction set that was asked for.
     #[error("This CPU does not have the instruction set {asked}; it has {}.", list(.available))]
     IsaUnavailable {
@@ -103,6 +123,20 @@ pub(crate) fn check_size(
     }
 }
 
+/// Refuses a size below `minimum`.
+pub(crate) fn check_least(
+    operation: &'static str,
+    what: &'static str,
+    actual: usize,
+    minimum: usize,
+) -> Result<(), KernelError> {
+    if actual >= minimum {
+        Ok(())
+    } else {
+        Err(KernelError::TooSmall { operation, what, actual, minimum })
+    }
+}
+
 /// The product of the sizes of a shape, refused when it does not fit into `usize`.
 pub(crate) fn elements(
     operation: &'static str,
@@ -116,8 +150,13 @@ pub(crate) fn elements(
         .ok_or(KernelError::Overflow { operation, what })
 }
 
-/// The sum of the lengths of a ragged batch; refuses a length of zero and a sum that overflows.
+/// The sum of the lengths of a ragged batch; refuses an empty batch, a length of zero and a sum that
+/// overflows.
 pub(crate) fn total_rows(operation: &'static str, lengths: &[usize]) -> Result<usize, KernelError> {
+    if lengths.is_empty() {
+        let what = "the number of utterances";
+        return Err(KernelError::TooSmall { operation, what, actual: 0, minimum: 1 });
+    }
     let mut rows = 0usize;
     for (index, &length) in lengths.iter().enumerate() {
         if length == 0 {

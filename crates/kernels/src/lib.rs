@@ -11,19 +11,25 @@
 //! * **No hidden state**: which instruction set runs is an argument ([`Cpu`]), memory is the caller's
 //!   except for scratch, and nothing is random unless a seed is passed.
 
+pub mod activation;
+pub mod batch_norm;
+mod blocks;
 pub mod cpu;
 pub mod ctc;
 mod ctc_lattice;
+pub mod dropout;
 pub mod error;
+mod extended;
+pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
-mod extended;
+pub mod optimizer;
 pub mod real;
 mod scratch;
+mod softmax;
 #[cfg(test)]
 mod testing;
 mod vector;
-mod softmax;
 
 pub use cpu::{Cpu, Isa};
 pub use error::KernelError;

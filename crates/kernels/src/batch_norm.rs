@@ -1,0 +1,339 @@
+//! Batch normalisation over channels-last positions: training, its gradient, and inference.
+//!
+//! Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
+//! internal covariate shift", ICML 2015.
+//!
+//! x is `[positions, channels]`. A position is one frame and bin of one utterance; in the ragged
+//! layout of this project there are no others, so the statistics are over valid frames by
+//! construction. For each channel, over the n positions,
+//! ```text
+//! μ = Σ x / n      v = Σ (x - μ)² / n      r = 1 / √(v + ε)      x̂ = (x - μ) r      y = γ x̂ + β
+//! ```
+//!
+//! # Backward
+//! With g = dL/dy: dL/dβ = Σ g and dL/dγ = Σ g x̂. For x, μ and r are functions of every position:
+//! ∂μ/∂x_j = 1/n and ∂r/∂x_j = -r³ (x_j - μ) / n = -r² x̂_j / n, so that
+//! ∂x̂_i/∂x_j = r ([i = j] - 1/n - x̂_i x̂_j / n), and
+//! ```text
+//! dL/dx_j = γ Σ_i g_i ∂x̂_i/∂x_j = γ r ( g_j - Σ g / n - x̂_j Σ g x̂ / n )
+//! ```
+//!
+//! # Sums
+//! The statistics are taken in one pass in f64 of d = x - x_0, with x_0 the first position:
+//! μ = x_0 + Σd/n and n v = Σd² - (Σd)²/n. The shift keeps that difference from cancelling where the
+//! mean is large beside the spread. All sums run over fixed blocks of positions (`blocks.rs`).
+//!
+//! At inference the running estimates stand in for μ and v, every element is computed by itself,
+//! and an utterance's result cannot depend on its mates.
+
+use rayon::prelude::*;
+
+use crate::blocks::{row_task, sum_over_rows};
+use crate::cpu::{Cpu, per_isa};
+use crate::error::{KernelError, check_size};
+use crate::real::Real;
+use crate::softmax::check_rows;
+
+/// Channels whose sums are kept in registers together.
+const LANES: usize = 16;
+
+per_isa! {
+    /// Adds Σd and Σd², d = x - origin, of each channel onto `sums`: `[2, channels]`.
+    fn add_moments<T>(x: &[T], origin: &[T], sums: &mut [f64]) {
+        let channels = origin.len();
+        let (first, second) = sums.split_at_mut(channels);
+        let mut start = 0;
+        while start < channels {
+            let width = LANES.min(channels - start);
+            let range = start..start + width;
+            let mut shift = [0.0; LANES];
+            for (shift, origin) in shift.iter_mut().zip(&origin[range.clone()]) {
+                *shift = origin.to_f64();
+            }
+            let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+            for row in x.chunks_exact(channels) {
+                let mut values = [0.0; LANES];
+                if width == LANES {
+                    for (value, x) in values.iter_mut().zip(&row[start..start + LANES]) {
+                        *value = x.to_f64();
+                    }
+                } else {
+                    for (value, x) in values.iter_mut().zip(&row[range.clone()]) {
+                        *value = x.to_f64();
+                    }
+                }
+                for lane in 0..LANES {
+                    let d = values[lane] - shift[lane];
+                    a[lane] += d;
+                    b[lane] += d * d;
+                }
+            }
+            for lane in 0..width {
+                first[start + lane] += a[lane];
+                second[start + lane] += b[lane];
+            }
+            start += width;
+        }
+    }
+
+    /// Adds Σg and Σg x̂ of each channel onto `sums`: `[2, channels]`.
+    fn add_gradient_sums<T>(x: &[T], dy: &[T], mean: &[T], inverse_std: &[T], sums: &mut [f64]) {
+        let channels = mean.len();
+        let (first, second) = sums.split_at_mut(channels);
+        let mut start = 0;
+        while start < channels {
+            let width = LANES.min(channels - start);
+            let range = start..start + width;
+            let (mut center, mut scale) = ([0.0; LANES], [0.0; LANES]);
+            for lane in 0..width {
+                center[lane] = mean[start + lane].to_f64();
+                scale[lane] = inverse_std[start + lane].to_f64();
+            }
+            let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
+            for (row, gradient) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
+                let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
+                if width == LANES {
+                    let pairs = row[start..start + LANES].iter().zip(&gradient[start..start + LANES]);
+                    for ((value, slope), (x, g)) in values.iter_mut().zip(&mut slopes).zip(pairs) {
+                        (*value, *slope) = (x.to_f64(), g.to_f64());
+                    }
+                } else {
+                    let pairs = row[range.clone()].iter().zip(&gradient[range.clone()]);
+                    for ((value, slope), (x, g)) in values.iter_mut().zip(&mut slopes).zip(pairs) {
+                        (*value, *slope) = (x.to_f64(), g.to_f64());
+                    }
+                }
+                for lane in 0..LANES {
+                    a[lane] += slopes[lane];
+                    b[lane] += slopes[lane] * (values[lane] - center[lane]);
+                }
+            }
+            for lane in 0..width {
+                first[start + lane] += a[lane];
+                second[start + lane] += b[lane] * scale[lane];
+            }
+            start += width;
+        }
+    }
+
+    /// y = (x - mean) · scale + beta for whole rows.
+    fn scale_rows<T>(x: &[T], mean: &[T], scale: &[T], beta: &[T], y: &mut [T]) {
+        let channels = mean.len();
+        let constants = || mean.iter().zip(scale).zip(beta);
+        for (row, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
+            for ((y, &x), ((&mean, &scale), &beta)) in y.iter_mut().zip(row).zip(constants()) {
+                *y = (x - mean) * scale + beta;
+            }
+        }
+    }
+
+    /// dx = scale · (dy - offset - (x - mean) · slope) for whole rows.
+    fn gradient_rows<T>(
+        x: &[T],
+        dy: &[T],
+        mean: &[T],
+        scale: &[T],
+        offset: &[T],
+        slope: &[T],
+        dx: &mut [T],
+    ) {
+        let channels = mean.len();
+        let constants = || mean.iter().zip(scale).zip(offset).zip(slope);
+        let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
+        for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(channels)) {
+            let values = dx.iter_mut().zip(x).zip(dy);
+            for (((dx, &x), &dy), (((&mean, &scale), &offset), &slope)) in values.zip(constants()) {
+                *dx = scale * (dy - offset - (x - mean) * slope);
+            }
+        }
+    }
+}
+
+/// Training: normalises with the statistics of this batch.
+///
+/// x `[positions, channels]` → y of the same shape. `saved_mean` and `saved_inverse_std`
+/// (`[channels]`) get μ and r, for the backward pass and [`batch_norm_update_running`].
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit or there is no position.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_train_forward<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    channels: usize,
+    gamma: &[T],
+    beta: &[T],
+    epsilon: T,
+    y: &mut [T],
+    saved_mean: &mut [T],
+    saved_inverse_std: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "batch_norm_train_forward";
+    let positions = positions(OPERATION, x, channels)?;
+    check_size(OPERATION, "gamma", gamma.len(), channels)?;
+    check_size(OPERATION, "beta", beta.len(), channels)?;
+    check_size(OPERATION, "y", y.len(), x.len())?;
+    check_size(OPERATION, "saved_mean", saved_mean.len(), channels)?;
+    check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), channels)?;
+
+    let origin = &x[..channels];
+    let sums = sum_over_rows(positions, 2 * channels, |first, rows, sums| {
+        add_moments(cpu, &x[first * channels..(first + rows) * channels], origin, sums);
+    });
+    let n = positions as f64;
+    let mut scale = vec![T::ZERO; channels];
+    for c in 0..channels {
+        let shift = sums[c] / n;
+        let variance = ((sums[channels + c] - sums[c] * shift) / n).max(0.0);
+        let inverse_std = 1.0 / (variance + epsilon.to_f64()).sqrt();
+        saved_mean[c] = T::from_f64(origin[c].to_f64() + shift);
+        saved_inverse_std[c] = T::from_f64(inverse_std);
+        scale[c] = T::from_f64(inverse_std * gamma[c].to_f64());
+    }
+    let task = row_task(channels);
+    x.par_chunks(task)
+        .zip(y.par_chunks_mut(task))
+        .for_each(|(x, y)| scale_rows(cpu, x, saved_mean, &scale, beta, y));
+    Ok(())
+}
+
+/// Moves the running estimates towards the statistics of a batch, in PyTorch's convention:
+/// running = (1 - momentum) · running + momentum · batch, with the unbiased variance
+/// Σ (x - μ)² / (n - 1). (A batch of a single position has no unbiased variance and counts as 0.)
+///
+/// `positions`, `epsilon`, `saved_mean` and `saved_inverse_std` are those of
+/// [`batch_norm_train_forward`]. The variance is read back as 1 / r² - ε: the rounding of r leaves
+/// an error of two roundings of v + ε, which is the only form in which inference uses it.
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit or there is no position.
+pub fn batch_norm_update_running<T: Real>(
+    positions: usize,
+    momentum: T,
+    epsilon: T,
+    saved_mean: &[T],
+    saved_inverse_std: &[T],
+    running_mean: &mut [T],
+    running_var: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "batch_norm_update_running";
+    let channels = saved_mean.len();
+    check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), channels)?;
+    check_size(OPERATION, "running_mean", running_mean.len(), channels)?;
+    check_size(OPERATION, "running_var", running_var.len(), channels)?;
+    if positions == 0 {
+        return Err(no_position(OPERATION));
+    }
+    let momentum = momentum.to_f64();
+    let unbiased = positions as f64 / (positions.max(2) - 1) as f64;
+    let blend = |running: T, batch: f64| {
+        T::from_f64((1.0 - momentum) * running.to_f64() + momentum * batch)
+    };
+    for c in 0..channels {
+        let inverse_std = saved_inverse_std[c].to_f64();
+        let variance = (1.0 / (inverse_std * inverse_std) - epsilon.to_f64()).max(0.0);
+        running_mean[c] = blend(running_mean[c], saved_mean[c].to_f64());
+        running_var[c] = blend(running_var[c], variance * unbiased);
+    }
+    Ok(())
+}
+
+/// The gradient of [`batch_norm_train_forward`]: dx is overwritten, dgamma and dbeta are added to.
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit or there is no position.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_backward<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    channels: usize,
+    gamma: &[T],
+    saved_mean: &[T],
+    saved_inverse_std: &[T],
+    dy: &[T],
+    dx: &mut [T],
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "batch_norm_backward";
+    let positions = positions(OPERATION, x, channels)?;
+    check_size(OPERATION, "gamma", gamma.len(), channels)?;
+    check_size(OPERATION, "saved_mean", saved_mean.len(), channels)?;
+    check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), channels)?;
+    check_size(OPERATION, "dy", dy.len(), x.len())?;
+    check_size(OPERATION, "dx", dx.len(), x.len())?;
+    check_size(OPERATION, "dgamma", dgamma.len(), channels)?;
+    check_size(OPERATION, "dbeta", dbeta.len(), channels)?;
+
+    let sums = sum_over_rows(positions, 2 * channels, |first, rows, sums| {
+        let range = first * channels..(first + rows) * channels;
+        add_gradient_sums(cpu, &x[range.clone()], &dy[range], saved_mean, saved_inverse_std, sums);
+    });
+    let n = positions as f64;
+    let mut constants = vec![T::ZERO; 3 * channels];
+    let (scale, rest) = constants.split_at_mut(channels);
+    let (offset, slope) = rest.split_at_mut(channels);
+    for c in 0..channels {
+        let inverse_std = saved_inverse_std[c].to_f64();
+        scale[c] = T::from_f64(gamma[c].to_f64() * inverse_std);
+        offset[c] = T::from_f64(sums[c] / n);
+        slope[c] = T::from_f64(inverse_std * sums[channels + c] / n);
+        dbeta[c] += T::from_f64(sums[c]);
+        dgamma[c] += T::from_f64(sums[channels + c]);
+    }
+    let (scale, offset, slope) = (&*scale, &*offset, &*slope);
+    let task = row_task(channels);
+    x.par_chunks(task)
+        .zip(dy.par_chunks(task))
+        .zip(dx.par_chunks_mut(task))
+        .for_each(|((x, dy), dx)| gradient_rows(cpu, x, dy, saved_mean, scale, offset, slope, dx));
+    Ok(())
+}
+
+/// Inference: normalises with the running estimates, each element by itself.
+///
+/// x `[positions, channels]`, possibly none → y of the same shape.
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_eval<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    channels: usize,
+    gamma: &[T],
+    beta: &[T],
+    running_mean: &[T],
+    running_var: &[T],
+    epsilon: T,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "batch_norm_eval";
+    check_rows(OPERATION, "x", x.len(), channels)?;
+    check_size(OPERATION, "gamma", gamma.len(), channels)?;
+    check_size(OPERATION, "beta", beta.len(), channels)?;
+    check_size(OPERATION, "running_mean", running_mean.len(), channels)?;
+    check_size(OPERATION, "running_var", running_var.len(), channels)?;
+    check_size(OPERATION, "y", y.len(), x.len())?;
+    let scale: Vec<T> = gamma
+        .iter()
+        .zip(running_var)
+        .map(|(gamma, var)| T::from_f64(gamma.to_f64() / (var.to_f64() + epsilon.to_f64()).sqrt()))
+        .collect();
+    let task = row_task(channels);
+    x.par_chunks(task)
+        .zip(y.par_chunks_mut(task))
+        .for_each(|(x, y)| scale_rows(cpu, x, running_mean, &scale, beta, y));
+    Ok(())
+}
+
+/// The number of positions, at least one.
+fn positions<T>(operation: &'static str, x: &[T], channels: usize) -> Result<usize, KernelError> {
+    check_rows(operation, "x", x.len(), channels)?;
+    if x.is_empty() { Err(no_position(operation)) } else { Ok(x.len() / channels) }
+}
+
+/// The refusal of a batch without frames.
+fn no_position(operation: &'static str) -> KernelError {
+    KernelError::TooSmall { operation, what: "the number of positions", actual: 0, minimum: 1 }
+}

@@ -1,0 +1,203 @@
+//! Layer normalisation of rows: each row by its own mean and variance.
+//!
+//! Ba, Kiros and Hinton, "Layer normalization", 2016.
+//!
+//! x is `[rows, dim]`. For each row, over its dim elements,
+//! ```text
+//! μ = Σ x / dim     v = Σ (x - μ)² / dim     r = 1 / √(v + ε)     x̂ = (x - μ) r     y = γ x̂ + β
+//! ```
+//! with γ and β `[dim]`. A row's result depends on that row alone.
+//!
+//! # Backward
+//! With g = γ dL/dy the gradient inside a row is that of `batch_norm.rs` with rows and columns
+//! exchanged: dL/dx_j = r ( g_j - Σ g / dim - x̂_j Σ g x̂ / dim ); and over the rows
+//! dL/dβ = Σ dL/dy, dL/dγ = Σ dL/dy x̂.
+//!
+//! Sums inside a row run over eight lanes of f64 in a fixed tree; sums over rows run in f64 over
+//! fixed blocks of rows (`blocks.rs`). The variance is taken in a second pass about the mean.
+
+use rayon::prelude::*;
+
+use crate::blocks::{row_task, sum_over_rows};
+use crate::cpu::{Cpu, per_isa};
+use crate::error::{KernelError, check_size};
+use crate::real::Real;
+use crate::softmax::check_rows;
+
+/// Lanes of the sums inside a row.
+const LANES: usize = 8;
+
+/// Σ value(i) over `0..count` in f64, in an order that depends on `count` alone.
+#[inline(always)]
+fn sum_of(count: usize, value: impl Fn(usize) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let whole = count / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += value(start + lane);
+        }
+    }
+    for i in whole..count {
+        lanes[i - whole] += value(i);
+    }
+    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6]))
+        + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+}
+
+per_isa! {
+    /// Normalises whole rows, and keeps μ and r of each.
+    fn forward_rows<T>(
+        x: &[T],
+        gamma: &[T],
+        beta: &[T],
+        epsilon: f64,
+        y: &mut [T],
+        means: &mut [T],
+        inverse_stds: &mut [T],
+    ) {
+        let dim = gamma.len();
+        let rows = x.chunks_exact(dim).zip(y.chunks_exact_mut(dim));
+        for ((row, y), (mean, inverse_std)) in rows.zip(means.iter_mut().zip(inverse_stds)) {
+            let center = sum_of(dim, |i| row[i].to_f64()) / dim as f64;
+            let square = |i: usize| {
+                let d = row[i].to_f64() - center;
+                d * d
+            };
+            let variance = sum_of(dim, square) / dim as f64;
+            *mean = T::from_f64(center);
+            *inverse_std = T::from_f64(1.0 / (variance + epsilon).sqrt());
+            let (mean, inverse_std) = (*mean, *inverse_std);
+            for ((y, &x), (&gamma, &beta)) in y.iter_mut().zip(row).zip(gamma.iter().zip(beta)) {
+                *y = (x - mean) * inverse_std * gamma + beta;
+            }
+        }
+    }
+
+    /// dL/dx of whole rows.
+    fn backward_rows<T>(
+        x: &[T],
+        gamma: &[T],
+        means: &[T],
+        inverse_stds: &[T],
+        dy: &[T],
+        dx: &mut [T],
+    ) {
+        let dim = gamma.len();
+        let rows = x.chunks_exact(dim).zip(dy.chunks_exact(dim)).zip(dx.chunks_exact_mut(dim));
+        for (((x, dy), dx), (&mean, &inverse_std)) in rows.zip(means.iter().zip(inverse_stds)) {
+            let (x, dy, dx) = (&x[..dim], &dy[..dim], &mut dx[..dim]);
+            let g = |i: usize| (dy[i] * gamma[i]).to_f64();
+            let normal = |i: usize| ((x[i] - mean) * inverse_std).to_f64();
+            let offset = T::from_f64(sum_of(dim, g) / dim as f64);
+            let slope = T::from_f64(sum_of(dim, |i| g(i) * normal(i)) / dim as f64);
+            for i in 0..dim {
+                let normal = (x[i] - mean) * inverse_std;
+                dx[i] = inverse_std * (dy[i] * gamma[i] - offset - normal * slope);
+            }
+        }
+    }
+
+    /// Adds Σ dy and Σ dy x̂ of each column onto `sums`: `[2, dim]`.
+    fn add_parameter_sums<T>(
+        x: &[T],
+        dim: usize,
+        means: &[T],
+        inverse_stds: &[T],
+        dy: &[T],
+        sums: &mut [f64],
+    ) {
+        let (first, second) = sums.split_at_mut(dim);
+        let rows = x.chunks_exact(dim).zip(dy.chunks_exact(dim));
+        for ((x, dy), (&mean, &inverse_std)) in rows.zip(means.iter().zip(inverse_stds)) {
+            let sums = first.iter_mut().zip(second.iter_mut());
+            for ((beta, gamma), (&x, &dy)) in sums.zip(x.iter().zip(dy)) {
+                *beta += dy.to_f64();
+                *gamma += (dy * ((x - mean) * inverse_std)).to_f64();
+            }
+        }
+    }
+}
+
+/// Normalises each row: x `[rows, dim]` → y of the same shape, with `dim` the length of `gamma`.
+/// `saved_mean` and `saved_inverse_std` (`[rows]`) get μ and r of each row. No row is no error.
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit or `dim` is 0.
+#[allow(clippy::too_many_arguments)]
+pub fn layer_norm_forward<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    dim: usize,
+    gamma: &[T],
+    beta: &[T],
+    epsilon: T,
+    y: &mut [T],
+    saved_mean: &mut [T],
+    saved_inverse_std: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "layer_norm_forward";
+    check_rows(OPERATION, "x", x.len(), dim)?;
+    check_size(OPERATION, "gamma", gamma.len(), dim)?;
+    check_size(OPERATION, "beta", beta.len(), dim)?;
+    check_size(OPERATION, "y", y.len(), x.len())?;
+    check_size(OPERATION, "saved_mean", saved_mean.len(), x.len() / dim)?;
+    check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), x.len() / dim)?;
+    let task = row_task(dim);
+    x.par_chunks(task)
+        .zip(y.par_chunks_mut(task))
+        .zip(saved_mean.par_chunks_mut(task / dim))
+        .zip(saved_inverse_std.par_chunks_mut(task / dim))
+        .for_each(|(((x, y), mean), inverse_std)| {
+            forward_rows(cpu, x, gamma, beta, epsilon.to_f64(), y, mean, inverse_std);
+        });
+    Ok(())
+}
+
+/// The gradient of [`layer_norm_forward`]: dx is overwritten, dgamma and dbeta are added to.
+///
+/// # Errors
+/// [`KernelError`] when the slices do not fit or `dim` is 0.
+#[allow(clippy::too_many_arguments)]
+pub fn layer_norm_backward<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    dim: usize,
+    gamma: &[T],
+    saved_mean: &[T],
+    saved_inverse_std: &[T],
+    dy: &[T],
+    dx: &mut [T],
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "layer_norm_backward";
+    check_rows(OPERATION, "x", x.len(), dim)?;
+    let rows = x.len() / dim;
+    check_size(OPERATION, "gamma", gamma.len(), dim)?;
+    check_size(OPERATION, "saved_mean", saved_mean.len(), rows)?;
+    check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), rows)?;
+    check_size(OPERATION, "dy", dy.len(), x.len())?;
+    check_size(OPERATION, "dx", dx.len(), x.len())?;
+    check_size(OPERATION, "dgamma", dgamma.len(), dim)?;
+    check_size(OPERATION, "dbeta", dbeta.len(), dim)?;
+    let task = row_task(dim);
+    x.par_chunks(task)
+        .zip(dy.par_chunks(task))
+        .zip(dx.par_chunks_mut(task))
+        .zip(saved_mean.par_chunks(task / dim))
+        .zip(saved_inverse_std.par_chunks(task / dim))
+        .for_each(|((((x, dy), dx), mean), inverse_std)| {
+            backward_rows(cpu, x, gamma, mean, inverse_std, dy, dx);
+        });
+    let sums = sum_over_rows(rows, 2 * dim, |first, rows, sums| {
+        let range = first * dim..(first + rows) * dim;
+        let (mean, inverse_std) =
+            (&saved_mean[first..first + rows], &saved_inverse_std[first..first + rows]);
+        add_parameter_sums(cpu, &x[range.clone()], dim, mean, inverse_std, &dy[range], sums);
+    });
+    for c in 0..dim {
+        dbeta[c] += T::from_f64(sums[c]);
+        dgamma[c] += T::from_f64(sums[dim + c]);
+    }
+    Ok(())
+}
