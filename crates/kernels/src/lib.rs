@@ -21,6 +21,7 @@ pub mod dropout;
 pub mod error;
 mod extended;
 pub mod layer_norm;
+pub mod gru;
 pub mod linear;
 pub mod matmul;
 pub mod optimizer;
@@ -33,6 +34,7 @@ mod vector;
 
 pub use cpu::{Cpu, Isa};
 pub use error::KernelError;
+pub use gru::{Gru, GruGradients, GruVariant, GruWeights};
 pub use linear::{linear_backward, linear_forward};
 pub use matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 pub use real::Real;

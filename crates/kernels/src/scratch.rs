@@ -49,28 +49,38 @@ thread_local! {
 /// Buffers that a thread keeps; more come and go.
 const KEPT: usize = 12;
 
-/// Lends a buffer of `len` numbers for the length of one call. The buffer is taken out of the thread's
-/// pool meanwhile, so a nested or stolen task on the same thread gets another one.
-pub(crate) fn with<T: Real, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+/// Takes a buffer out of the thread's pool, or a new one: the smallest that holds `len` numbers.
+pub(crate) fn take<T: Real>(len: usize) -> Buffer {
     let wanted = len.div_ceil(64 / size_of::<T>());
-    let mut buffer = POOL.with_borrow_mut(|pool| {
+    POOL.with_borrow_mut(|pool| {
         // The smallest that is large enough, else the largest (it grows).
         let fitting = (0..pool.len())
             .filter(|&i| pool[i].lines.len() >= wanted)
             .min_by_key(|&i| pool[i].lines.len());
         let chosen = fitting.or_else(|| (0..pool.len()).max_by_key(|&i| pool[i].lines.len()));
         chosen.map(|i| pool.swap_remove(i)).unwrap_or_default()
-    });
-    let slice = buffer.slice_mut(len);
-    if cfg!(debug_assertions) {
-        slice.fill(T::from_f64(f64::NAN));
-    }
-    let result = work(slice);
+    })
+}
+
+/// Gives a buffer to the thread's pool.
+pub(crate) fn give(buffer: Buffer) {
     POOL.with_borrow_mut(|pool| {
         if pool.len() < KEPT {
             pool.push(buffer);
         }
     });
+}
+
+/// Lends a buffer of `len` numbers for the length of one call. The buffer is taken out of the thread's
+/// pool meanwhile, so a nested or stolen task on the same thread gets another one.
+pub(crate) fn with<T: Real, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
+    let mut buffer = take::<T>(len);
+    let slice = buffer.slice_mut(len);
+    if cfg!(debug_assertions) {
+        slice.fill(T::from_f64(f64::NAN));
+    }
+    let result = work(slice);
+    give(buffer);
     result
 }
 

@@ -382,6 +382,20 @@ impl<T: Real> PackedMatrix<T> {
         Ok(())
     }
 
+    /// Packs `b` into memory that the thread keeps, for the length of one call.
+    pub(crate) fn lend<R>(
+        cpu: Cpu,
+        b: Matrix<'_, T>,
+        work: impl FnOnce(&Self) -> Result<R, KernelError>,
+    ) -> Result<R, KernelError> {
+        let buffer = scratch::take::<T>(b.rows.saturating_mul(b.columns));
+        let mut packed = Self { buffer, ..Self::new() };
+        packed.repack(cpu, b)?;
+        let result = work(&packed);
+        scratch::give(packed.buffer);
+        result
+    }
+
     /// Rows of B: the length of the sum.
     pub fn rows(&self) -> usize {
         self.rows
