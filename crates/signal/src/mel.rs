@@ -1,0 +1,103 @@
+//! The mel filterbank: triangles of equal width on the mel scale over the bins of a spectrum.
+//!
+//! mel(f) = 1127 ln(1 + f / 700). With edges `low` and `high` in mel and `n` triangles, triangle
+//! `b` rises from `low + b d` to 1 at `low + (b + 1) d` and falls to `low + (b + 2) d`, with
+//! `d = (high - low) / (n + 1)`; the weight of a spectral bin is the triangle's height at the
+//! bin's own mel frequency. Single precision is used where Kaldi uses it, so that even the
+//! rounding is Kaldi's.
+
+use crate::feature_options::{FeatureError, FeatureOptions};
+
+/// One triangle: the weights of the bins `first..first + weights.len()`.
+#[derive(Clone, Debug)]
+struct Triangle {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// All triangles.
+#[derive(Clone, Debug)]
+pub(crate) struct MelBanks {
+    triangles: Vec<Triangle>,
+}
+
+fn mel(frequency: f32) -> f32 {
+    1127.0 * (1.0 + frequency / 700.0).ln()
+}
+
+impl MelBanks {
+    /// The filterbank over the lower half of a transform of `padded` points.
+    pub(crate) fn new(options: &FeatureOptions, padded: usize) -> Result<Self, FeatureError> {
+        let bins = options.num_mel_bins;
+        let nyquist = 0.5 * options.sample_frequency;
+        let low = options.low_freq;
+        let high =
+            if options.high_freq > 0.0 { options.high_freq } else { nyquist + options.high_freq };
+        if bins < 3 {
+            return Err(FeatureError::new("num-mel-bins", bins, "must be at least 3"));
+        }
+        if !(0.0..nyquist).contains(&low) {
+            let reason =
+                format!("must lie from 0 to below half the sample frequency, {nyquist} Hz");
+            return Err(FeatureError::new("low-freq", low, reason));
+        }
+        if high <= low || high > nyquist {
+            let reason = format!(
+                "means an upper edge of {high} Hz, which must lie above low-freq ({low} Hz) and at \
+                 most at half the sample frequency ({nyquist} Hz); 0 means the latter"
+            );
+            return Err(FeatureError::new("high-freq", options.high_freq, reason));
+        }
+        let width = options.sample_frequency / padded as f32;
+        let (low_mel, high_mel) = (mel(low), mel(high));
+        let delta = (high_mel - low_mel) / (bins + 1) as f32;
+        let mut triangles = Vec::with_capacity(bins);
+        for bin in 0..bins {
+            let left = low_mel + bin as f32 * delta;
+            let center = low_mel + (bin + 1) as f32 * delta;
+            let right = low_mel + (bin + 2) as f32 * delta;
+            let mut triangle = Triangle { first: 0, weights: Vec::new() };
+            for index in 0..padded / 2 {
+                let position = mel(width * index as f32);
+                if position <= left || position >= right {
+                    continue;
+                }
+                if triangle.weights.is_empty() {
+                    triangle.first = index;
+                }
+                triangle.weights.push(if position <= center {
+                    (position - left) / (center - left)
+                } else {
+                    (right - position) / (right - center)
+                });
+            }
+            // HTK leaves the lowest bin out of the first filter when low-freq is not 0.
+            if options.htk_mode
+                && bin == 0
+                && low_mel != 0.0
+                && let Some(weight) = triangle.weights.first_mut()
+            {
+                *weight = 0.0;
+            }
+            if triangle.weights.is_empty() {
+                let reason = format!(
+                    "is too many: filter {} lies between two bins of the spectrum, which are \
+                     {width:.1} Hz apart; lower num-mel-bins or lengthen frame-length",
+                    bin + 1
+                );
+                return Err(FeatureError::new("num-mel-bins", bins, reason));
+            }
+            triangles.push(triangle);
+        }
+        Ok(MelBanks { triangles })
+    }
+
+    /// Appends the energies under each triangle to `out`.
+    pub(crate) fn apply(&self, spectrum: &[f32], out: &mut Vec<f32>) {
+        for triangle in &self.triangles {
+            let bins = &spectrum[triangle.first..];
+            let products = triangle.weights.iter().zip(bins).map(|(weight, bin)| weight * bin);
+            out.push(products.sum());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Normalisation over one utterance: each bin gets mean 0 and variance 1.
+//!
+//! It removes what is constant over a recording in a logarithmic spectrum: the microphone's
+//! response and the level. It needs the whole utterance, so it is not causal and has no place in
+//! a stream.
+
+/// Least variance divided by, in squared units of the features (for log features: a standard
+/// deviation of 0.001 nepers); a bin that does not vary becomes zero rather than noise.
+const VARIANCE_FLOOR: f64 = 1e-6;
+
+/// Normalises each bin of `features`, `[frames, dim]`, in place: sums in `f64`, divisor `frames`.
+/// A last row that is not whole, and `dim` = 0, are left alone.
+pub fn normalize_utterance(features: &mut [f32], dim: usize) {
+    if dim == 0 || features.len() < dim {
+        return;
+    }
+    let frames = features.len() / dim;
+    let share = 1.0 / frames as f64;
+    let mut mean = vec![0f64; dim];
+    for row in features.chunks_exact(dim) {
+        for (sum, value) in mean.iter_mut().zip(row) {
+            *sum += f64::from(*value);
+        }
+    }
+    for sum in &mut mean {
+        *sum *= share;
+    }
+    // Two passes: the variance as a difference of large sums would lose its digits.
+    let mut scale = vec![0f64; dim];
+    for row in features.chunks_exact(dim) {
+        for ((sum, mean), value) in scale.iter_mut().zip(&mean).zip(row) {
+            let difference = f64::from(*value) - mean;
+            *sum += difference * difference;
+        }
+    }
+    for sum in &mut scale {
+        *sum = 1.0 / (*sum * share).max(VARIANCE_FLOOR).sqrt();
+    }
+    for row in features.chunks_exact_mut(dim) {
+        for ((value, mean), scale) in row.iter_mut().zip(&mean).zip(&scale) {
+            *value = ((f64::from(*value) - mean) * scale) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_is_zero_and_variance_one() {
+        let dim = 3;
+        let mut features: Vec<f32> = (0..300)
+            .map(|i| (i % dim) as f32 * 1000.0 + ((i / dim) as f32 * 0.7).sin() * 3.0)
+            .collect();
+        normalize_utterance(&mut features, dim);
+        for bin in 0..dim {
+            let column: Vec<f64> =
+                features.iter().skip(bin).step_by(dim).map(|v| f64::from(*v)).collect();
+            let mean = column.iter().sum::<f64>() / 100.0;
+            let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 100.0;
+            assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-5, "{mean} {variance}");
+        }
+    }
+
+    #[test]
+    fn constant_bins_and_single_frames_become_zero() {
+        let mut features = vec![7.3, -2.0, 7.3, -2.0, 7.3, -2.0];
+        normalize_utterance(&mut features, 2);
+        assert!(features.iter().all(|value| value.abs() < 1e-9), "{features:?}");
+        let mut frame = vec![3.0, 4.0];
+        normalize_utterance(&mut frame, 2);
+        assert_eq!(frame, [0.0, 0.0]);
+        normalize_utterance(&mut [], 4);
+        normalize_utterance(&mut [1.0], 0);
+    }
+}

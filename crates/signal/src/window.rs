@@ -1,0 +1,102 @@
+//! The window functions, as Kaldi defines them, and the arithmetic of framing.
+
+use crate::feature_options::{FeatureOptions, WindowType};
+
+/// The window of `length` samples; the formulas' period is `length - 1`, so both ends are alike.
+pub(crate) fn window(kind: WindowType, length: usize, blackman: f32) -> Vec<f32> {
+    let step = std::f64::consts::TAU / (length - 1).max(1) as f64;
+    let blackman = f64::from(blackman);
+    let value = |i: usize| {
+        let angle = step * i as f64;
+        match kind {
+            // Hann's window raised to 0.85: between Hann's and Hamming's, and zero at the ends.
+            WindowType::Povey => (0.5 - 0.5 * angle.cos()).powf(0.85),
+            WindowType::Hanning => 0.5 - 0.5 * angle.cos(),
+            WindowType::Hamming => 0.54 - 0.46 * angle.cos(),
+            WindowType::Sine => (0.5 * angle).sin(),
+            WindowType::Rectangular => 1.0,
+            WindowType::Blackman => {
+                blackman - 0.5 * angle.cos() + (0.5 - blackman) * (2.0 * angle).cos()
+            }
+        }
+    };
+    (0..length).map(|i| value(i) as f32).collect()
+}
+
+/// Where frames lie, in samples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Framing {
+    pub length: usize,
+    pub shift: usize,
+    /// Only frames that lie within the recording; otherwise frames are centred on multiples of
+    /// the shift plus half a shift, and see the recording mirrored at its ends.
+    pub snip_edges: bool,
+}
+
+impl Framing {
+    /// Milliseconds to samples, rounded down as Kaldi does.
+    pub(crate) fn new(options: &FeatureOptions) -> Self {
+        let per_millisecond = f64::from(options.sample_frequency) * 0.001;
+        Framing {
+            length: (per_millisecond * f64::from(options.frame_length)) as usize,
+            shift: (per_millisecond * f64::from(options.frame_shift)) as usize,
+            snip_edges: options.snip_edges,
+        }
+    }
+
+    /// Number of frames of a recording of `samples` samples.
+    pub(crate) fn count(&self, samples: u64) -> u64 {
+        let (length, shift) = (self.length as u64, self.shift as u64);
+        if !self.snip_edges {
+            (samples + shift / 2) / shift
+        } else if samples < length {
+            0
+        } else {
+            1 + (samples - length) / shift
+        }
+    }
+
+    /// The first sample of a frame; negative where it reaches before the recording.
+    pub(crate) fn begin(&self, frame: u64) -> i64 {
+        let start = frame as i64 * self.shift as i64;
+        if self.snip_edges {
+            return start;
+        }
+        start + (self.shift / 2) as i64 - (self.length / 2) as i64
+    }
+}
+
+/// The sample that stands at position `index` of a recording of `samples` > 0 samples mirrored
+/// at both ends, again and again: ... 1 0 | 0 1 2 | 2 1 ...
+pub(crate) fn mirrored(index: i64, samples: i64) -> i64 {
+    let folded = index.rem_euclid(2 * samples);
+    if folded < samples { folded } else { 2 * samples - 1 - folded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirroring_repeats_the_ends() {
+        let seen: Vec<i64> = (-4..8).map(|index| mirrored(index, 3)).collect();
+        assert_eq!(seen, [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0, 1]);
+        assert_eq!(mirrored(-77, 1), 0);
+    }
+
+    /// Values computed by hand from the definitions.
+    #[test]
+    fn windows_have_their_values() {
+        let at = |kind, index: usize| window(kind, 5, 0.42)[index];
+        assert_eq!(at(WindowType::Hanning, 0), 0.0);
+        assert_eq!(at(WindowType::Hanning, 1), 0.5);
+        assert_eq!(at(WindowType::Hanning, 2), 1.0);
+        assert_eq!(at(WindowType::Povey, 1), 0.5f64.powf(0.85) as f32);
+        assert_eq!(at(WindowType::Hamming, 0), (0.54f64 - 0.46) as f32);
+        assert_eq!(at(WindowType::Hamming, 4), (0.54f64 - 0.46) as f32);
+        assert!((at(WindowType::Sine, 1) - 0.5f32.sqrt()).abs() < 1e-7);
+        assert!((at(WindowType::Blackman, 2) - 1.0).abs() < 1e-7);
+        assert!((at(WindowType::Blackman, 1) - 0.34).abs() < 1e-7);
+        assert_eq!(at(WindowType::Rectangular, 3), 1.0);
+    }
+}
