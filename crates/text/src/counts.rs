@@ -102,3 +102,50 @@ pub(crate) fn word_counts(reference: &str, hypothesis: &str) -> ErrorCounts {
 pub(crate) fn character_counts(reference: &str, hypothesis: &str) -> ErrorCounts {
     error_counts(&split_characters(reference), &split_characters(hypothesis))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(reference: &str, hypothesis: &str) -> ErrorCounts {
+        word_errors(reference, hypothesis).counts
+    }
+
+    #[test]
+    fn one_wrong_in_a_hundred_words_is_one_percent_however_they_are_cut() {
+        let ninety_nine = vec!["right"; 99].join(" ");
+        let total = words("wrong", "rung") + words(&ninety_nine, &ninety_nine);
+        assert_eq!((total.errors(), total.reference, total.matches()), (1, 100, 99));
+        assert_eq!(total.rate(), 0.01);
+        assert_eq!([words("wrong", "rung"); 3].into_iter().sum::<ErrorCounts>().errors(), 3);
+    }
+
+    #[test]
+    fn empty_references_and_rates_above_one() {
+        let infinite = f64::INFINITY;
+        for (reference, hypothesis, errors, rate) in [
+            ("", "", 0, 0.0),
+            (" ", "\t", 0, 0.0),
+            ("", "hum hum", 2, infinite),
+            ("hum", "", 1, 1.0),
+            ("yes", "yes yes yes yes", 3, 3.0),
+            ("yes", "no no", 2, 2.0),
+        ] {
+            let counts = words(reference, hypothesis);
+            assert_eq!((counts.errors(), counts.rate()), (errors, rate), "{reference:?}");
+        }
+        // In a sum, insertions into silence count with the words of the others.
+        let total = words("", "hum") + words("one two three four", "one two three four");
+        assert_eq!(total.rate(), 0.25);
+    }
+
+    #[test]
+    fn the_counts_alone_are_those_of_the_alignment() {
+        let (reference, hypothesis) = ("no yes  yes no", "yes yes\tno so");
+        assert_eq!(word_counts(reference, hypothesis), words(reference, hypothesis));
+        assert_eq!(
+            character_counts(reference, hypothesis),
+            character_errors(reference, hypothesis).counts
+        );
+    }
+}

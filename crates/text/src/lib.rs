@@ -11,6 +11,16 @@
 //! - [`score`]: two such files, or the pairs of an evaluation, to a report;
 //! - [`report`]: that report as text.
 //!
+//! ```
+//! use labyrinth_text::{Normalizer, NormalizerOptions, word_errors};
+//!
+//! let normalizer = Normalizer::new(&NormalizerOptions::default())?;
+//! let reference = normalizer.apply("Ring the bell, now!");
+//! let counts = word_errors(&reference, "ring a bell").counts;
+//! assert_eq!((counts.substitutions, counts.deletions, counts.rate()), (1, 1, 0.5));
+//! # Ok::<(), labyrinth_text::NormalizerError>(())
+//! ```
+//!
 //! Nothing here knows about sound, frames or models: the crate stands on strings alone.
 
 pub mod align;

@@ -41,7 +41,10 @@ impl fmt::Display for ScoreReport {
                 plural(self.missing.len(), "utterance")
             )?;
         }
-        Ok(())
+        match self.format {
+            Some(format) => writeln!(formatter, "Read as {}.", format.describe()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing improves a score by being left out: an utterance without a hypothesis counts as all
 //! deletions and is listed, and a hypothesis without a reference is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -71,6 +71,9 @@ pub struct UtteranceScore {
 /// is `null` there).
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ScoreReport {
+    /// What the files were read as; `None` where the utterances came from memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<TranscriptFormat>,
     /// Word error rate, over totals; 1.0 is 100 %.
     pub wer: f64,
     /// Its 95 % interval.
@@ -112,10 +115,9 @@ pub fn score_files(
         return Err(TranscriptError::Empty { path: reference.path }.into());
     }
     let mut recognised: BTreeMap<&str, &str> = BTreeMap::new();
-    let ids: BTreeMap<&str, usize> =
-        reference.utterances.iter().map(|u| (u.id.as_str(), u.line)).collect();
+    let ids: BTreeSet<&str> = reference.utterances.iter().map(|u| u.id.as_str()).collect();
     for utterance in &hypothesis.utterances {
-        if ids.contains_key(utterance.id.as_str()) {
+        if ids.contains(utterance.id.as_str()) {
             recognised.insert(&utterance.id, &utterance.text);
         } else if hypothesis.format != TranscriptFormat::Plain || !utterance.text.trim().is_empty()
         {
@@ -138,7 +140,7 @@ pub fn score_files(
             hypothesis: recognised.get(utterance.id.as_str()).map(|text| normalizer.apply(text)),
         })
         .collect();
-    Ok(score_pairs(pairs, options.seed))
+    Ok(ScoreReport { format: Some(reference.format), ..score_pairs(pairs, options.seed) })
 }
 
 /// Scores utterances that are in memory. Texts are compared as they are given: normalise both first.
@@ -163,6 +165,7 @@ pub fn score_pairs(pairs: Vec<Pair>, seed: u64) -> ScoreReport {
     let missing =
         utterances.iter().filter(|u| u.hypothesis.is_none()).map(|u| u.id.clone()).collect();
     ScoreReport {
+        format: None,
         wer: words.rate(),
         wer_interval,
         cer: characters.rate(),

@@ -11,12 +11,12 @@
 //! blank lines of a hypothesis beyond the reference mean nothing and are left out by the scorer).
 //! A byte order mark and carriage returns at the ends of lines are dropped.
 //!
-//! [`TranscriptFormat::Auto`] never guesses between words and ids. It looks at the first token of
-//! every line of both files:
+//! [`TranscriptFormat::Auto`] does not guess between words and ids where both are sensible, and the
+//! report says what it read. It looks at the first token of every line of both files:
 //!
 //! - a file whose first line that is not blank begins with `{` is JSON Lines;
-//! - a file is Kaldi `text` where *every* first token looks like an id: it holds `_`, or a digit
-//!   together with something that is no digit;
+//! - a file is Kaldi `text` where *every* first token looks like an id: it holds `_`, or both a
+//!   digit and a letter (digits alone may be spoken numbers), or a digit and `-`;
 //! - else it is plain if first tokens repeat (ids do not), or, of two files, if one of the two
 //!   repeats first tokens or they have no first token in common;
 //! - what is left is refused as [`TranscriptError::Ambiguous`], and so are two files of different
@@ -236,6 +236,9 @@ pub fn read_pair(
 }
 
 fn detect_pair(reference: &Lines, hypothesis: &Lines) -> Result<TranscriptFormat, TranscriptError> {
+    if reference.blank() {
+        return Err(TranscriptError::Empty { path: reference.path.clone() });
+    }
     let (first, second) = (reference.look(), hypothesis.look());
     if hypothesis.blank() && first != TranscriptFormat::Auto {
         return Ok(first);
@@ -243,9 +246,9 @@ fn detect_pair(reference: &Lines, hypothesis: &Lines) -> Result<TranscriptFormat
     if first != second {
         return Err(TranscriptError::Mixed {
             reference: reference.path.clone(),
-            reference_looks: describe(first),
+            reference_looks: first.describe(),
             hypothesis: hypothesis.path.clone(),
-            hypothesis_looks: describe(second),
+            hypothesis_looks: second.describe(),
         });
     }
     if first != TranscriptFormat::Auto {
@@ -259,11 +262,15 @@ fn detect_pair(reference: &Lines, hypothesis: &Lines) -> Result<TranscriptFormat
     Err(TranscriptError::Ambiguous { path: reference.path.clone() })
 }
 
-fn describe(looks: TranscriptFormat) -> &'static str {
-    match looks {
-        TranscriptFormat::Jsonl => "JSON Lines",
-        TranscriptFormat::Kaldi => "Kaldi text",
-        TranscriptFormat::Auto | TranscriptFormat::Plain => "lines of words",
+impl TranscriptFormat {
+    /// The format in words. `Auto` stands for what shows no sign of JSON or of ids.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            TranscriptFormat::Jsonl => "JSON Lines",
+            TranscriptFormat::Kaldi => "Kaldi text",
+            TranscriptFormat::Plain => "plain lines",
+            TranscriptFormat::Auto => "lines of words",
+        }
     }
 }
 
@@ -347,11 +354,11 @@ impl Lines {
     }
 }
 
-/// A word of a transcript rarely holds `_`, or a digit beside something that is no digit; the ids of
-/// Kaldi's recipes do: `1089-134686-0000`, `fash_cen1`, `utt7`.
+/// A word of a transcript rarely holds `_`, or a digit beside a letter or `-`, and in every line
+/// hardly ever; the ids of Kaldi's recipes do: `1089-134686-0000`, `fash_cen1`, `utt7`.
 fn looks_like_id(token: &str) -> bool {
-    let digits = token.chars().filter(char::is_ascii_digit).count();
-    token.contains('_') || (digits > 0 && digits < token.chars().count())
+    let has_digit = token.contains(|c: char| c.is_ascii_digit());
+    token.contains('_') || has_digit && token.contains(|c: char| c == '-' || c.is_alphabetic())
 }
 
 /// The keys of a line that matter here.
