@@ -139,3 +139,62 @@ pub fn clipped_relu_backward_in_place<T: Real>(
         .for_each(|(y, gradient)| backward_in_place(cpu, y, ceiling, gradient));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, check_gradient, every_cpu, noise, noise_of};
+
+    #[test]
+    fn values_at_the_edges() {
+        for cpu in every_cpu() {
+            let x = [-1.0f32, -0.0, 0.0, 2.0, 7.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+            let mut y = [9.0f32; 8];
+            relu_forward(cpu, &x, &mut y).unwrap();
+            assert_eq!(y[..7], [0.0, 0.0, 0.0, 2.0, 7.0, f32::INFINITY, 0.0]);
+            assert!(y[7].is_nan(), "a fault must be seen");
+            clipped_relu_forward(cpu, &x, 5.0, &mut y).unwrap();
+            assert_eq!(y[..7], [0.0, 0.0, 0.0, 2.0, 5.0, 5.0, 0.0]);
+            assert!(y[7].is_nan());
+            let mut dx = [9.0f32; 8];
+            clipped_relu_backward(cpu, &y, &[3.0; 8], 5.0, &mut dx).unwrap();
+            assert_eq!(dx, [0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn gradients_are_slopes() {
+        let x: Vec<f64> = noise_of(1, 100);
+        let weights: Vec<f64> = noise_of(2, 100);
+        for cpu in every_cpu() {
+            for ceiling in [f64::INFINITY, 0.5] {
+                let loss = |x: &[f64]| -> f64 {
+                    let mut y = vec![0.0; x.len()];
+                    clipped_relu_forward(cpu, x, ceiling, &mut y).unwrap();
+                    y.iter().zip(&weights).map(|(y, w)| y * w).sum()
+                };
+                let (mut y, mut dx) = (x.clone(), vec![0.0; x.len()]);
+                clipped_relu_in_place(cpu, &mut y, ceiling);
+                clipped_relu_backward(cpu, &y, &weights, ceiling, &mut dx).unwrap();
+                check_gradient("x", &x, &dx, loss);
+            }
+        }
+    }
+
+    #[test]
+    fn in_place_is_the_same() {
+        let (x, dy) = (noise(3, 40_001), noise(4, 40_001));
+        for cpu in every_cpu() {
+            let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+            relu_forward(cpu, &x, &mut y).unwrap();
+            relu_backward(cpu, &y, &dy, &mut dx).unwrap();
+            let (mut values, mut gradient) = (x.clone(), dy.clone());
+            relu_in_place(cpu, &mut values);
+            relu_backward_in_place(cpu, &values, &mut gradient).unwrap();
+            assert_eq!(bits(&y), bits(&values));
+            assert_eq!(bits(&dx), bits(&gradient));
+            assert!(relu_forward(cpu, &x, &mut y[1..]).is_err());
+            assert!(relu_backward(cpu, &y, &dy[1..], &mut dx).is_err());
+        }
+    }
+}

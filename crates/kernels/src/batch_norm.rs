@@ -337,3 +337,6 @@ fn positions<T>(operation: &'static str, x: &[T], channels: usize) -> Result<usi
 fn no_position(operation: &'static str) -> KernelError {
     KernelError::TooSmall { operation, what: "the number of positions", actual: 0, minimum: 1 }
 }
+
+#[cfg(test)]
+mod tests;

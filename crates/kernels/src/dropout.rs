@@ -34,10 +34,11 @@ fn philox(key: u64, first: u64) -> [[u32; LANES]; 4] {
     const STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
     let mut keys = [key as u32, (key >> 32) as u32];
     let mut words = [[0u32; LANES]; 4];
-    for lane in 0..LANES {
+    let [low, high, ..] = &mut words;
+    for (lane, (low, high)) in low.iter_mut().zip(high).enumerate() {
         let counter = first + lane as u64;
-        words[0][lane] = counter as u32;
-        words[1][lane] = (counter >> 32) as u32;
+        *low = counter as u32;
+        *high = (counter >> 32) as u32;
     }
     for _ in 0..10 {
         let [mut w0, mut w1, mut w2, mut w3] = words;
@@ -145,4 +146,108 @@ pub fn dropout_in_place<T: Real>(
         apply_in_place(cpu, values, block * ELEMENT_BLOCK, threshold, scale, key);
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, every_cpu, noise, pool};
+
+    /// Which of `count` elements are kept.
+    fn kept(count: usize, probability: f64, key: u64) -> Vec<bool> {
+        let mut y = vec![0.0f32; count];
+        dropout_forward(Cpu::detect(), &vec![1.0; count], &mut y, probability, key).unwrap();
+        y.iter().map(|&y| y != 0.0).collect()
+    }
+
+    /// How far a count of `hits` out of `n` is from n p, in standard deviations.
+    fn deviations(hits: usize, n: usize, p: f64) -> f64 {
+        (hits as f64 - n as f64 * p).abs() / (n as f64 * p * (1.0 - p)).sqrt()
+    }
+
+    #[test]
+    fn words_are_those_of_the_definition() {
+        // Philox by its definition, one block at a time, for counters above 2^32 too.
+        for key in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
+            for first in [0u64, 16, (1 << 32) - 16, u64::MAX - 15] {
+                let words = philox(key, first);
+                for lane in 0..LANES {
+                    let counter = first + lane as u64;
+                    let mut c = [counter as u32, (counter >> 32) as u32, 0, 0];
+                    for round in 0..10u32 {
+                        let k0 = (key as u32).wrapping_add(round.wrapping_mul(0x9e37_79b9));
+                        let k1 = ((key >> 32) as u32).wrapping_add(round.wrapping_mul(0xbb67_ae85));
+                        let a = u64::from(c[0]) * 0xd251_1f53;
+                        let b = u64::from(c[2]) * 0xcd9e_8d57;
+                        c = [
+                            (b >> 32) as u32 ^ c[1] ^ k0,
+                            b as u32,
+                            (a >> 32) as u32 ^ c[3] ^ k1,
+                            a as u32,
+                        ];
+                    }
+                    assert_eq!(c, [0, 1, 2, 3].map(|word| words[word][lane]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_is_right_and_neighbours_and_keys_are_independent() {
+        let n = 1 << 18;
+        for (seed, p) in [0.1, 0.3, 0.5, 0.9].into_iter().enumerate() {
+            let mask = kept(n, p, 40 + seed as u64);
+            let other = kept(n, p, 41 + seed as u64);
+            let count = |test: &dyn Fn(usize) -> bool| (0..n).filter(|&i| test(i)).count();
+            let q = 1.0 - p;
+            assert!(deviations(count(&|i| mask[i]), n, q) < 4.5);
+            for step in [1, 2, 16, 63, 64, 256, 640] {
+                let both = count(&|i| mask[i] && mask[(i + step) % n]);
+                assert!(deviations(both, n, q * q) < 6.0, "p {p}, {step} apart");
+            }
+            assert!(deviations(count(&|i| mask[i] && other[i]), n, q * q) < 4.5);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_scaled_and_the_gradient_has_the_same_mask() {
+        let (x, dy) = (noise(1, 50_003), noise(2, 50_003));
+        for cpu in every_cpu() {
+            let (mut y, mut dx) = (vec![9.0; x.len()], vec![9.0; x.len()]);
+            dropout_forward(cpu, &x, &mut y, 0.2, 7).unwrap();
+            dropout_backward(cpu, &dy, &mut dx, 0.2, 7).unwrap();
+            let mask = kept(x.len(), 0.2, 7);
+            for i in 0..x.len() {
+                let scale = if mask[i] { 1.25 } else { 0.0 };
+                assert_eq!((y[i], dx[i]), (x[i] * scale, dy[i] * scale));
+            }
+            let mut values = x.clone();
+            dropout_in_place(cpu, &mut values, 0.2, 7).unwrap();
+            assert_eq!(bits(&values), bits(&y));
+            dropout_forward(cpu, &x, &mut y, 0.0, 7).unwrap();
+            assert_eq!(bits(&x), bits(&y));
+        }
+    }
+
+    #[test]
+    fn an_element_keeps_its_lot_whatever_the_length_and_the_threads() {
+        let mask = kept(100_000, 0.3, 5);
+        for length in [0, 1, 15, 16, 63, 64, 65, ELEMENT_BLOCK, ELEMENT_BLOCK + 1, 99_999] {
+            for threads in [1, 2, 3] {
+                let short = pool(threads).install(|| kept(length, 0.3, 5));
+                assert_eq!(short, mask[..length], "{length}");
+            }
+        }
+        assert_ne!(kept(100, 0.3, 5), kept(100, 0.3, 6));
+        assert_ne!(kept(100, 0.3, 5), kept(100, 0.3, 5 | 1 << 40));
+    }
+
+    #[test]
+    fn impossible_probabilities_are_refused() {
+        for p in [-0.1, 1.0, 1.5, f64::NAN] {
+            let error = dropout_in_place(Cpu::portable(), &mut [1.0f32], p, 1).unwrap_err();
+            assert!(error.to_string().contains(&p.to_string()), "{error}");
+        }
+        assert!(dropout_forward(Cpu::portable(), &[1.0f32; 3], &mut [0.0; 2], 0.1, 1).is_err());
+    }
 }

@@ -201,3 +201,131 @@ pub fn layer_norm_backward<T: Real>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, check_gradient, every_cpu, noise, noise_of, pool};
+
+    const EPSILON: f64 = 1e-5;
+
+    fn forward<T: Real>(cpu: Cpu, x: &[T], gamma: &[T], beta: &[T]) -> [Vec<T>; 3] {
+        let (dim, rows) = (gamma.len(), x.len() / gamma.len());
+        let mut y = vec![T::ZERO; x.len()];
+        let (mut mean, mut inverse_std) = (vec![T::ZERO; rows], vec![T::ZERO; rows]);
+        let epsilon = T::from_f64(EPSILON);
+        layer_norm_forward(cpu, x, dim, gamma, beta, epsilon, &mut y, &mut mean, &mut inverse_std)
+            .unwrap();
+        [y, mean, inverse_std]
+    }
+
+    fn backward<T: Real>(
+        cpu: Cpu,
+        x: &[T],
+        gamma: &[T],
+        saved: [&[T]; 2],
+        dy: &[T],
+    ) -> [Vec<T>; 3] {
+        let dim = gamma.len();
+        let mut dx = vec![T::ONE; x.len()];
+        let (mut dgamma, mut dbeta) = (vec![T::ONE; dim], vec![T::ONE; dim]);
+        let [mean, inverse_std] = saved;
+        layer_norm_backward(
+            cpu,
+            x,
+            dim,
+            gamma,
+            mean,
+            inverse_std,
+            dy,
+            &mut dx,
+            &mut dgamma,
+            &mut dbeta,
+        )
+        .unwrap();
+        [dx, dgamma, dbeta]
+    }
+
+    #[test]
+    fn rows_follow_the_definition() {
+        for dim in [1, 2, 7, 8, 9, 33, 256] {
+            let x: Vec<f64> = noise_of::<f64>(1, 5 * dim).iter().map(|x| 30.0 + x).collect();
+            let (gamma, beta) = (noise_of::<f64>(2, dim), noise_of::<f64>(3, dim));
+            for cpu in every_cpu() {
+                let [y, mean, _] = forward(cpu, &x, &gamma, &beta);
+                for (row, (out, &saved)) in x.chunks(dim).zip(y.chunks(dim).zip(&mean)) {
+                    let m = row.iter().sum::<f64>() / dim as f64;
+                    let v = row.iter().map(|x| (x - m).powi(2)).sum::<f64>() / dim as f64;
+                    assert!((saved - m).abs() < 1e-12);
+                    for i in 0..dim {
+                        let exact = (row[i] - m) / (v + EPSILON).sqrt() * gamma[i] + beta[i];
+                        assert!((out[i] - exact).abs() < 1e-10, "{dim}: {} {exact}", out[i]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_slopes() {
+        for dim in [2, 5, 11] {
+            let x: Vec<f64> = noise_of(1, 4 * dim);
+            let (gamma, beta) = (noise_of::<f64>(2, dim), noise_of::<f64>(3, dim));
+            let weights: Vec<f64> = noise_of(4, x.len());
+            let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| -> f64 {
+                let [y, ..] = forward(Cpu::portable(), x, gamma, beta);
+                y.iter().zip(&weights).map(|(y, w)| y * w).sum()
+            };
+            for cpu in every_cpu() {
+                let [_, mean, inverse_std] = forward(cpu, &x, &gamma, &beta);
+                let saved = [&mean[..], &inverse_std[..]];
+                let [dx, mut dgamma, mut dbeta] = backward(cpu, &x, &gamma, saved, &weights);
+                // They are added to what was there, which was 1.
+                dgamma.iter_mut().chain(&mut dbeta).for_each(|g| *g -= 1.0);
+                check_gradient("x", &x, &dx, |x| loss(x, &gamma, &beta));
+                check_gradient("gamma", &gamma, &dgamma, |gamma| loss(&x, gamma, &beta));
+                check_gradient("beta", &beta, &dbeta, |beta| loss(&x, &gamma, beta));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_in_any_batch_and_at_any_number_of_threads() {
+        let (rows, dim) = (1500, 37);
+        let (x, dy) = (noise(1, rows * dim), noise(2, rows * dim));
+        let (gamma, beta) = (noise(3, dim), noise(4, dim));
+        let mut first = None;
+        for cpu in every_cpu() {
+            for threads in [1, 2, 3] {
+                let all = pool(threads).install(|| {
+                    let [y, mean, inverse_std] = forward(cpu, &x, &gamma, &beta);
+                    let [dx, dgamma, dbeta] = backward(cpu, &x, &gamma, [&mean, &inverse_std], &dy);
+                    [y, mean, inverse_std, dx, dgamma, dbeta].map(|values| bits(&values))
+                });
+                assert!(*first.get_or_insert_with(|| all.clone()) == all);
+            }
+        }
+        let [y, ..] = first.unwrap();
+        for (start, count) in [(0, 1), (1, 2), (700, 3), (600, 7), (1484, 16)] {
+            let range = start * dim..(start + count) * dim;
+            let [alone, ..] = forward(Cpu::detect(), &x[range.clone()], &gamma, &beta);
+            assert_eq!(bits(&alone), y[range]);
+        }
+        assert!(forward(Cpu::detect(), &[], &gamma, &beta)[0].is_empty());
+    }
+
+    #[test]
+    fn misfits_are_refused() {
+        let refused = |x: usize, dim: usize, parameters: usize, saved: usize| {
+            let (x, g) = (vec![1.0f32; x], vec![1.0f32; parameters]);
+            let (mut y, mut m, mut r) = (x.clone(), vec![0.0; saved], vec![0.0; saved]);
+            let cpu = Cpu::portable();
+            layer_norm_forward(cpu, &x, dim, &g, &g, 1e-5, &mut y, &mut m, &mut r).is_err()
+        };
+        assert!(!refused(6, 3, 3, 2));
+        assert!(refused(7, 3, 3, 2));
+        assert!(refused(6, 3, 2, 2));
+        assert!(refused(6, 3, 3, 3));
+        assert!(refused(6, 0, 0, 2));
+    }
+}

@@ -240,3 +240,146 @@ fn power(base: f64, exponent: u64) -> f64 {
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, every_cpu, noise, noise_of, pool};
+
+    #[test]
+    fn adamw_follows_its_definition_over_steps() {
+        let count = 1000;
+        let settings = AdamW { learning_rate: 3e-3, weight_decay: 0.05, ..AdamW::default() };
+        for cpu in every_cpu() {
+            let start: Vec<f64> = noise_of(1, count);
+            let (mut theta, mut m, mut v) = (start.clone(), vec![0.0; count], vec![0.0; count]);
+            let gradients: Vec<Vec<f64>> = (0..20).map(|t| noise_of(100 + t, count)).collect();
+            for (t, g) in gradients.iter().enumerate() {
+                adamw_step(cpu, &mut theta, g, &mut m, &mut v, &settings, t as u64 + 1, 0.5)
+                    .unwrap();
+            }
+            for i in 0..count {
+                // The moments as the weighted sums that the recursion stands for.
+                let mut expected = start[i];
+                for t in 1..=20 {
+                    let sum = |beta: f64, power: i32| -> f64 {
+                        (1..=t)
+                            .map(|s| {
+                                let g = 0.5 * gradients[s - 1][i];
+                                (1.0 - beta) * beta.powi((t - s) as i32) * g.powi(power)
+                            })
+                            .sum::<f64>()
+                            / (1.0 - beta.powi(t as i32))
+                    };
+                    let step = sum(0.9, 1) / (sum(0.999, 2).sqrt() + 1e-8);
+                    expected -= 3e-3 * (0.05 * expected + step);
+                }
+                assert!((theta[i] - expected).abs() < 1e-11, "{} {expected}", theta[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_step_of_adamw_has_the_length_of_the_learning_rate() {
+        // With both moments freshly started, m̂ = g and v̂ = g²: a step of η sign(g).
+        for g in [1e-3f32, -40.0, 2.0] {
+            let (mut theta, mut m, mut v) = ([1.0f32], [0.0f32], [0.0f32]);
+            let settings = AdamW { weight_decay: 0.0, ..AdamW::default() };
+            adamw_step(Cpu::detect(), &mut theta, &[g], &mut m, &mut v, &settings, 1, 1.0).unwrap();
+            assert!((theta[0] - (1.0 - 1e-3 * g.signum())).abs() < 2e-7, "{g}: {}", theta[0]);
+        }
+        // Decay does not pass through the gradient: without one, θ shrinks by η λ alone.
+        let (mut theta, mut m, mut v) = ([1.0f64], [0.0], [0.0]);
+        let settings = AdamW { learning_rate: 0.1, weight_decay: 0.5, ..AdamW::default() };
+        adamw_step(Cpu::detect(), &mut theta, &[0.0], &mut m, &mut v, &settings, 1, 1.0).unwrap();
+        assert!((theta[0] - 0.95).abs() < 1e-15);
+    }
+
+    #[test]
+    fn gradient_descent_gathers_momentum() {
+        let settings = Sgd { learning_rate: 0.1, momentum: 0.5, weight_decay: 0.25 };
+        for cpu in every_cpu() {
+            let (mut theta, mut u) = ([2.0f64], [0.0f64]);
+            sgd_step(cpu, &mut theta, &[3.0], &mut u, &settings, 2.0).unwrap();
+            // u = 6 + 0.25 · 2, θ = 2 - 0.1 u; then u = 0.5 · 6.5 + 0.25 · 1.35, θ = 1.35 - 0.1 u.
+            assert!((u[0] - 6.5).abs() < 1e-15 && (theta[0] - 1.35).abs() < 1e-15);
+            sgd_step(cpu, &mut theta, &[0.0], &mut u, &settings, 2.0).unwrap();
+            assert!((u[0] - 3.5875).abs() < 1e-14 && (theta[0] - 0.99125).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn threads_and_instruction_sets_change_no_bit() {
+        let count = 3 * ELEMENT_BLOCK + 5;
+        let gradient = noise(1, count);
+        let mut first = None;
+        for cpu in every_cpu() {
+            for threads in [1, 2, 3, 4] {
+                let result = pool(threads).install(|| {
+                    let (mut theta, mut m, mut v) =
+                        (noise(2, count), noise(3, count), noise(4, count));
+                    v.iter_mut().for_each(|v| *v = v.abs());
+                    let settings = AdamW::default();
+                    adamw_step(cpu, &mut theta, &gradient, &mut m, &mut v, &settings, 9, 0.3)
+                        .unwrap();
+                    let (mut other, mut u) = (noise(2, count), noise(3, count));
+                    let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.1 };
+                    sgd_step(cpu, &mut other, &gradient, &mut u, &sgd, 0.3).unwrap();
+                    let norm = gradient_norm(cpu, &gradient).to_bits();
+                    ([theta, m, v, other, u].map(|values| bits(&values)), norm)
+                });
+                assert!(*first.get_or_insert_with(|| result.clone()) == result);
+            }
+        }
+    }
+
+    #[test]
+    fn norms_are_exact_and_faults_show() {
+        for cpu in every_cpu() {
+            assert_eq!(gradient_norm(cpu, &[3.0f32, -4.0]), 5.0);
+            assert_eq!(gradient_norm::<f32>(cpu, &[]), 0.0);
+            // Squares that f32 could not hold, and a million small ones beside a large one.
+            assert_eq!(
+                gradient_norm(cpu, &[3e30f32, 4e30]),
+                f64::hypot(3e30f32.into(), 4e30f32.into())
+            );
+            let mut many = vec![2.0f32; 1 << 20];
+            many[77] = 4096.0;
+            let exact = (4.0 * ((1 << 20) - 1) as f64 + 4096.0 * 4096.0).sqrt();
+            assert_eq!(gradient_norm(cpu, &many), exact);
+            for fault in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                many[999_999] = fault;
+                let norm = gradient_norm(cpu, &many);
+                assert!(!norm.is_finite());
+                assert_eq!(clipping_scale(norm, 5.0), None);
+            }
+        }
+        assert_eq!(clipping_scale(10.0, 5.0), Some(0.5));
+        assert_eq!(clipping_scale(4.0, 5.0), Some(1.0));
+        assert_eq!(clipping_scale(0.0, 5.0), Some(1.0));
+    }
+
+    #[test]
+    fn misfits_are_refused() {
+        let (cpu, settings) = (Cpu::portable(), AdamW::default());
+        let run = |g: usize, m: usize, v: usize, step: u64| {
+            let (mut theta, g) = (vec![0.0f32; 4], vec![0.0; g]);
+            adamw_step(
+                cpu,
+                &mut theta,
+                &g,
+                &mut vec![0.0; m],
+                &mut vec![0.0; v],
+                &settings,
+                step,
+                1.0,
+            )
+        };
+        assert!(run(4, 4, 4, 1).is_ok());
+        for (g, m, v, step) in [(3, 4, 4, 1), (4, 5, 4, 1), (4, 4, 0, 1), (4, 4, 4, 0)] {
+            assert!(run(g, m, v, step).is_err());
+        }
+        let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+        assert!(sgd_step(cpu, &mut [0.0f32; 2], &[0.0; 2], &mut [0.0; 3], &sgd, 1.0).is_err());
+    }
+}
