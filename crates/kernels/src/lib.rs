@@ -14,6 +14,7 @@
 pub mod activation;
 pub mod batch_norm;
 mod blocks;
+pub mod convolution;
 pub mod cpu;
 pub mod ctc;
 mod ctc_lattice;
@@ -32,6 +33,7 @@ mod softmax;
 mod testing;
 mod vector;
 
+pub use convolution::Convolution;
 pub use cpu::{Cpu, Isa};
 pub use error::KernelError;
 pub use gru::{Gru, GruGradients, GruVariant, GruWeights};
