@@ -119,13 +119,15 @@ per_isa! {
             let (blank_m, blank_e) = (ym[0], ye[0]);
             for i in (0..=target.len()).step_by(LANES) {
                 let (xm, xe, zm, ze) = (at(pam, i), at(pae, i), at(pcm, i), at(pce, i));
-                let (outm, oute) = (&mut am[i..i + LANES], &mut ae[i..i + LANES]);
+                let (mut outm, mut oute) = ([0.0; LANES], [0.0; LANES]);
                 for l in 0..LANES {
                     let (m, e) = sum2(xm[l], xe[l], zm[l], ze[l]);
                     let (m, k) = split(m * blank_m);
                     outm[l] = m;
                     oute[l] = e + blank_e + k;
                 }
+                am[i..i + LANES].copy_from_slice(&outm);
+                ae[i..i + LANES].copy_from_slice(&oute);
             }
             // c(i) = (c(i) + a(i-1) + s(i) c(i-1)) y(label i)
             for i in (1..=target.len()).step_by(LANES) {
@@ -133,13 +135,15 @@ per_isa! {
                 let (zm, ze) = (at(pam, i - 1), at(pae, i - 1));
                 let (wm, we, skip) = (at(pcm, i - 1), at(pce, i - 1), at(skips, i));
                 let (emitm, emite) = (at(ym, i), at(ye, i));
-                let (outm, oute) = (&mut cm[i..i + LANES], &mut ce[i..i + LANES]);
+                let (mut outm, mut oute) = ([0.0; LANES], [0.0; LANES]);
                 for l in 0..LANES {
                     let (m, e) = sum3(xm[l], xe[l], zm[l], ze[l], wm[l], we[l] + skip[l]);
                     let (m, k) = split(m * emitm[l]);
                     outm[l] = m;
                     oute[l] = e + emite[l] + k;
                 }
+                cm[i..i + LANES].copy_from_slice(&outm);
+                ce[i..i + LANES].copy_from_slice(&oute);
             }
         }
         let [am, ae, cm, ce] = rows(&lattice[last * size..][..size], stride);
@@ -194,7 +198,7 @@ per_isa! {
                 let (xm, xe) = (at(nbm, i), at(nbe, i));
                 let (zm, ze) = (at(ndm, i + 1), at(nde, i + 1));
                 let (walkm, walke) = (at(am, i), at(ae, i));
-                let (outm, oute) = (&mut bm[i..i + LANES], &mut be[i..i + LANES]);
+                let (mut outm, mut oute) = ([0.0; LANES], [0.0; LANES]);
                 for l in 0..LANES {
                     let (m, e) = sum2(xm[l], xe[l], zm[l], ze[l]);
                     let exponent = walke[l] + e - probability.1;
@@ -203,6 +207,8 @@ per_isa! {
                     outm[l] = m;
                     oute[l] = e + blank_e + k;
                 }
+                bm[i..i + LANES].copy_from_slice(&outm);
+                be[i..i + LANES].copy_from_slice(&oute);
             }
             // d(i) = d̂(i) + b̂(i) + s(i+1) d̂(i+1), and the posterior of each place.
             for i in (1..=target.len()).step_by(LANES) {
@@ -211,8 +217,8 @@ per_isa! {
                 let (wm, we, skip) = (at(ndm, i + 1), at(nde, i + 1), at(skips, i + 1));
                 let (walkm, walke) = (at(cm, i), at(ce, i));
                 let (emitm, emite) = (at(ym, i), at(ye, i));
-                let (outm, oute) = (&mut dm[i..i + LANES], &mut de[i..i + LANES]);
-                let gamma = &mut gammas[i..i + LANES];
+                let (mut outm, mut oute) = ([0.0; LANES], [0.0; LANES]);
+                let mut gamma = [0.0; LANES];
                 for l in 0..LANES {
                     let (m, e) = sum3(xm[l], xe[l], zm[l], ze[l], wm[l], we[l] + skip[l]);
                     let exponent = walke[l] + e - probability.1;
@@ -221,6 +227,9 @@ per_isa! {
                     outm[l] = m;
                     oute[l] = e + emite[l] + k;
                 }
+                gammas[i..i + LANES].copy_from_slice(&gamma);
+                dm[i..i + LANES].copy_from_slice(&outm);
+                de[i..i + LANES].copy_from_slice(&oute);
             }
             posteriors[0] = blanks.iter().sum();
             for (&label, &gamma) in target.iter().zip(&gammas[1..]) {

@@ -65,7 +65,7 @@ pub(crate) fn row_exponentials<T: Real>(
     mantissas[row.len()..].fill(f64::MIN);
     let mut tops = [f64::MIN; LANES];
     let mut faults = [0.0f64; LANES];
-    for values in mantissas.chunks_exact(LANES) {
+    for values in mantissas.as_chunks::<LANES>().0 {
         for lane in 0..LANES {
             let value = values[lane];
             tops[lane] = if value > tops[lane] { value } else { tops[lane] };
@@ -75,15 +75,17 @@ pub(crate) fn row_exponentials<T: Real>(
     }
     let max = tops.iter().fold(f64::MIN, |a, &b| if b > a { b } else { a });
     let mut sums = [0.0f64; LANES];
-    for (mantissas, exponents) in
-        mantissas.chunks_exact_mut(LANES).zip(exponents.chunks_exact_mut(LANES))
-    {
+    let groups = mantissas.as_chunks_mut::<LANES>().0.iter_mut();
+    for (mantissas, exponents) in groups.zip(exponents.as_chunks_mut::<LANES>().0) {
+        // Into arrays of their own first: where the compiler cannot exclude that the two rows
+        // overlap, it does not vectorise.
+        let (mut m, mut e) = (*mantissas, [0.0; LANES]);
         for lane in 0..LANES {
-            let (mantissa, exponent) = exp(mantissas[lane] - max);
-            mantissas[lane] = mantissa;
-            exponents[lane] = exponent;
-            sums[lane] += mantissa * power_of_two(exponent);
+            (m[lane], e[lane]) = exp(m[lane] - max);
+            sums[lane] += m[lane] * power_of_two(e[lane]);
         }
+        *mantissas = m;
+        *exponents = e;
     }
     RowSum { max, sum: tree(sums) + tree(faults) }
 }
