@@ -1,1 +1,43 @@
-//! labyrinth-corpus
+//! From folders of recordings to batches: manifests, the ledger, preparation, checks and the loader.
+//!
+//! # Layout
+//! - [`manifest`]: one utterance a line, JSON Lines with NeMo's keys.
+//! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
+//! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
+//! - [`check`]: what is wrong with a corpus, before training finds out.
+//! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
+//!   order that is a function of (seed, epoch) and a position that is four numbers.
+//! - [`permutation`]: the keyed permutation behind that order.
+//! - [`clip`]: the one place where the audio of a manifest's line is read.
+//! - [`atomic`]: files that are either whole or not there.
+//!
+//! Two kinds of fault are kept apart everywhere. A fault of one utterance (missing, unreadable,
+//! empty audio, a transcript that cannot be learnt) becomes a [`Refusal`] in a [`Ledger`] and never
+//! stops a run. A fault of the machine (a disk that returns an error) is an `Err` and always does.
+
+pub mod atomic;
+pub mod check;
+pub mod clip;
+pub mod ledger;
+pub mod loader;
+pub mod manifest;
+mod parallel;
+pub mod permutation;
+pub mod prepare;
+
+pub use check::{
+    CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
+};
+pub use ledger::{Ledger, LedgerError, Reason, Refusal};
+pub use loader::{
+    Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, plan_refusals,
+};
+pub use manifest::{Manifest, ManifestError, Utterance};
+pub use prepare::{
+    CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
+    prepare_fsdd, prepare_yesno,
+};
+
+/// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).
+/// Called from worker threads, in no particular order of the first number.
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);

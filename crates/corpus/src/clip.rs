@@ -1,0 +1,86 @@
+//! The one place where the audio of a manifest's line is read, and its faults told apart.
+
+use crate::ledger::Reason;
+use crate::manifest::{Manifest, Utterance};
+use labyrinth_signal::{Audio, AudioError, RawFormat, read_audio, read_audio_section};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// Why the audio of an utterance could not be had.
+#[derive(Debug)]
+pub enum ClipFault {
+    /// A fault of this one utterance: it goes to the ledger.
+    Refused {
+        /// The code.
+        reason: Reason,
+        /// In words.
+        detail: String,
+    },
+    /// A fault of the disk: it stops the run.
+    Disk {
+        /// The file that was read.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+}
+
+/// Reads a whole audio file.
+///
+/// # Errors
+/// [`ClipFault::Refused`] where the file is missing, cannot be decoded or holds no samples;
+/// [`ClipFault::Disk`] where the disk fails.
+pub fn read_file(path: &Path, raw: Option<&RawFormat>) -> Result<Audio, ClipFault> {
+    guarded(path, || read_audio(path, raw))
+}
+
+/// Reads the audio of one utterance: its file, cut to `offset` and `duration` where there is an
+/// offset.
+///
+/// # Errors
+/// As [`read_file`], and [`Reason::OffsetPastEnd`] where the offset lies at or past the end of the
+/// file, or the utterance ends past it by more than the rounding that `labyrinth-signal` allows.
+pub fn read_clip(manifest: &Manifest, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    let path = manifest.audio_path(utterance);
+    let raw = utterance.raw_format();
+    let Some(offset) = utterance.offset else { return read_file(&path, raw.as_ref()) };
+    let duration = utterance.duration;
+    if duration == 0.0 {
+        let detail = "the manifest gives it a duration of 0 s".to_owned();
+        return Err(ClipFault::Refused { reason: Reason::EmptyAudio, detail });
+    }
+    let section =
+        guarded(&path, || read_audio_section(&path, raw.as_ref(), offset, Some(duration)));
+    match section {
+        // Only if the file as a whole is sound do offset and duration bear the blame.
+        Err(ClipFault::Refused { reason: Reason::UnreadableAudio, detail }) => {
+            read_file(&path, raw.as_ref())?;
+            Err(ClipFault::Refused { reason: Reason::OffsetPastEnd, detail })
+        }
+        other => other,
+    }
+}
+
+/// Runs a decoder and sorts its errors. Decoders are large and read foreign bytes: should one of them
+/// panic, one utterance is lost and named, and the run goes on.
+fn guarded(
+    path: &Path,
+    read: impl FnOnce() -> Result<Audio, AudioError>,
+) -> Result<Audio, ClipFault> {
+    let (reason, detail) = match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(audio)) if audio.samples() > 0 => return Ok(audio),
+        Ok(Err(AudioError::Disk { path, source })) => return Err(ClipFault::Disk { path, source }),
+        Ok(Ok(_)) => (Reason::EmptyAudio, format!("{} has no samples", path.display())),
+        Ok(Err(AudioError::Missing { path })) => {
+            (Reason::MissingAudio, format!("{} is not there", path.display()))
+        }
+        Ok(Err(AudioError::Unusable { path, reason })) => {
+            let empty = reason.contains("no samples") || reason.starts_with("is empty");
+            let code = if empty { Reason::EmptyAudio } else { Reason::UnreadableAudio };
+            (code, format!("{} {reason}", path.display()))
+        }
+        Err(_) => (Reason::UnreadableAudio, format!("{} made its decoder panic", path.display())),
+    };
+    Err(ClipFault::Refused { reason, detail })
+}

@@ -1,0 +1,159 @@
+//! One batch from the disk: read, resample, change speed, features, normalise, mask.
+
+use super::plan::{BatchPlan, Item, Purpose};
+use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor};
+use crate::clip::{ClipFault, read_clip};
+use crate::ledger::{Reason, Refusal};
+use crate::manifest::Utterance;
+use labyrinth_signal::{
+    FeatureExtractor, Normalization, Random, change_speed, normalize_utterance, resample,
+};
+use labyrinth_text::ctc_minimum_frames;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A transcript, ready to learn from.
+pub(super) struct Transcript {
+    pub(super) text: String,
+    /// Empty where the alphabet lacks a character.
+    pub(super) targets: Vec<u32>,
+    /// Why training cannot use it, if it cannot.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// Normalises and encodes the transcript of an utterance.
+pub(super) fn transcript(options: &LoaderOptions, utterance: &Utterance) -> Transcript {
+    let text = options.normalizer.apply(&utterance.text);
+    let refusal = |reason, detail: String| Some(Refusal::new(&utterance.id, reason, detail));
+    match options.alphabet.encode(&text) {
+        Err(error) => {
+            let detail = error.to_string();
+            let refusal = refusal(Reason::UnknownCharacters, detail);
+            Transcript { text, targets: Vec::new(), refusal }
+        }
+        Ok(targets) if targets.is_empty() => {
+            let detail = format!("nothing is left of {:?} after normalisation", utterance.text);
+            Transcript { text, targets, refusal: refusal(Reason::EmptyTranscript, detail) }
+        }
+        Ok(targets) => Transcript { text, targets, refusal: None },
+    }
+}
+
+/// Refuses an utterance whose labels have no CTC path through the model's frames.
+pub(super) fn check_frames(
+    options: &LoaderOptions,
+    utterance: &Utterance,
+    targets: &[u32],
+    feature_frames: usize,
+) -> Result<(), Refusal> {
+    let frames = (options.output_frames)(feature_frames);
+    let needed = ctc_minimum_frames(targets);
+    if frames >= needed {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} labels with {} repeated neighbours need {needed} frames, the model has {frames}",
+        targets.len(),
+        needed - targets.len()
+    );
+    Err(Refusal::new(&utterance.id, Reason::TooShortForCtc, detail))
+}
+
+/// What a worker works with.
+pub(super) struct BatchLoader {
+    options: Arc<LoaderOptions>,
+    extractor: FeatureExtractor,
+}
+
+impl BatchLoader {
+    pub(super) fn new(options: Arc<LoaderOptions>) -> Result<Self, LoaderError> {
+        let extractor = extractor(&options)?;
+        Ok(Self { options, extractor })
+    }
+
+    /// Loads the utterances of a plan; `cancelled` ends it early with whatever there is.
+    pub(super) fn load(
+        &mut self,
+        plan: BatchPlan,
+        cancelled: &AtomicBool,
+    ) -> Result<Batch, LoaderError> {
+        let mut batch = Batch { refused: plan.refused, ..Batch::default() };
+        for item in plan.items {
+            if cancelled.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Err(refusal) = self.load_utterance(plan.epoch, item, &mut batch)? {
+                batch.refused.push(refusal);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn load_utterance(
+        &mut self,
+        epoch: u64,
+        item: Item,
+        batch: &mut Batch,
+    ) -> Result<Result<(), Refusal>, LoaderError> {
+        let options = &*self.options;
+        let refuse = options.infeasible == Infeasible::Refuse;
+        let utterance = &options.manifest.utterances[item.index];
+        let transcript = transcript(options, utterance);
+        let known = transcript.refusal.as_ref().is_none_or(|r| r.reason == Reason::EmptyTranscript);
+        if let (true, Some(refusal)) = (refuse, transcript.refusal) {
+            return Ok(Err(refusal));
+        }
+        let audio = match read_clip(&options.manifest, utterance) {
+            Ok(audio) => audio,
+            Err(ClipFault::Refused { reason, detail }) => {
+                return Ok(Err(Refusal::new(&utterance.id, reason, detail)));
+            }
+            Err(ClipFault::Disk { path, source }) => {
+                return Err(LoaderError::Disk { path, source });
+            }
+        };
+        let mut samples = audio.mono();
+        if audio.sample_rate != self.extractor.sample_rate() {
+            samples = resample(&samples, audio.sample_rate, self.extractor.sample_rate());
+        }
+        let frames = self.extractor.frame_count(samples.len());
+        if frames == 0 {
+            let detail = format!("{} s are shorter than one frame", audio.duration());
+            return Ok(Err(Refusal::new(&utterance.id, Reason::EmptyAudio, detail)));
+        }
+        let targets = transcript.targets;
+        let mut fits = check_frames(options, utterance, &targets, frames);
+        if let (true, Err(refusal)) = (refuse, &fits) {
+            return Ok(Err(refusal.clone()));
+        }
+        if item.speed != 1.0 {
+            let changed = change_speed(&samples, item.speed);
+            let frames = self.extractor.frame_count(changed.len());
+            let changed_fits = check_frames(options, utterance, &targets, frames);
+            // Whoever speaks too fast for CTC only because we made it so is heard as recorded.
+            if frames > 0 && (changed_fits.is_ok() || fits.is_err()) {
+                samples = changed;
+                fits = changed_fits;
+            }
+        }
+        let begin = batch.features.len();
+        self.extractor.compute(&samples, &mut batch.features);
+        let dim = self.extractor.dim();
+        let features = &mut batch.features[begin..]; // [frames, dim]
+        if options.features.normalize == Normalization::Utterance {
+            normalize_utterance(features, dim);
+        }
+        if let Some(masks) = &options.spec_augment {
+            let key = [options.seed, epoch, Purpose::Masks as u64, item.index as u64];
+            masks.apply(features, dim, &mut Random::from_key(&key));
+        }
+        batch.lengths.push(features.len() / dim);
+        batch.ids.push(utterance.id.clone());
+        batch.indices.push(item.index);
+        batch.targets.push(targets);
+        batch.texts.push(transcript.text);
+        batch.feasible.push(known && fits.is_ok());
+        batch.seconds += audio.duration();
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,373 @@
+//! The manifest: which audio says what, one utterance a line, JSON Lines with NeMo's keys.
+//!
+//! A line is an object with `audio_filepath` (relative to the manifest's folder, or absolute),
+//! `duration` in seconds and `text`, and where wanted `id`, `offset` in seconds, `speaker`, `labels`
+//! (a label track) and, for headerless audio, `encoding`, `sample_rate`, `channels`. Other keys are
+//! kept and written again. A line without `id` (NeMo's own manifests) gets its audio path as id, with
+//! `@offset` behind it where there is an offset.
+//!
+//! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
+
+use crate::atomic::write_atomically;
+use labyrinth_signal::{Encoding, RawFormat};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// One line of a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Utterance {
+    /// Unique in its manifest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Relative to the manifest's folder, with `/` between the parts, or absolute.
+    pub audio_filepath: String,
+    /// Where the utterance begins, in seconds; `None`: the whole file is the utterance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<f64>,
+    /// Seconds.
+    pub duration: f64,
+    /// What is said, as the corpus writes it; the recipe's normaliser works on it later.
+    pub text: String,
+    /// Who speaks, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<String>,
+    /// A label track, relative to the manifest like the audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// How headerless audio stores a sample; `None`: the file's header tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// Hz, of headerless audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<u32>,
+    /// Interleaved channels of headerless audio; one where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<u16>,
+    /// Keys that this program does not know, kept as they are.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, serde_json::Value>,
+}
+
+impl Utterance {
+    /// An utterance that is a whole audio file with a header.
+    pub fn new(
+        id: impl Into<String>,
+        audio_filepath: impl Into<String>,
+        duration: f64,
+        text: impl Into<String>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            audio_filepath: audio_filepath.into(),
+            offset: None,
+            duration,
+            text: text.into(),
+            speaker: None,
+            labels: None,
+            encoding: None,
+            sample_rate: None,
+            channels: None,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// How to read the audio where it has no header: what `encoding`, `sample_rate` and `channels` say.
+    pub fn raw_format(&self) -> Option<RawFormat> {
+        Some(RawFormat {
+            encoding: self.encoding?,
+            sample_rate: self.sample_rate?,
+            channels: self.channels.unwrap_or(1),
+        })
+    }
+
+    /// What is wrong with the line, if anything; the rest of the sentence is the caller's.
+    fn fault(&self) -> Option<String> {
+        let seconds = |name: &str, value: f64| {
+            (!(value >= 0.0 && value.is_finite()))
+                .then(|| format!("{name} {value} is not a number of seconds"))
+        };
+        if self.audio_filepath.is_empty() {
+            return Some("audio_filepath is empty".into());
+        }
+        if self.encoding.is_some() && self.sample_rate.is_none() {
+            return Some("encoding stands without sample_rate".into());
+        }
+        if self.encoding.is_some() && (self.sample_rate == Some(0) || self.channels == Some(0)) {
+            return Some("sample_rate and channels must be at least 1".into());
+        }
+        seconds("duration", self.duration)
+            .or_else(|| self.offset.and_then(|offset| seconds("offset", offset)))
+    }
+}
+
+/// A list of utterances and the place where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The file; audio paths are relative to its folder.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub utterances: Vec<Utterance>,
+}
+
+/// What can go wrong with a manifest's file.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is no such file.
+    #[error(
+        "there is no manifest {}; name one that exists, or make one with `labyrinth prepare`",
+        path.display()
+    )]
+    Missing {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The path is a folder.
+    #[error("{} is a folder; name one of the manifests in it, such as {}", path.display(),
+        path.join("test.jsonl").display())]
+    Folder {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("{} cannot be read ({source}); see to the disk or its permissions", path.display())]
+    Read {
+        /// The manifest.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The disk failed, or is full.
+    #[error("{} cannot be written ({source}); make room or choose another folder", path.display())]
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// A line is no utterance.
+    #[error("{}, line {line}: {reason}; correct the line or remove it", path.display())]
+    Line {
+        /// The manifest.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest whole. Blank lines are passed over.
+    ///
+    /// # Errors
+    /// [`ManifestError`], with file and line: a line that is not UTF-8, not JSON, lacks a key or
+    /// carries an impossible value, and an id that stood before.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let read_error = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
+            _ => ManifestError::Read { path: path.to_owned(), source },
+        };
+        if path.is_dir() {
+            return Err(ManifestError::Folder { path: path.to_owned() });
+        }
+        let mut reader = BufReader::new(File::open(path).map_err(read_error)?);
+        let mut utterances = Vec::new();
+        let mut lines_by_id: HashMap<String, usize> = HashMap::new();
+        let mut bytes = Vec::new();
+        for line in 1.. {
+            bytes.clear();
+            if reader.read_until(b'\n', &mut bytes).map_err(read_error)? == 0 {
+                break;
+            }
+            let broken =
+                |reason: String| ManifestError::Line { path: path.to_owned(), line, reason };
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|error| broken(format!("this is not UTF-8 ({error})")))?;
+            // Editors on Windows begin a file with a byte order mark.
+            let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let mut utterance: Utterance = serde_json::from_str(text)
+                .map_err(|error| broken(format!("this is no utterance ({error})")))?;
+            if let Some(reason) = utterance.fault() {
+                return Err(broken(reason));
+            }
+            if utterance.id.is_empty() {
+                utterance.id = match utterance.offset {
+                    Some(offset) => format!("{}@{offset}", utterance.audio_filepath),
+                    None => utterance.audio_filepath.clone(),
+                };
+            }
+            if let Some(first) = lines_by_id.insert(utterance.id.clone(), line) {
+                return Err(broken(format!(
+                    "id {:?} stands in line {first} already",
+                    utterance.id
+                )));
+            }
+            utterances.push(utterance);
+        }
+        Ok(Self { path: path.to_owned(), utterances })
+    }
+
+    /// Writes the manifest to its path, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ManifestError::Write`] where the disk fails or is full; what stood there before still does.
+    pub fn write(&self) -> Result<(), ManifestError> {
+        write_atomically(&self.path, |writer| self.write_jsonl(writer))
+            .map_err(|source| ManifestError::Write { path: self.path.clone(), source })
+    }
+
+    /// The manifest's bytes: one object a line, keys in a fixed order, absent ones left out.
+    ///
+    /// # Errors
+    /// Whatever the writer returns.
+    pub fn write_jsonl(&self, writer: &mut impl Write) -> io::Result<()> {
+        for utterance in &self.utterances {
+            serde_json::to_writer(&mut *writer, utterance)?;
+            writer.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Where the utterance's audio lies.
+    pub fn audio_path(&self, utterance: &Utterance) -> PathBuf {
+        self.resolve(&utterance.audio_filepath)
+    }
+
+    /// A path of this manifest (audio, label track) as a path of this machine.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        // Joining an absolute path replaces the folder, as it should.
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Seconds of audio.
+    pub fn seconds(&self) -> f64 {
+        self.utterances.iter().map(|utterance| utterance.duration).sum()
+    }
+
+    /// The speakers named.
+    pub fn speakers(&self) -> BTreeSet<&str> {
+        self.utterances.iter().filter_map(|utterance| utterance.speaker.as_deref()).collect()
+    }
+
+    /// SHA-256 of what the manifest says, in hexadecimal: the digest of the data that a model file
+    /// records. It does not cover the audio's bytes.
+    pub fn digest(&self) -> String {
+        let mut hasher = HashWriter(Sha256::new());
+        // Writing into a hash cannot fail.
+        let _ = self.write_jsonl(&mut hasher);
+        hexadecimal(&hasher.0.finalize())
+    }
+}
+
+struct HashWriter(Sha256);
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.jsonl");
+        std::fs::write(&path, bytes).unwrap();
+        Manifest::read(&path)
+    }
+
+    #[test]
+    fn a_manifest_comes_back_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut utterances = vec![
+            Utterance::new("a", "audio/a.wav", 1.0 / 3.0, "Ä \"quoted\" line\nbreak"),
+            Utterance::new("b", "/elsewhere/b.raw", 2.5, ""),
+        ];
+        utterances[0].offset = Some(0.25);
+        utterances[0].speaker = Some("s".into());
+        utterances[1].encoding = Some(Encoding::PcmS16be);
+        utterances[1].sample_rate = Some(16000);
+        let manifest = Manifest { path: folder.path().join("m.jsonl"), utterances };
+        manifest.write().unwrap();
+        let again = Manifest::read(&manifest.path).unwrap();
+        assert_eq!(again, manifest);
+        assert_eq!(again.digest(), manifest.digest());
+        let text = std::fs::read_to_string(&manifest.path).unwrap();
+        assert_eq!(
+            text.lines().nth(1).unwrap(),
+            "{\"id\":\"b\",\"audio_filepath\":\"/elsewhere/b.raw\",\"duration\":2.5,\"text\":\"\",\
+             \"encoding\":\"pcm_s16be\",\"sample_rate\":16000}"
+        );
+        assert_eq!(again.audio_path(&again.utterances[0]), folder.path().join("audio/a.wav"));
+        assert_eq!(again.audio_path(&again.utterances[1]), Path::new("/elsewhere/b.raw"));
+        assert_eq!(again.utterances[1].raw_format().unwrap().channels, 1);
+    }
+
+    #[test]
+    fn nemo_lines_get_ids_and_unknown_keys_survive() {
+        let text = "\u{feff}{\"audio_filepath\": \"a.wav\", \"duration\": 3, \"text\": \"x\", \
+                    \"lang\": [\"en\", 1]}\n\n\
+                    {\"audio_filepath\": \"a.wav\", \"duration\": 3, \"text\": \"x\", \"offset\": 1.5}";
+        let manifest = read(text.as_bytes()).unwrap();
+        assert_eq!(manifest.utterances[0].id, "a.wav");
+        assert_eq!(manifest.utterances[1].id, "a.wav@1.5");
+        let mut bytes = Vec::new();
+        manifest.write_jsonl(&mut bytes).unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains("\"lang\":[\"en\",1]"));
+    }
+
+    #[test]
+    fn each_broken_line_is_named_with_its_number() {
+        let good = "{\"id\":\"a\",\"audio_filepath\":\"a.wav\",\"duration\":1.0,\"text\":\"x\"}\n";
+        let other = |change: &str, into: &str| {
+            good.replace("\"id\":\"a\"", "\"id\":\"b\"").replace(change, into)
+        };
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (b"{\"id\":\n".to_vec(), "no utterance"),
+            (b"[1, 2]\n".to_vec(), "no utterance"),
+            (b"\xff\xfe{}\n".to_vec(), "UTF-8"),
+            (good.as_bytes().to_vec(), "stands in line 1 already"),
+            (other(",\"text\":\"x\"", "").into_bytes(), "text"),
+            (other("1.0", "-1.0").into_bytes(), "duration"),
+            (other("1.0", "\"long\"").into_bytes(), "no utterance"),
+            (other("a.wav", "").into_bytes(), "audio_filepath"),
+            (other("1.0", "1.0,\"offset\":-2").into_bytes(), "offset"),
+            (other("1.0", "1.0,\"encoding\":\"pcm_s16le\"").into_bytes(), "sample_rate"),
+            (other("1.0", "1.0,\"encoding\":\"adpcm\"").into_bytes(), "no utterance"),
+        ];
+        for (line, reason) in cases {
+            let bytes = [good.as_bytes(), b"\n", &line, good.as_bytes()].concat();
+            let error = read(&bytes).unwrap_err().to_string();
+            assert!(error.contains("train.jsonl, line 3"), "{error}");
+            assert!(error.contains(reason), "{error} should tell of {reason}");
+        }
+    }
+
+    #[test]
+    fn a_missing_manifest_and_a_folder_have_their_own_sentences() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Manifest::read(&folder.path().join("none.jsonl")).unwrap_err().to_string();
+        assert!(error.contains("none.jsonl") && error.contains("labyrinth prepare"), "{error}");
+        let error = Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is a folder"), "{error}");
+    }
+}

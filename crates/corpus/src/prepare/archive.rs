@@ -1,0 +1,310 @@
+//! Unpacks a publisher's archive into the output folder, whole or not at all.
+
+use super::{PrepareError, PrepareOptions};
+use crate::atomic::sync_folder;
+use crate::manifest::hexadecimal;
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Component, Path, PathBuf};
+use tar::{Archive, EntryType};
+
+/// Says inside `audio/` which archive it came from, so that a second preparation need not unpack again.
+const ORIGIN_FILE: &str = "unpacked-from.txt";
+
+/// Unpacks `archive` into `audio/` of the output folder and returns that folder.
+///
+/// Everything goes to `audio.partial` first, which is renamed when it is complete; an unfinished one
+/// that a killed run left behind is removed. Where `audio/` holds this very archive already it is used
+/// as it is; where it holds something else it stays, unless `--force` was given.
+pub(crate) fn unpack(archive: &Path, options: &PrepareOptions) -> Result<PathBuf, PrepareError> {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let origin = format!("{name}\nsha256 {}\n", digest(archive)?);
+    let audio = options.out.join("audio");
+    if audio.exists() {
+        if fs::read_to_string(audio.join(ORIGIN_FILE)).is_ok_and(|text| text == origin) {
+            return Ok(audio);
+        }
+        if !options.force {
+            return Err(PrepareError::Occupied { path: audio });
+        }
+    }
+    let partial = options.out.join("audio.partial");
+    remove_folder(&partial)?;
+    fs::create_dir_all(&partial).map_err(PrepareError::write(&partial))?;
+    let result = unpack_into(archive, &partial).and_then(|()| {
+        let path = partial.join(ORIGIN_FILE);
+        fs::write(&path, &origin).map_err(PrepareError::write(&path))?;
+        remove_folder(&audio)?;
+        fs::rename(&partial, &audio).map_err(PrepareError::write(&audio))?;
+        sync_folder(&options.out).map_err(PrepareError::write(&options.out))
+    });
+    if result.is_err() {
+        // The error that brought us here is the one to tell; the next run removes what is left.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    result.map(|()| audio)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), PrepareError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PrepareError::write(folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn digest(path: &Path) -> Result<String, PrepareError> {
+    let mut file = File::open(path).map_err(PrepareError::read(path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer).map_err(PrepareError::read(path))?;
+        if count == 0 {
+            return Ok(hexadecimal(&hasher.finalize()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+fn unpack_into(path: &Path, folder: &Path) -> Result<(), PrepareError> {
+    let mut reader = BufReader::new(File::open(path).map_err(PrepareError::read(path))?);
+    let magic = reader.fill_buf().map_err(PrepareError::read(path))?;
+    let packed: Box<dyn Read> = if magic.starts_with(&[0x1f, 0x8b]) {
+        Box::new(MultiGzDecoder::new(reader))
+    } else {
+        Box::new(reader)
+    };
+    let mut archive = Archive::new(TailReader { inner: packed, tail_zeros: 0 });
+    extract_entries(&mut archive, path, folder)?;
+    // The rest must be read as well: the gzip checksum stands at the very end, and a tar that was cut
+    // between two files shows it only by lacking the two empty blocks that end every archive.
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(|error| archive_error(path, &error))?;
+    if rest.tail_zeros < 1024 {
+        return Err(cut_off(path));
+    }
+    Ok(())
+}
+
+fn extract_entries(
+    archive: &mut Archive<TailReader>,
+    path: &Path,
+    folder: &Path,
+) -> Result<(), PrepareError> {
+    let mut made = BTreeSet::new();
+    for entry in archive.entries().map_err(|error| archive_error(path, &error))? {
+        let mut entry = entry.map_err(|error| archive_error(path, &error))?;
+        let name = entry.path().map_err(|error| archive_error(path, &error))?.into_owned();
+        let kind = entry.header().entry_type();
+        if matches!(kind, EntryType::XGlobalHeader) {
+            continue;
+        }
+        let target = inside(folder, &name).ok_or_else(|| PrepareError::Archive {
+            path: path.to_owned(),
+            reason: format!("holds the path {:?}, which leads out of its folder", name.display()),
+        })?;
+        match kind {
+            EntryType::Directory => {
+                fs::create_dir_all(&target).map_err(PrepareError::write(&target))?;
+            }
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                if let Some(parent) =
+                    target.parent().filter(|parent| made.insert(parent.to_path_buf()))
+                {
+                    fs::create_dir_all(parent).map_err(PrepareError::write(parent))?;
+                }
+                copy_entry(&mut entry, path, &target)?;
+            }
+            // A link could lead out of the folder, a device is no recording.
+            _ => {
+                return Err(PrepareError::Archive {
+                    path: path.to_owned(),
+                    reason: format!("holds {:?}, which is no plain file", name.display()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Copies one file. Reading and writing fail for different reasons and must not be mixed up, so this is
+/// not `io::copy`.
+fn copy_entry(
+    entry: &mut tar::Entry<'_, TailReader>,
+    archive: &Path,
+    target: &Path,
+) -> Result<(), PrepareError> {
+    let mut file = File::create(target).map_err(PrepareError::write(target))?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut copied = 0;
+    loop {
+        let count = entry.read(&mut buffer).map_err(|error| archive_error(archive, &error))?;
+        if count == 0 {
+            break;
+        }
+        file.write_all(&buffer[..count]).map_err(PrepareError::write(target))?;
+        copied += count as u64;
+    }
+    // The tar reader takes an early end of the archive for the end of the file.
+    if copied != entry.size() { Err(cut_off(archive)) } else { Ok(()) }
+}
+
+/// `name` below `folder`, or `None` where it is absolute or climbs out.
+fn inside(folder: &Path, name: &Path) -> Option<PathBuf> {
+    let mut target = folder.to_owned();
+    for part in name.components() {
+        match part {
+            Component::Normal(part) => target.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(target)
+}
+
+/// What a failed read of an archive means: a broken archive, or a broken disk.
+fn archive_error(path: &Path, error: &io::Error) -> PrepareError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(path),
+        _ if error.raw_os_error().is_some() => PrepareError::Read {
+            path: path.to_owned(),
+            source: io::Error::new(error.kind(), error.to_string()),
+        },
+        _ => {
+            PrepareError::Archive { path: path.to_owned(), reason: format!("is damaged ({error})") }
+        }
+    }
+}
+
+fn cut_off(path: &Path) -> PrepareError {
+    PrepareError::Archive { path: path.to_owned(), reason: "is cut off before its end".to_owned() }
+}
+
+/// Counts the zero bytes with which what was read so far ends.
+struct TailReader {
+    inner: Box<dyn Read>,
+    tail_zeros: u64,
+}
+
+impl Read for TailReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let zeros = buffer[..count].iter().rev().take_while(|byte| **byte == 0).count();
+        self.tail_zeros = if zeros == count { self.tail_zeros } else { 0 } + zeros as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    fn tar_with(names: &[&str]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for name in names {
+            let content = name.repeat(2000);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            // Written by hand: the library refuses to make the hostile names that we must refuse.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            builder.append(&header, content.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The outcome, and the names left in the output folder.
+    fn try_unpack(bytes: &[u8]) -> (Result<PathBuf, PrepareError>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("a.tar.gz");
+        fs::write(&archive, bytes).unwrap();
+        let out = folder.path().join("out");
+        fs::create_dir(&out).unwrap();
+        let result = unpack(&archive, &PrepareOptions::new(&archive, &out));
+        let names = super::super::paths::files_under(&out).unwrap();
+        let name = |path: &PathBuf| path.strip_prefix(&out).unwrap().display().to_string();
+        (result, names.iter().map(name).collect())
+    }
+
+    #[test]
+    fn plain_and_packed_archives_unpack() {
+        for bytes in
+            [tar_with(&["an4/a.raw", "an4/b.raw"]), gzip(&tar_with(&["an4/a.raw", "an4/b.raw"]))]
+        {
+            let (result, names) = try_unpack(&bytes);
+            result.unwrap();
+            assert_eq!(names, ["audio/an4/a.raw", "audio/an4/b.raw", "audio/unpacked-from.txt"]);
+        }
+    }
+
+    /// Cut anywhere: in a header, in a file, between two files, before the end blocks, in the checksum.
+    #[test]
+    fn a_truncated_archive_is_refused_and_leaves_nothing() {
+        let tar = tar_with(&["an4/a.raw", "an4/b.raw"]);
+        let packed = gzip(&tar);
+        let block = 512 + tar_with(&["an4/a.raw"]).len().saturating_sub(1536);
+        let mut cuts: Vec<&[u8]> =
+            vec![&tar[..700], &tar[..300], &tar[..block], &tar[..tar.len() - 600]];
+        for part in 1..8 {
+            cuts.push(&packed[..packed.len() * part / 8]);
+        }
+        cuts.push(&packed[..packed.len() - 1]);
+        for (index, bytes) in cuts.into_iter().enumerate() {
+            let (result, names) = try_unpack(bytes);
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("a.tar.gz"), "cut {index}: {error}");
+            assert!(error.contains("cut off") || error.contains("damaged"), "cut {index}: {error}");
+            assert!(names.is_empty(), "cut {index} left {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_is_found() {
+        let mut packed = gzip(&tar_with(&["an4/a.raw", "an4/b.raw"]));
+        let middle = packed.len() / 2;
+        packed[middle] ^= 0x10;
+        let (result, names) = try_unpack(&packed);
+        assert!(matches!(result, Err(PrepareError::Archive { .. })), "{result:?}");
+        assert!(names.is_empty());
+    }
+
+    #[test]
+    fn paths_that_lead_out_are_refused() {
+        for name in ["../evil", "an4/../../evil", "/evil"] {
+            let (result, names) = try_unpack(&tar_with(&["an4/a.raw", name]));
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("leads out"), "{error}");
+            assert!(names.is_empty(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn another_archive_is_not_unpacked_over_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = PrepareOptions::new(folder.path(), folder.path().join("out"));
+        let (first, second) = (folder.path().join("1.tar"), folder.path().join("2.tar"));
+        fs::write(&first, tar_with(&["a"])).unwrap();
+        fs::write(&second, tar_with(&["b"])).unwrap();
+        fs::create_dir_all(options.out.join("audio.partial/left-by-a-killed-run")).unwrap();
+        unpack(&first, &options).unwrap();
+        unpack(&first, &options).unwrap();
+        assert!(matches!(unpack(&second, &options), Err(PrepareError::Occupied { .. })));
+        assert!(options.out.join("audio/a").exists());
+        unpack(&second, &PrepareOptions { force: true, ..options.clone() }).unwrap();
+        assert!(options.out.join("audio/b").exists() && !options.out.join("audio/a").exists());
+        assert!(!options.out.join("audio.partial").exists());
+    }
+}

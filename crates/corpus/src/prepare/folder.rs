@@ -1,0 +1,207 @@
+//! A user's own folder: recordings with a `.txt` of the same name beside each.
+//!
+//! Audio is known by its extension ([`AUDIO_EXTENSIONS`]), at any depth; names that begin with a dot are
+//! passed over. An utterance's id is its path below the folder without the extension. As soon as any
+//! recording lies in a subfolder, the first-level subfolders are the speakers, and recordings outside of
+//! them have none. A transcript is UTF-8 text, its white space collapsed.
+//!
+//! With three or more speakers whole speakers go to the test and development sets, a tenth of the speech
+//! each; see the rule in `split.rs`. With fewer, single utterances do, and the report warns that the
+//! figures will flatter.
+
+use super::candidate::{Candidate, Found, Measured, Split, check_hold_out};
+use super::output::{CorpusRecord, finish};
+use super::paths::{extension, files_under};
+use super::split::{FEWEST_SPEAKERS, SHARE, by_speaker, by_utterance};
+use super::{PrepareError, PrepareOptions, PrepareReport};
+use crate::Progress;
+use crate::ledger::Reason;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is taken for a recording. Headerless audio is not: nothing in a folder tells its format.
+pub const AUDIO_EXTENSIONS: [&str; 12] =
+    ["wav", "wave", "flac", "mp3", "m4a", "mp4", "aac", "ogg", "oga", "opus", "sph", "nist"];
+
+const EXPECTED: &str = "a folder of recordings with a .txt beside each";
+
+/// Prepares a folder of recordings.
+///
+/// # Errors
+/// [`PrepareError`] where the folder is missing or holds no recording, a disk fails, or the output folder
+/// holds something else.
+pub fn prepare_folder(
+    options: &PrepareOptions,
+    progress: Progress<'_>,
+) -> Result<PrepareReport, PrepareError> {
+    let from = &options.from;
+    if !from.exists() {
+        let (path, expected) = (from.clone(), EXPECTED.to_owned());
+        return Err(PrepareError::MissingFrom { path, expected });
+    }
+    let found = find(from)?;
+    if found.candidates.is_empty() && found.refusals.is_empty() {
+        return Err(PrepareError::Empty { path: from.clone(), expected: EXPECTED.to_owned() });
+    }
+    let record = CorpusRecord {
+        corpus: "folder".to_owned(),
+        title: format!("the recordings of {}", from.display()),
+        home: "your own folder".to_owned(),
+        licence: "yours to know".to_owned(),
+        published_split: false,
+        speakers_shared: false,
+        split_rule: String::new(),
+        hold_out: options.hold_out.clone(),
+    };
+    let assign =
+        |measured: &mut [Measured], record: &mut CorpusRecord, warnings: &mut Vec<String>| {
+            split(measured, options, record, warnings)
+        };
+    finish(record, options, found, assign, progress)
+}
+
+/// Every recording and every transcript of a folder, paired by name. Also what `check` looks at.
+pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
+    let root = from.canonicalize().map_err(PrepareError::read(from))?;
+    if !root.is_dir() {
+        return Err(PrepareError::NotThisCorpus {
+            path: from.to_owned(),
+            title: "a folder of recordings".to_owned(),
+            reason: "it is a file".to_owned(),
+            expected: EXPECTED.to_owned(),
+        });
+    }
+    let mut found = Found::default();
+    let mut ids = BTreeSet::new();
+    let mut recordings: Vec<PathBuf> = Vec::new();
+    let mut texts: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for path in files_under(&root)? {
+        let end = extension(&path);
+        if end == "txt" {
+            texts.insert(path.with_extension(""), path);
+        } else if AUDIO_EXTENSIONS.contains(&end.as_str()) {
+            recordings.push(path);
+        }
+    }
+    let below = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
+    let nested = recordings.iter().any(|path| below(path).components().count() > 1);
+    let mut used = BTreeSet::new();
+    for audio in recordings {
+        let short = below(&audio);
+        let stem = audio.with_extension("");
+        let Some(id) = below(&stem).to_str().map(|id| id.replace('\\', "/")) else {
+            let id = short.to_string_lossy();
+            found.refuse(&id, Reason::UnusableName, format!("{id} is not UTF-8; rename it"));
+            used.insert(stem);
+            continue;
+        };
+        used.insert(stem.clone());
+        let text = match texts.get(&stem).map(|path| read_text(path)) {
+            None => {
+                let detail = format!("{id}.txt is not there");
+                found.refuse(&id, Reason::MissingTranscript, detail);
+                continue;
+            }
+            Some(Err(error)) => return Err(error),
+            Some(Ok(None)) => {
+                found.refuse(&id, Reason::UnreadableTranscript, format!("{id}.txt is not UTF-8"));
+                continue;
+            }
+            Some(Ok(Some(text))) => text,
+        };
+        if text.is_empty() {
+            found.refuse(&id, Reason::EmptyTranscript, format!("{id}.txt holds no text"));
+            continue;
+        }
+        let first = short.components().next().map(|part| part.as_os_str().to_string_lossy());
+        let in_subfolder = nested && short.components().count() > 1;
+        let speaker = first.filter(|_| in_subfolder).map(|name| name.into_owned());
+        let split = Split::Train;
+        found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
+    }
+    for (stem, text) in texts.iter().filter(|(stem, _)| !used.contains(*stem)) {
+        let id = below(stem).to_string_lossy().into_owned();
+        let detail = format!("{} stands without a recording", below(text).display());
+        found.refuse(&id, Reason::MissingAudio, detail);
+    }
+    Ok(found)
+}
+
+/// The transcript, or `None` where it is not UTF-8.
+fn read_text(path: &Path) -> Result<Option<String>, PrepareError> {
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            let text = text.trim_start_matches('\u{feff}');
+            Ok(Some(text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(PrepareError::read(path)(error)),
+    }
+}
+
+fn split(
+    measured: &mut [Measured],
+    options: &PrepareOptions,
+    record: &mut CorpusRecord,
+    warnings: &mut Vec<String>,
+) -> Result<(), PrepareError> {
+    let percent = SHARE * 100.0;
+    let names = |measured: &[Measured]| -> BTreeSet<String> {
+        measured.iter().filter_map(|item| item.candidate.speaker.clone()).collect()
+    };
+    let speakers = names(measured);
+    let without = measured.iter().filter(|item| item.candidate.speaker.is_none()).count();
+    if !speakers.is_empty() && without > 0 {
+        warnings.push(format!(
+            "{without} recordings lie outside of the speakers' subfolders: their speaker is unknown, \
+             and they train"
+        ));
+    }
+    if let Some(speaker) = &options.hold_out {
+        let known = measured.iter().filter_map(|item| item.candidate.speaker.as_deref());
+        check_hold_out(known, speaker, &options.from)?;
+        let held = |item: &Measured| item.candidate.speaker.as_ref() == Some(speaker);
+        // The held-out speaker is moved out of the way so that dev is a tenth of what remains.
+        measured.sort_by_key(|item| !held(item));
+        let count = measured.iter().filter(|item| held(item)).count();
+        let (test, rest) = measured.split_at_mut(count);
+        for item in test.iter_mut() {
+            item.candidate.split = Split::Test;
+        }
+        let dev = if speakers.len() >= FEWEST_SPEAKERS {
+            by_speaker(rest, &[Split::Dev]);
+            format!("whole speakers, about {percent} % of the other speech")
+        } else {
+            by_utterance(rest, &[Split::Dev]);
+            format!("{percent} % of the other utterances by the SHA-256 of their ids")
+        };
+        measured.sort_by(|a, b| a.candidate.audio.cmp(&b.candidate.audio));
+        record.split_rule = format!("test: all of speaker {speaker}; dev: {dev}; train: the rest");
+    } else if speakers.len() >= FEWEST_SPEAKERS {
+        by_speaker(measured, &[Split::Test, Split::Dev]);
+        record.split_rule = format!(
+            "whole speakers (subfolders), in the order of the SHA-256 of their names: test and dev \
+             about {percent} % of the speech each, at least one speaker each; train: the rest"
+        );
+    } else {
+        by_utterance(measured, &[Split::Test, Split::Dev]);
+        record.split_rule = format!(
+            "single utterances, in the order of the SHA-256 of their ids: test {percent} %, dev \
+             {percent} %; train: the rest"
+        );
+        record.speakers_shared = true;
+        warnings.push(format!(
+            "{} known: the same voices are in training and test, and the figures will flatter; put \
+             the recordings of each speaker into a subfolder of their own, {FEWEST_SPEAKERS} speakers or \
+             more",
+            match speakers.len() {
+                0 => "no speakers are".to_owned(),
+                1 => "only one speaker is".to_owned(),
+                count => format!("only {count} speakers are"),
+            }
+        ));
+    }
+    Ok(())
+}

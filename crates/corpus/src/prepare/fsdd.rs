@@ -1,0 +1,103 @@
+//! Free Spoken Digit Dataset: single digits, six speakers, 3000 recordings at 8 kHz.
+//!
+//! Files are named `{digit}_{speaker}_{index}.wav`; the transcript is the digit's word. The official
+//! split takes indices 0 to 4 of each digit and speaker for the test, 5 to 49 for training; our
+//! development set is 5 to 9 of these. Every speaker is then in all three sets, so that the figure says
+//! little about new voices; `hold_out` gives the honest one: all of one speaker are the test set, dev is
+//! indices 5 to 9 of the others, who train with all the rest.
+
+use super::candidate::{Candidate, Found, Split, hold_out};
+use super::output::{CorpusRecord, finish};
+use super::paths::{entries, extension};
+use super::source::{Shape, locate};
+use super::{PrepareError, PrepareOptions, PrepareReport};
+use crate::Progress;
+use crate::ledger::Reason;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const PUBLISHED_UTTERANCES: usize = 3000;
+const WORDS: [&str; 10] =
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+const SHAPE: Shape = Shape {
+    title: "the Free Spoken Digit Dataset",
+    expected: "a clone of its repository, or its folder recordings",
+    archives: &["free-spoken-digit-dataset", "fsdd"],
+    mark: "files named like 7_jackson_32.wav",
+    is_root: |folder| {
+        entries(folder).is_ok_and(|paths| {
+            paths.iter().any(|path| extension(path) == "wav" && parse_name(path).is_some())
+        })
+    },
+};
+
+/// Prepares the Free Spoken Digit Dataset.
+///
+/// # Errors
+/// [`PrepareError`] where the corpus is not under `from`, a disk fails, or the output folder holds
+/// something else.
+pub fn prepare_fsdd(
+    options: &PrepareOptions,
+    progress: Progress<'_>,
+) -> Result<PrepareReport, PrepareError> {
+    let root = locate(&SHAPE, options)?;
+    let mut found = Found::default();
+    let mut ids = BTreeSet::new();
+    for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
+        let id = audio.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some((digit, speaker, index)) = parse_name(&audio) else {
+            found.refuse(&id, Reason::UnexpectedName, "the form is {digit}_{speaker}_{index}.wav");
+            continue;
+        };
+        let split = match index {
+            0..=4 => Split::Test,
+            5..=9 => Split::Dev,
+            _ => Split::Train,
+        };
+        let text = WORDS[digit].to_owned();
+        found.push(
+            Candidate { id, audio, raw: None, text, speaker: Some(speaker), split },
+            &mut ids,
+        );
+    }
+    let mut rule =
+        "test: indices 0 to 4 of each digit and speaker, as published; dev: indices 5 to 9; \
+                    train: the rest; every speaker is in all three, so also publish --hold-out"
+            .to_owned();
+    if let Some(speaker) = &options.hold_out {
+        hold_out(&mut found.candidates, speaker, &options.from)?;
+        rule = format!(
+            "test: all of speaker {speaker}; dev: indices 5 to 9 of the others; train: their rest"
+        );
+    }
+    let read = found.candidates.len() + found.refusals.len();
+    if read != PUBLISHED_UTTERANCES {
+        found.warnings.push(format!(
+            "this copy holds {read} recordings, version 1.0.10 holds {PUBLISHED_UTTERANCES}: say which \
+             you used beside a figure"
+        ));
+    }
+    let record = CorpusRecord {
+        corpus: "fsdd".to_owned(),
+        title: "Free Spoken Digit Dataset".to_owned(),
+        home: "https://github.com/Jakobovski/free-spoken-digit-dataset".to_owned(),
+        licence: "CC BY-SA 4.0".to_owned(),
+        published_split: true,
+        speakers_shared: options.hold_out.is_none(),
+        split_rule: rule,
+        hold_out: options.hold_out.clone(),
+    };
+    finish(record, options, found, |_, _, _| Ok(()), progress)
+}
+
+/// Digit, speaker and index of `{digit}_{speaker}_{index}.wav`.
+fn parse_name(path: &Path) -> Option<(usize, String, u32)> {
+    let (digit, rest) = path.file_stem()?.to_str()?.split_once('_')?;
+    let (speaker, index) = rest.rsplit_once('_')?;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if digit.len() != 1 || !number(digit) || !number(index) || speaker.is_empty() {
+        return None;
+    }
+    Some((digit.parse().ok()?, speaker.to_owned(), index.parse().ok()?))
+}

@@ -1,0 +1,146 @@
+//! Writes what a preparation found, and never over anything else.
+
+use super::candidate::{Found, Measured, Split};
+use super::paths::manifest_path;
+use super::report::PrepareReport;
+use super::{PrepareError, PrepareOptions};
+use crate::Progress;
+use crate::atomic::write_atomically;
+use crate::ledger::{Ledger, Reason, Refusal};
+use crate::manifest::{Manifest, Utterance};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The file beside the manifests that holds a [`CorpusRecord`].
+pub const CORPUS_FILE: &str = "corpus.json";
+
+/// What a prepared corpus is; `check` reads it to know which faults its publishers built in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CorpusRecord {
+    /// `an4`, `fsdd`, `yesno` or `folder`.
+    pub corpus: String,
+    /// Its name in words.
+    pub title: String,
+    /// Where a user gets it.
+    pub home: String,
+    /// Its licence, in a line.
+    pub licence: String,
+    /// The split is its publishers': what overlaps in it is theirs, and only worth a warning.
+    pub published_split: bool,
+    /// The same voices are in training and test by the very rule of the split.
+    pub speakers_shared: bool,
+    /// The rule of the split, in words.
+    pub split_rule: String,
+    /// The speaker held out, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<String>,
+}
+
+/// Makes the output folder and gives its canonical path.
+pub(crate) fn make_folder(out: &Path) -> Result<PathBuf, PrepareError> {
+    fs::create_dir_all(out).map_err(PrepareError::write(out))?;
+    out.canonicalize().map_err(PrepareError::write(out))
+}
+
+/// Decodes the recordings, lets `assign` change the split now that durations are known, and writes the
+/// manifests, the ledger and the record. `assign` may also correct the record and add warnings.
+pub(crate) fn finish(
+    mut corpus: CorpusRecord,
+    options: &PrepareOptions,
+    mut found: Found,
+    assign: impl FnOnce(
+        &mut [Measured],
+        &mut CorpusRecord,
+        &mut Vec<String>,
+    ) -> Result<(), PrepareError>,
+    progress: Progress<'_>,
+) -> Result<PrepareReport, PrepareError> {
+    let mut measured = found.measure(progress)?;
+    assign(&mut measured, &mut corpus, &mut found.warnings)?;
+    let out = make_folder(&options.out)?;
+    let mut manifests = Split::ALL.map(|split| Manifest {
+        path: options.out.join(format!("{}.jsonl", split.name())),
+        utterances: Vec::new(),
+    });
+    let mut ledger = Ledger::new();
+    let mut unusable = Vec::new();
+    measured.retain(|item| {
+        let candidate = &item.candidate;
+        let Some(path) = manifest_path(&out, &candidate.audio) else {
+            let detail = format!("{} is not UTF-8; rename it", candidate.audio.display());
+            unusable.push(Refusal::new(&candidate.id, Reason::UnusableName, detail));
+            return false;
+        };
+        let mut utterance = Utterance::new(&candidate.id, path, item.duration, &candidate.text);
+        utterance.speaker.clone_from(&candidate.speaker);
+        if let Some(raw) = &candidate.raw {
+            utterance.encoding = Some(raw.encoding);
+            utterance.sample_rate = Some(raw.sample_rate);
+            utterance.channels = Some(raw.channels);
+        }
+        manifests[candidate.split as usize].utterances.push(utterance);
+        ledger.keep();
+        true
+    });
+    for refusal in found.refusals.into_iter().chain(unusable) {
+        ledger.refuse(refusal);
+    }
+    if ledger.kept_count() == 0 {
+        remove_if_empty(&options.out);
+        let first = ledger.refusals().first().map_or_else(String::new, |refusal| {
+            format!("{}, {}: {}", refusal.id, refusal.reason, refusal.detail)
+        });
+        let (path, read) = (options.from.clone(), ledger.read_count());
+        return Err(PrepareError::NothingKept { path, read, first });
+    }
+    for manifest in &manifests[1..] {
+        if manifest.utterances.is_empty() {
+            found.warnings.push(format!("{} is empty", manifest.path.display()));
+        }
+    }
+    write_all(options, &manifests, &ledger, &corpus)?;
+    Ok(PrepareReport::new(corpus, options.out.clone(), &measured, ledger, found.warnings))
+}
+
+/// A folder that was made for an output which then failed is taken away again, unless it holds
+/// something.
+pub(crate) fn remove_if_empty(out: &Path) {
+    // Only an empty folder can be removed this way; any other outcome leaves things as they are.
+    let _ = fs::remove_dir(out);
+}
+
+fn write_all(
+    options: &PrepareOptions,
+    manifests: &[Manifest],
+    ledger: &Ledger,
+    corpus: &CorpusRecord,
+) -> Result<(), PrepareError> {
+    let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    for manifest in manifests {
+        let mut bytes = Vec::new();
+        manifest.write_jsonl(&mut bytes).map_err(PrepareError::write(&manifest.path))?;
+        files.push((manifest.path.clone(), bytes));
+    }
+    files.push((options.out.join("ledger.jsonl"), ledger.to_jsonl().into_bytes()));
+    let path = options.out.join(CORPUS_FILE);
+    let mut record = serde_json::to_vec_pretty(corpus)
+        .map_err(|error| PrepareError::Write { path: path.clone(), source: error.into() })?;
+    record.push(b'\n');
+    files.push((path, record));
+    // All are compared before the first is written: a refusal changes nothing.
+    for (path, bytes) in &files {
+        if !options.force && path.exists() {
+            let old = fs::read(path).map_err(PrepareError::read(path))?;
+            if old != *bytes {
+                return Err(PrepareError::Occupied { path: path.clone() });
+            }
+        }
+    }
+    for (path, bytes) in &files {
+        write_atomically(path, |writer| writer.write_all(bytes))
+            .map_err(PrepareError::write(path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Finds a corpus under `--from`: unpacked, as an archive, or in a folder that holds its archive.
+
+use super::archive::unpack;
+use super::output::{make_folder, remove_if_empty};
+use super::paths::entries;
+use super::{PrepareError, PrepareOptions};
+use std::path::{Path, PathBuf};
+
+/// How a corpus is recognised.
+pub(crate) struct Shape {
+    /// The corpus, as messages name it.
+    pub(crate) title: &'static str,
+    /// What `--from` should name, as messages say it.
+    pub(crate) expected: &'static str,
+    /// Beginnings of its archives' file names in lower case, best first.
+    pub(crate) archives: &'static [&'static str],
+    /// What a folder must hold to be its root, as messages say it.
+    pub(crate) mark: &'static str,
+    /// Whether a folder is its root.
+    pub(crate) is_root: fn(&Path) -> bool,
+}
+
+const ARCHIVE_ENDS: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
+
+/// The canonical path of the corpus's root folder, unpacked into the output folder where that is needed.
+/// An unpacked tree is preferred to an archive beside it.
+pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<PathBuf, PrepareError> {
+    let from = &options.from;
+    let expected = shape.expected.to_owned();
+    if !from.exists() {
+        return Err(PrepareError::MissingFrom { path: from.clone(), expected });
+    }
+    let not_this = |path: &Path, reason: String| PrepareError::NotThisCorpus {
+        path: path.to_owned(),
+        title: shape.title.to_owned(),
+        reason,
+        expected: shape.expected.to_owned(),
+    };
+    let archive = if from.is_file() {
+        if !is_archive(from) {
+            return Err(not_this(from, "a file, but no .tar.gz, .tgz or .tar".to_owned()));
+        }
+        from.clone()
+    } else {
+        if let Some(root) = find_root(shape, from)? {
+            return root.canonicalize().map_err(PrepareError::read(&root));
+        }
+        let inside = entries(from)?;
+        if inside.is_empty() {
+            return Err(PrepareError::Empty { path: from.clone(), expected });
+        }
+        best_archive(shape, &inside).ok_or_else(|| {
+            not_this(from, format!("it holds neither {} nor its archive", shape.mark))
+        })?
+    };
+    let made = !options.out.exists();
+    make_folder(&options.out)?;
+    let result = unpack(&archive, options).and_then(|audio| {
+        let root = find_root(shape, &audio)?
+            .ok_or_else(|| not_this(&archive, format!("it does not hold {}", shape.mark)))?;
+        root.canonicalize().map_err(PrepareError::read(&root))
+    });
+    if result.is_err() && made {
+        remove_if_empty(&options.out);
+    }
+    result
+}
+
+/// `folder` itself or one of the folders in it, two levels deep: archives and people put one around.
+fn find_root(shape: &Shape, folder: &Path) -> Result<Option<PathBuf>, PrepareError> {
+    let mut level = vec![folder.to_owned()];
+    for _ in 0..3 {
+        if let Some(root) = level.iter().find(|folder| (shape.is_root)(folder)) {
+            return Ok(Some(root.clone()));
+        }
+        let mut next = Vec::new();
+        for folder in &level {
+            next.extend(entries(folder)?.into_iter().filter(|path| path.is_dir()));
+        }
+        level = next;
+    }
+    Ok(None)
+}
+
+fn best_archive(shape: &Shape, files: &[PathBuf]) -> Option<PathBuf> {
+    shape.archives.iter().find_map(|beginning| {
+        files
+            .iter()
+            .find(|path| {
+                path.is_file() && is_archive(path) && lower_name(path).starts_with(beginning)
+            })
+            .cloned()
+    })
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = lower_name(path);
+    ARCHIVE_ENDS.iter().any(|end| name.ends_with(end))
+}
+
+fn lower_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
+}

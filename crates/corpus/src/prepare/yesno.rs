@@ -1,0 +1,99 @@
+//! yesno: one speaker says eight times yes or no in Hebrew, 60 recordings at 8 kHz.
+//!
+//! A file's name is its transcript: `1` stands for yes (ken), `0` for no (lo). The manifest has the
+//! words `yes` and `no`. Kaldi's split: of the sorted names the first 31 train, the other 29 are the
+//! test; our development set is the last five of the 31.
+
+use super::candidate::{Candidate, Found, Split, check_hold_out};
+use super::output::{CorpusRecord, finish};
+use super::paths::{entries, extension};
+use super::source::{Shape, locate};
+use super::{PrepareError, PrepareOptions, PrepareReport};
+use crate::Progress;
+use crate::ledger::Reason;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const PUBLISHED_UTTERANCES: usize = 60;
+const TRAIN_AND_DEV: usize = 31;
+const DEV: usize = 5;
+const SPEAKER: &str = "yesno";
+
+const SHAPE: Shape = Shape {
+    title: "yesno",
+    expected: "the folder that holds waves_yesno.tar.gz, or the unpacked waves_yesno",
+    archives: &["waves_yesno", "yesno"],
+    mark: "files named like 0_1_0_0_1_0_1_1.wav",
+    is_root: |folder| {
+        entries(folder).is_ok_and(|paths| {
+            paths.iter().any(|path| extension(path) == "wav" && parse_name(path).is_some())
+        })
+    },
+};
+
+/// Prepares yesno.
+///
+/// # Errors
+/// [`PrepareError`] where the corpus is not under `from`, a disk fails, the output folder holds
+/// something else, or a speaker was to be held out: there is only one.
+pub fn prepare_yesno(
+    options: &PrepareOptions,
+    progress: Progress<'_>,
+) -> Result<PrepareReport, PrepareError> {
+    if let Some(speaker) = &options.hold_out {
+        check_hold_out(std::iter::once(SPEAKER), speaker, &options.from)?;
+    }
+    let root = locate(&SHAPE, options)?;
+    let mut found = Found::default();
+    let mut ids = BTreeSet::new();
+    for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
+        let id = audio.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(text) = parse_name(&audio) else {
+            found.refuse(&id, Reason::UnexpectedName, "the form is eight 0 or 1 joined by _");
+            continue;
+        };
+        let split = match found.candidates.len() {
+            rank if rank < TRAIN_AND_DEV - DEV => Split::Train,
+            rank if rank < TRAIN_AND_DEV => Split::Dev,
+            _ => Split::Test,
+        };
+        let speaker = Some(SPEAKER.to_owned());
+        found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
+    }
+    let read = found.candidates.len() + found.refusals.len();
+    if read != PUBLISHED_UTTERANCES {
+        found.warnings.push(format!(
+            "this copy holds {read} recordings, the published corpus {PUBLISHED_UTTERANCES}: the split \
+             and figures do not compare with others'"
+        ));
+    }
+    let record = CorpusRecord {
+        corpus: "yesno".to_owned(),
+        title: "yesno, eight Hebrew words a recording, one speaker".to_owned(),
+        home: "https://www.openslr.org/1/".to_owned(),
+        licence: "none stated; its README offers it for trying out recipes for free".to_owned(),
+        published_split: true,
+        speakers_shared: true,
+        split_rule:
+            "of the names in order, train: the first 26; dev: the next 5; test: the other 29, \
+                     as in Kaldi's recipe"
+                .to_owned(),
+        hold_out: None,
+    };
+    finish(record, options, found, |_, _, _| Ok(()), progress)
+}
+
+/// The words of `0_1_….wav`, eight of them.
+fn parse_name(path: &Path) -> Option<String> {
+    let words: Option<Vec<&str>> = path
+        .file_stem()?
+        .to_str()?
+        .split('_')
+        .map(|digit| match digit {
+            "0" => Some("no"),
+            "1" => Some("yes"),
+            _ => None,
+        })
+        .collect();
+    words.filter(|words| words.len() == 8).map(|words| words.join(" "))
+}
