@@ -27,21 +27,35 @@ use crate::softmax::check_rows;
 /// Lanes of the sums inside a row.
 const LANES: usize = 8;
 
-/// Σ value(i) over `0..count` in f64, in an order that depends on `count` alone.
+/// Σ value(a_i, b_i, …) over rows of one length, in f64, in an order that depends on that length
+/// alone.
 #[inline(always)]
-fn sum_of(count: usize, value: impl Fn(usize) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let whole = count / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += value(start + lane);
+fn sum_of<T: Real, const N: usize>(rows: [&[T]; N], value: impl Fn([T; N]) -> f64) -> f64 {
+    let count = rows[0].len();
+    let mut sums = [0.0; LANES];
+    let mut start = 0;
+    while start < count {
+        let width = LANES.min(count - start);
+        let mut group = [[T::ZERO; LANES]; N];
+        for (group, row) in group.iter_mut().zip(rows) {
+            if width == LANES {
+                group.copy_from_slice(&row[start..start + LANES]);
+            } else {
+                group[..width].copy_from_slice(&row[start..start + width]);
+            }
         }
+        let mut values = [0.0; LANES];
+        for lane in 0..LANES {
+            values[lane] = value(std::array::from_fn(|n| group[n][lane]));
+        }
+        // Past the end of the row the value of zeros need not be zero.
+        values[width..].fill(0.0);
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
+        start += LANES;
     }
-    for i in whole..count {
-        lanes[i - whole] += value(i);
-    }
-    ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6]))
-        + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+    ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
 per_isa! {
@@ -58,12 +72,12 @@ per_isa! {
         let dim = gamma.len();
         let rows = x.chunks_exact(dim).zip(y.chunks_exact_mut(dim));
         for ((row, y), (mean, inverse_std)) in rows.zip(means.iter_mut().zip(inverse_stds)) {
-            let center = sum_of(dim, |i| row[i].to_f64()) / dim as f64;
-            let square = |i: usize| {
-                let d = row[i].to_f64() - center;
+            let center = sum_of([row], |[x]| x.to_f64()) / dim as f64;
+            let square = |[x]: [T; 1]| {
+                let d = x.to_f64() - center;
                 d * d
             };
-            let variance = sum_of(dim, square) / dim as f64;
+            let variance = sum_of([row], square) / dim as f64;
             *mean = T::from_f64(center);
             *inverse_std = T::from_f64(1.0 / (variance + epsilon).sqrt());
             let (mean, inverse_std) = (*mean, *inverse_std);
@@ -86,10 +100,12 @@ per_isa! {
         let rows = x.chunks_exact(dim).zip(dy.chunks_exact(dim)).zip(dx.chunks_exact_mut(dim));
         for (((x, dy), dx), (&mean, &inverse_std)) in rows.zip(means.iter().zip(inverse_stds)) {
             let (x, dy, dx) = (&x[..dim], &dy[..dim], &mut dx[..dim]);
-            let g = |i: usize| (dy[i] * gamma[i]).to_f64();
-            let normal = |i: usize| ((x[i] - mean) * inverse_std).to_f64();
-            let offset = T::from_f64(sum_of(dim, g) / dim as f64);
-            let slope = T::from_f64(sum_of(dim, |i| g(i) * normal(i)) / dim as f64);
+            let offset = sum_of([dy, gamma], |[dy, gamma]| (dy * gamma).to_f64());
+            let slope = sum_of([x, dy, gamma], |[x, dy, gamma]| {
+                (dy * gamma).to_f64() * ((x - mean) * inverse_std).to_f64()
+            });
+            let offset = T::from_f64(offset / dim as f64);
+            let slope = T::from_f64(slope / dim as f64);
             for i in 0..dim {
                 let normal = (x[i] - mean) * inverse_std;
                 dx[i] = inverse_std * (dy[i] * gamma[i] - offset - normal * slope);
