@@ -24,7 +24,7 @@ pub struct Token {
 
 /// A word and when it was said. CTC peaks somewhere within a letter and leaves the rest to the
 /// blank, so the times are those of the peaks: right to a few frames, and rather short.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, serde::Serialize)]
 pub struct Word {
     /// Its characters.
     pub text: String,

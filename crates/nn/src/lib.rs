@@ -1,1 +1,38 @@
-//! labyrinth-nn
+//! Layers with explicit forward and backward passes, the models made of them, and the model file.
+//!
+//! # Layout
+//! - [`shape`]: what an activation looks like: ragged rows, bins, channels.
+//! - [`parameters`]: every weight of a model by name, in one flat arena.
+//! - [`layer`]: the trait that a layer fulfils: lengths, forward, backward, memory it wants.
+//! - [`layers`]: one file per layer.
+//! - [`sequence`]: layers one after another, with the plan of the memory they work in.
+//! - [`architecture`]: `[model]` of a recipe, and the network it describes.
+//! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
+//! - [`model_file`]: weights together with all that a recogniser must know to use them.
+//!
+//! There is no automatic differentiation. Each layer's gradient is written by hand next to its
+//! derivation, and `tests/gradients.rs` compares all of them with finite differences in `f64`.
+//!
+//! # No padding
+//! The frames of a batch's utterances lie one after another, with their lengths beside them. A
+//! layer therefore cannot see padding: there is none. What an utterance gives is the same to the
+//! last bit alone and in any company (inference; batch norm in training sees its mates).
+
+pub mod architecture;
+pub mod error;
+pub mod layer;
+pub mod layers;
+pub mod model_file;
+pub mod network;
+pub mod parameters;
+pub mod sequence;
+pub mod shape;
+
+pub use architecture::{CnnGruOptions, ConvolutionOptions, ModelOptions};
+pub use error::NnError;
+pub use layer::{Backward, Forward, Layer, Mode};
+pub use model_file::{ModelFile, ModelFileError, ModelHeader};
+pub use network::{Memory, Network};
+pub use parameters::{Initializer, ParameterSpec, Parameters};
+pub use sequence::Sequence;
+pub use shape::Shape;

@@ -1,0 +1,119 @@
+//! A trained model that turns sound into text.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use labyrinth_kernels::Cpu;
+use labyrinth_nn::{Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError};
+use labyrinth_signal::{Audio, FeatureExtractor, Normalization, normalize_utterance, resample};
+use serde::Serialize;
+
+use crate::greedy::{Word, greedy, words};
+
+/// What was heard in one recording.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recognition {
+    /// The text.
+    pub text: String,
+    /// Its words with their times in seconds from the beginning of the recording.
+    pub words: Vec<Word>,
+    /// Seconds of audio.
+    pub seconds: f64,
+    /// Frames of the model's output.
+    #[serde(skip)]
+    pub frames: usize,
+    /// How long features took.
+    #[serde(skip)]
+    pub feature_time: Duration,
+    /// How long the model and the search took.
+    #[serde(skip)]
+    pub model_time: Duration,
+}
+
+/// A model file, ready to listen.
+///
+/// Everything comes from the file: the sample rate, the features, the alphabet. The same
+/// recording gives the same text on any number of threads.
+pub struct Recognizer {
+    model: ModelFile,
+    extractor: FeatureExtractor,
+    cpu: Cpu,
+    memory: Memory<f32>,
+    features: Vec<f32>,
+}
+
+/// A model that cannot recognise.
+#[derive(Debug, thiserror::Error)]
+pub enum RecognizerError {
+    /// The model file cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelFileError),
+    /// Its features are refused by this program.
+    #[error(transparent)]
+    Features(#[from] labyrinth_signal::FeatureError),
+    /// The network refused the input.
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+impl Recognizer {
+    /// Loads a model file.
+    pub fn open(path: &Path, cpu: Cpu) -> Result<Self, RecognizerError> {
+        Self::new(ModelFile::read(path)?, cpu)
+    }
+
+    /// Takes a model that is already in memory.
+    pub fn new(model: ModelFile, cpu: Cpu) -> Result<Self, RecognizerError> {
+        let extractor = FeatureExtractor::new(&model.header.features)?;
+        Ok(Self { model, extractor, cpu, memory: Memory::new(), features: Vec::new() })
+    }
+
+    /// What the model file says of itself.
+    pub fn header(&self) -> &ModelHeader {
+        &self.model.header
+    }
+
+    /// Recognises a whole recording of any sample rate; several channels are averaged.
+    pub fn recognize(&mut self, audio: &Audio) -> Result<Recognition, RecognizerError> {
+        let start = Instant::now();
+        let rate = self.extractor.sample_rate();
+        let mono = audio.mono();
+        let samples = if audio.sample_rate == rate {
+            mono
+        } else {
+            resample(&mono, audio.sample_rate, rate)
+        };
+        self.features.clear();
+        self.extractor.compute(&samples, &mut self.features);
+        let dim = self.extractor.dim();
+        if self.model.header.features.normalize == Normalization::Utterance {
+            normalize_utterance(&mut self.features, dim);
+        }
+        let feature_time = start.elapsed();
+        let frames = self.features.len() / dim;
+        let options = &self.model.header.model;
+        let output_frames = options.output_frames(frames);
+        let words = if output_frames == 0 {
+            // Too short for a single frame of the model: nothing can be said in it.
+            Vec::new()
+        } else {
+            let network = &self.model.network;
+            let mode = Mode::Inference;
+            network.forward(self.cpu, mode, &self.features, &[frames], &mut self.memory)?;
+            let tokens = greedy(self.memory.output(), network.labels());
+            let shift = f64::from(self.model.header.features.frame_shift) / 1000.0;
+            let seconds_per_frame = shift * options.time_stride() as f64;
+            words(&tokens, &self.model.header.alphabet, seconds_per_frame, 0.0)
+        };
+        let text =
+            words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        Ok(Recognition {
+            text,
+            words,
+            seconds: audio.duration(),
+            frames: output_frames,
+            feature_time,
+            model_time: start.elapsed() - feature_time,
+        })
+    }
+}

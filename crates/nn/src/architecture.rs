@@ -1,0 +1,196 @@
+//! `[model]` of a recipe, and the network it describes.
+
+use labyrinth_kernels::Real;
+use labyrinth_kernels::convolution::Convolution;
+use labyrinth_kernels::gru::GruVariant;
+use serde::{Deserialize, Serialize};
+
+use crate::error::NnError;
+use crate::layer::Layer;
+use crate::layers::{BatchNorm, ConvolutionLayer, Dropout, GruLayer, LayerNorm, Linear, Relu};
+use crate::sequence::Sequence;
+use crate::shape::Shape;
+
+/// The architectures there are, told apart by `architecture = "…"`.
+///
+/// Each architecture's options hold that name themselves, as a type with one value, so that a
+/// recipe is read straight into them and a mistake is shown on its own line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ModelOptions {
+    /// Convolutions, then GRU layers, then one score per label and frame.
+    CnnGru(CnnGruOptions),
+}
+
+/// The raw CNN-GRU with which this project began, after Deep Speech 2 (Amodei et al. 2016).
+///
+/// ```text
+/// features [frames, bins]
+///   → (convolution → batch norm → ReLU) for each of `convolutions`
+///   → linear to `projection` → layer norm → dropout
+///   → (GRU → dropout) × `gru_layers`
+///   → linear to the alphabet: logits [frames', labels]
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CnnGruOptions {
+    /// `"cnn-gru"`.
+    pub architecture: CnnGruName,
+    /// The convolutions, first to last.
+    pub convolutions: Vec<ConvolutionOptions>,
+    /// Width between the convolutions and the GRU.
+    pub projection: usize,
+    /// GRU layers.
+    pub gru_layers: usize,
+    /// Width of one direction of a GRU layer.
+    pub gru_hidden: usize,
+    /// Whether each GRU layer also reads from the end. Such a model cannot stream.
+    pub bidirectional: bool,
+    /// Share of the values that dropout sets to zero in training.
+    pub dropout: f64,
+}
+
+impl Default for CnnGruOptions {
+    fn default() -> Self {
+        Self {
+            architecture: CnnGruName::CnnGru,
+            convolutions: vec![ConvolutionOptions::default(), ConvolutionOptions::default()],
+            projection: 256,
+            gru_layers: 3,
+            gru_hidden: 256,
+            bidirectional: true,
+            dropout: 0.3,
+        }
+    }
+}
+
+/// The name of [`CnnGruOptions`] in a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CnnGruName {
+    /// The only value.
+    #[serde(rename = "cnn-gru")]
+    CnnGru,
+}
+
+/// One convolution. Kernels and strides are `[time, frequency]`; the padding is half the kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ConvolutionOptions {
+    /// Channels it makes.
+    pub channels: usize,
+    /// Frames and bins that it sees at once.
+    pub kernel: [usize; 2],
+    /// Frames and bins between two places.
+    pub stride: [usize; 2],
+}
+
+impl Default for ConvolutionOptions {
+    fn default() -> Self {
+        Self { channels: 32, kernel: [3, 3], stride: [2, 2] }
+    }
+}
+
+impl ModelOptions {
+    /// Builds the layers for features of `dim` values a frame and `labels` labels.
+    pub fn build<T: Real>(&self, dim: usize, labels: usize) -> Result<Sequence<T>, NnError> {
+        match self {
+            Self::CnnGru(options) => options.build(dim, labels),
+        }
+    }
+
+    /// How many logit frames come from `frames` feature frames; 0 where there are too few.
+    pub fn output_frames(&self, frames: usize) -> usize {
+        match self {
+            Self::CnnGru(options) => options
+                .convolutions
+                .iter()
+                .fold(frames, |frames, layer| layer.convolution(1).output_frames(frames)),
+        }
+    }
+
+    /// Feature frames between two logit frames.
+    pub fn time_stride(&self) -> usize {
+        match self {
+            Self::CnnGru(options) => options.convolutions.iter().map(|c| c.stride[0]).product(),
+        }
+    }
+}
+
+impl ConvolutionOptions {
+    fn convolution(&self, in_channels: usize) -> Convolution {
+        Convolution {
+            in_channels,
+            out_channels: self.channels,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: [self.kernel[0] / 2, self.kernel[1] / 2],
+        }
+    }
+}
+
+impl CnnGruOptions {
+    fn check(&self) -> Result<(), NnError> {
+        let refuse = |message: String| Err(NnError::Options(message));
+        for (index, convolution) in self.convolutions.iter().enumerate() {
+            let sizes = [convolution.kernel, convolution.stride].concat();
+            if convolution.channels == 0 || sizes.contains(&0) {
+                return refuse(format!(
+                    "channels, kernel and stride of convolution {index} must be at least 1"
+                ));
+            }
+        }
+        if self.projection == 0 || self.gru_layers == 0 || self.gru_hidden == 0 {
+            return refuse("projection, gru-layers and gru-hidden must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return refuse(format!("dropout must lie from 0 to below 1, not {}", self.dropout));
+        }
+        Ok(())
+    }
+
+    fn build<T: Real>(&self, dim: usize, labels: usize) -> Result<Sequence<T>, NnError> {
+        self.check()?;
+        let mut layers: Vec<(String, Box<dyn Layer<T>>)> = Vec::new();
+        let (mut channels, mut bins) = (1, dim);
+        for (index, options) in self.convolutions.iter().enumerate() {
+            let convolution = options.convolution(channels);
+            (channels, bins) = (options.channels, convolution.output_bins(bins));
+            if bins == 0 {
+                return Err(NnError::Options(format!(
+                    "convolution {index} leaves none of the {dim} frequency bins"
+                )));
+            }
+            layers.push((format!("conv.{index}"), Box::new(ConvolutionLayer { convolution })));
+            layers.push((format!("norm.{index}"), Box::new(BatchNorm { channels })));
+            layers.push((format!("relu.{index}"), Box::new(Relu)));
+        }
+        // Dropout layers that drop nothing are left out, to save their copy.
+        let dropout = |layers: &mut Vec<(String, Box<dyn Layer<T>>)>, index: usize| {
+            if self.dropout > 0.0 {
+                let layer = Dropout { rate: self.dropout, salt: index as u64 };
+                layers.push((format!("dropout.{index}"), Box::new(layer)));
+            }
+        };
+        let projection = Linear { input: bins * channels, output: self.projection };
+        layers.push(("projection".into(), Box::new(projection)));
+        layers.push(("projection_norm".into(), Box::new(LayerNorm { width: self.projection })));
+        dropout(&mut layers, 0);
+        let mut width = self.projection;
+        for index in 0..self.gru_layers {
+            let gru = GruLayer {
+                input: width,
+                hidden: self.gru_hidden,
+                bidirectional: self.bidirectional,
+                variant: GruVariant::ResetAfter,
+            };
+            width = self.gru_hidden * if self.bidirectional { 2 } else { 1 };
+            layers.push((format!("gru.{index}"), Box::new(gru)));
+            dropout(&mut layers, index + 1);
+        }
+        layers.push(("output".into(), Box::new(Linear { input: width, output: labels })));
+        let sequence = Sequence::new(layers);
+        // Shapes are checked once here, on frames enough for any stride.
+        sequence.output_shape(&Shape::features(&[1 << 16], dim))?;
+        Ok(sequence)
+    }
+}

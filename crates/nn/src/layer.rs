@@ -1,0 +1,119 @@
+//! The trait that every layer fulfils.
+//!
+//! A layer owns no memory and no weights: it is the description of a computation. Weights,
+//! activations, what the forward pass keeps for the backward pass, and scratch all come from the
+//! caller, who plans them once per batch shape ([`crate::sequence`]).
+
+use labyrinth_kernels::{Cpu, Real};
+
+use crate::error::NnError;
+use crate::parameters::ParameterSpec;
+use crate::shape::Shape;
+
+/// Whether a pass trains or only computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch norm uses its running statistics, dropout does nothing.
+    Inference,
+    /// Batch norm uses the batch, dropout draws from `key`.
+    Training {
+        /// Key of this step's dropout masks: the same key gives the same masks.
+        key: u64,
+    },
+}
+
+/// What a forward pass reads and writes.
+pub struct Forward<'a, T> {
+    /// Which instruction set computes.
+    pub cpu: Cpu,
+    /// Training or inference.
+    pub mode: Mode,
+    /// Shape of the input.
+    pub shape: &'a Shape,
+    /// Input, `[rows, bins, channels]`.
+    pub x: &'a [T],
+    /// This layer's weights, in the order of [`Layer::parameters`].
+    pub parameters: &'a [T],
+    /// This layer's running statistics, in the order of [`Layer::buffers`].
+    pub buffers: &'a [T],
+    /// Kept for the backward pass, of size [`Layer::saved_len`].
+    pub saved: &'a mut [T],
+    /// State from the previous chunk of the same utterances, replaced by the state after this
+    /// one; of size [`Layer::state_len`], or empty to begin from nothing and forget.
+    pub state: &'a mut [T],
+    /// Output, in the shape of [`Layer::output_shape`].
+    pub y: &'a mut [T],
+}
+
+/// What a backward pass reads and writes.
+pub struct Backward<'a, T> {
+    /// Which instruction set computes.
+    pub cpu: Cpu,
+    /// The mode of the forward pass.
+    pub mode: Mode,
+    /// Shape of the input.
+    pub shape: &'a Shape,
+    /// Input of the forward pass.
+    pub x: &'a [T],
+    /// Output of the forward pass.
+    pub y: &'a [T],
+    /// Gradient of the loss with respect to the output.
+    pub dy: &'a [T],
+    /// This layer's weights.
+    pub parameters: &'a [T],
+    /// What the forward pass kept.
+    pub saved: &'a [T],
+    /// Work space of size [`Layer::scratch_len`]; its content is arbitrary.
+    pub scratch: &'a mut [T],
+    /// Gradient with respect to the input, overwritten; absent for the first layer.
+    pub dx: Option<&'a mut [T]>,
+    /// Gradient with respect to the weights: added to what is there.
+    pub gradients: &'a mut [T],
+}
+
+/// One step from an activation to the next, and the way back of its gradient.
+pub trait Layer<T: Real>: Send + Sync {
+    /// Shape of the output, with each utterance's length exact.
+    fn output_shape(&self, input: &Shape) -> Result<Shape, NnError>;
+
+    /// The weights it wants, with names relative to the layer.
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// The running statistics it wants: saved with the model, moved by training, no gradient.
+    fn buffers(&self) -> Vec<ParameterSpec> {
+        Vec::new()
+    }
+
+    /// Values the forward pass keeps for the backward pass.
+    fn saved_len(&self, _input: &Shape) -> usize {
+        0
+    }
+
+    /// Values of work space the backward pass wants.
+    fn scratch_len(&self, _input: &Shape) -> usize {
+        0
+    }
+
+    /// Values of the state that a chunk hands to the next one, for `batch` utterances.
+    fn state_len(&self, _batch: usize) -> usize {
+        0
+    }
+
+    /// Computes the output.
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError>;
+
+    /// Computes the gradients.
+    fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError>;
+
+    /// After a training step's forward pass: moves the running statistics.
+    fn update_buffers(
+        &self,
+        _input: &Shape,
+        _saved: &[T],
+        _buffers: &mut [T],
+    ) -> Result<(), NnError> {
+        Ok(())
+    }
+}

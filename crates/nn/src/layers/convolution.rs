@@ -1,0 +1,93 @@
+//! Small windows over time and frequency, the same weights at every place.
+
+use labyrinth_kernels::Real;
+use labyrinth_kernels::convolution::Convolution;
+
+use crate::error::NnError;
+use crate::layer::{Backward, Forward, Layer};
+use crate::parameters::ParameterSpec;
+use crate::shape::Shape;
+
+/// A two-dimensional convolution over frames and bins.
+///
+/// Output frames are `(frames + 2·padding - kernel) / stride + 1`, rounded down, for each
+/// utterance by itself; what lies before and behind an utterance is zero, not its neighbour.
+#[derive(Clone, Debug)]
+pub struct ConvolutionLayer {
+    /// The kernel's description.
+    pub convolution: Convolution,
+}
+
+impl<T: Real> Layer<T> for ConvolutionLayer {
+    fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
+        if input.channels != self.convolution.in_channels {
+            return Err(NnError::Size {
+                what: "channels of a convolution's input",
+                expected: self.convolution.in_channels,
+                found: input.channels,
+            });
+        }
+        let lengths: Vec<usize> =
+            input.lengths.iter().map(|&frames| self.convolution.output_frames(frames)).collect();
+        if let Some(utterance) = lengths.iter().position(|&frames| frames == 0) {
+            return Err(NnError::TooShort {
+                utterance,
+                frames: input.lengths[utterance],
+                layer: "a convolution".into(),
+            });
+        }
+        let bins = self.convolution.output_bins(input.bins);
+        if bins == 0 {
+            return Err(NnError::Options(format!(
+                "a convolution leaves none of its {} frequency bins",
+                input.bins
+            )));
+        }
+        Ok(Shape { lengths, bins, channels: self.convolution.out_channels })
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        let Convolution { in_channels, out_channels, kernel, .. } = self.convolution;
+        let bound = 1.0 / ((in_channels * kernel[0] * kernel[1]) as f64).sqrt();
+        vec![
+            ParameterSpec::weight(
+                "weight",
+                &[out_channels, in_channels, kernel[0], kernel[1]],
+                bound,
+            ),
+            ParameterSpec::bias("bias", out_channels, bound),
+        ]
+    }
+
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
+        let (weight, bias) =
+            pass.parameters.split_at(pass.parameters.len() - self.convolution.out_channels);
+        self.convolution.forward(
+            pass.cpu,
+            pass.x,
+            &pass.shape.lengths,
+            pass.shape.bins,
+            weight,
+            bias,
+            pass.y,
+        )?;
+        Ok(())
+    }
+
+    fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
+        let weights = pass.parameters.len() - self.convolution.out_channels;
+        let (dweight, dbias) = pass.gradients.split_at_mut(weights);
+        self.convolution.backward(
+            pass.cpu,
+            pass.x,
+            &pass.shape.lengths,
+            pass.shape.bins,
+            &pass.parameters[..weights],
+            pass.dy,
+            pass.dx,
+            dweight,
+            dbias,
+        )?;
+        Ok(())
+    }
+}

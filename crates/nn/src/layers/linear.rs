@@ -1,0 +1,66 @@
+//! Each frame times one matrix, plus a bias.
+
+use labyrinth_kernels::Real;
+use labyrinth_kernels::linear::{linear_backward, linear_forward};
+
+use crate::error::NnError;
+use crate::layer::{Backward, Forward, Layer};
+use crate::parameters::ParameterSpec;
+use crate::shape::Shape;
+
+/// `y = x·Wᵀ + b` on every frame; a frame's bins and channels count as one vector.
+///
+/// `W` is `[output, input]`, as in PyTorch.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Values of an input frame.
+    pub input: usize,
+    /// Values of an output frame.
+    pub output: usize,
+}
+
+impl<T: Real> Layer<T> for Linear {
+    fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
+        if input.width() != self.input {
+            return Err(NnError::Size {
+                what: "input frame of a linear layer",
+                expected: self.input,
+                found: input.width(),
+            });
+        }
+        Ok(input.with_width(self.output))
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        let bound = 1.0 / (self.input as f64).sqrt();
+        vec![
+            ParameterSpec::weight("weight", &[self.output, self.input], bound),
+            ParameterSpec::bias("bias", self.output, bound),
+        ]
+    }
+
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
+        let (weight, bias) = pass.parameters.split_at(self.output * self.input);
+        let rows = pass.shape.rows();
+        linear_forward(pass.cpu, pass.x, weight, bias, pass.y, rows, self.input, self.output)?;
+        Ok(())
+    }
+
+    fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
+        let (weight, _) = pass.parameters.split_at(self.output * self.input);
+        let (dweight, dbias) = pass.gradients.split_at_mut(self.output * self.input);
+        linear_backward(
+            pass.cpu,
+            pass.x,
+            weight,
+            pass.dy,
+            pass.dx,
+            dweight,
+            dbias,
+            pass.shape.rows(),
+            self.input,
+            self.output,
+        )?;
+        Ok(())
+    }
+}

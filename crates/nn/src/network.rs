@@ -1,0 +1,135 @@
+//! An architecture with its weights: features in, logits out, gradients back.
+
+use labyrinth_kernels::{Cpu, Real};
+
+use crate::architecture::ModelOptions;
+use crate::error::NnError;
+use crate::layer::Mode;
+use crate::parameters::Parameters;
+pub use crate::sequence::Memory;
+use crate::sequence::Sequence;
+use crate::shape::Shape;
+
+/// A model that computes.
+pub struct Network<T> {
+    options: ModelOptions,
+    dim: usize,
+    labels: usize,
+    sequence: Sequence<T>,
+    /// What training moves by gradients.
+    pub parameters: Parameters<T>,
+    /// What training moves by averaging: batch norm's running statistics.
+    pub buffers: Parameters<T>,
+}
+
+impl<T: Real> Network<T> {
+    /// Builds `options` for features of `dim` values and `labels` labels, weights from `seed`.
+    pub fn new(
+        options: &ModelOptions,
+        dim: usize,
+        labels: usize,
+        seed: u64,
+    ) -> Result<Self, NnError> {
+        let sequence = options.build(dim, labels)?;
+        Ok(Self {
+            options: options.clone(),
+            dim,
+            labels,
+            parameters: Parameters::initialize(sequence.parameters(), seed),
+            buffers: Parameters::initialize(sequence.buffers(), seed),
+            sequence,
+        })
+    }
+
+    /// The architecture.
+    pub fn options(&self) -> &ModelOptions {
+        &self.options
+    }
+
+    /// Values of a feature frame.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Labels, the blank among them.
+    pub fn labels(&self) -> usize {
+        self.labels
+    }
+
+    /// Computes logits `[sum of the shape's lengths, labels]`, which lie in `memory` afterwards
+    /// ([`Memory::output`], [`Memory::output_shape`]).
+    ///
+    /// `features` is `[sum of lengths, dim]`, the utterances one after another.
+    pub fn forward(
+        &self,
+        cpu: Cpu,
+        mode: Mode,
+        features: &[T],
+        lengths: &[usize],
+        memory: &mut Memory<T>,
+    ) -> Result<(), NnError> {
+        let shape = Shape::features(lengths, self.dim);
+        self.sequence.forward(
+            cpu,
+            mode,
+            &self.parameters.values,
+            &self.buffers.values,
+            features,
+            &shape,
+            &mut [],
+            memory,
+        )
+    }
+
+    /// Adds the gradients of the last forward pass to `gradients`, in the order of
+    /// [`Network::parameters`]. The gradient of the logits stands in `memory`
+    /// ([`Memory::output_and_gradient`]).
+    pub fn backward(
+        &self,
+        cpu: Cpu,
+        mode: Mode,
+        features: &[T],
+        gradients: &mut [T],
+        memory: &mut Memory<T>,
+    ) -> Result<(), NnError> {
+        self.sequence.backward(
+            cpu,
+            mode,
+            &self.parameters.values,
+            features,
+            gradients,
+            memory,
+            None,
+        )
+    }
+
+    /// Moves batch norm's running statistics after a training forward pass.
+    pub fn update_buffers(&mut self, memory: &Memory<T>) -> Result<(), NnError> {
+        self.sequence.update_buffers(&mut self.buffers.values, memory)
+    }
+}
+
+/// Takes the frames out of a padded batch `[utterances, longest, dim]`.
+///
+/// Others keep batches padded; here the padding ends, whatever it holds.
+pub fn remove_padding<T: Copy>(
+    padded: &[T],
+    longest: usize,
+    dim: usize,
+    lengths: &[usize],
+) -> Result<Vec<T>, NnError> {
+    let expected = lengths.len() * longest * dim;
+    crate::error::expect_size("a padded batch", expected, padded.len())?;
+    let mut frames = Vec::with_capacity(lengths.iter().sum::<usize>() * dim);
+    for (utterance, &length) in padded.chunks_exact((longest * dim).max(1)).zip(lengths) {
+        if length > longest {
+            return Err(NnError::Size {
+                what: "an utterance of a padded batch",
+                expected: length,
+                found: longest,
+            });
+        }
+        frames.extend_from_slice(&utterance[..length * dim]);
+    }
+    Ok(frames)
+}

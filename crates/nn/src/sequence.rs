@@ -1,0 +1,289 @@
+//! Layers one after another, and the plan of the memory they work in.
+
+use std::ops::Range;
+
+use labyrinth_kernels::{Cpu, Real};
+
+use crate::error::{NnError, expect_size};
+use crate::layer::{Backward, Forward, Layer, Mode};
+use crate::parameters::ParameterSpec;
+use crate::shape::Shape;
+
+/// A named layer and where its weights lie.
+struct Step<T> {
+    name: String,
+    layer: Box<dyn Layer<T>>,
+    parameters: Range<usize>,
+    buffers: Range<usize>,
+}
+
+/// Layers one after another.
+pub struct Sequence<T> {
+    steps: Vec<Step<T>>,
+}
+
+/// Where everything lies for one batch shape. Made by [`Sequence::plan`].
+#[derive(Clone, Debug, PartialEq)]
+struct Plan {
+    /// Shape before each step, and behind the last.
+    shapes: Vec<Shape>,
+    /// Output of each step within the activations.
+    outputs: Vec<Range<usize>>,
+    /// What each step keeps, within the saved values.
+    saved: Vec<Range<usize>>,
+    /// The largest activation.
+    widest: usize,
+    /// The largest work space of a step.
+    scratch: usize,
+}
+
+/// The memory of one forward and backward pass; grows to the largest batch seen and is reused.
+#[derive(Debug, Default)]
+pub struct Memory<T> {
+    plan: Option<Plan>,
+    activations: Vec<T>,
+    saved: Vec<T>,
+    gradient: Vec<T>,
+    next_gradient: Vec<T>,
+    scratch: Vec<T>,
+}
+
+impl<T: Real> Memory<T> {
+    /// Memory that holds nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shape of the output of the last forward pass.
+    pub fn output_shape(&self) -> Option<&Shape> {
+        self.plan.as_ref()?.shapes.last()
+    }
+
+    /// Output of the last forward pass.
+    pub fn output(&self) -> &[T] {
+        match self.plan.as_ref().and_then(|plan| plan.outputs.last()) {
+            Some(range) => &self.activations[range.clone()],
+            None => &[],
+        }
+    }
+
+    /// The output of the last forward pass, and the place where the caller writes the gradient
+    /// with respect to it before [`Sequence::backward`].
+    pub fn output_and_gradient(&mut self) -> (&[T], &mut [T]) {
+        let Some(range) = self.plan.as_ref().and_then(|plan| plan.outputs.last()).cloned() else {
+            return (&[], &mut []);
+        };
+        let size = range.len();
+        grow(&mut self.gradient, size);
+        (&self.activations[range], &mut self.gradient[..size])
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        let values = self.activations.capacity()
+            + self.saved.capacity()
+            + self.gradient.capacity()
+            + self.next_gradient.capacity()
+            + self.scratch.capacity();
+        values * size_of::<T>()
+    }
+}
+
+/// Makes room without touching what is there.
+fn grow<T: Real>(values: &mut Vec<T>, size: usize) {
+    if values.len() < size {
+        values.resize(size, T::ZERO);
+    }
+}
+
+impl<T: Real> Sequence<T> {
+    /// Puts named layers one after another.
+    pub fn new(layers: Vec<(String, Box<dyn Layer<T>>)>) -> Self {
+        let (mut parameters, mut buffers) = (0, 0);
+        let next = |specs: Vec<ParameterSpec>, end: &mut usize| {
+            let start = *end;
+            *end += specs.iter().map(ParameterSpec::len).sum::<usize>();
+            start..*end
+        };
+        let steps = layers
+            .into_iter()
+            .map(|(name, layer)| Step {
+                parameters: next(layer.parameters(), &mut parameters),
+                buffers: next(layer.buffers(), &mut buffers),
+                name,
+                layer,
+            })
+            .collect();
+        Self { steps }
+    }
+
+    /// Every weight, named `layer.weight`, in the order of the arena.
+    pub fn parameters(&self) -> Vec<ParameterSpec> {
+        self.named(|layer| layer.parameters())
+    }
+
+    /// Every running statistic, named `layer.statistic`, in the order of the arena.
+    pub fn buffers(&self) -> Vec<ParameterSpec> {
+        self.named(|layer| layer.buffers())
+    }
+
+    fn named(&self, specs: impl Fn(&dyn Layer<T>) -> Vec<ParameterSpec>) -> Vec<ParameterSpec> {
+        let mut all = Vec::new();
+        for step in &self.steps {
+            for spec in specs(step.layer.as_ref()) {
+                all.push(ParameterSpec { name: format!("{}.{}", step.name, spec.name), ..spec });
+            }
+        }
+        all
+    }
+
+    /// Shape behind the last layer.
+    pub fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
+        let mut shape = input.clone();
+        for step in &self.steps {
+            shape = step.layer.output_shape(&shape)?;
+        }
+        Ok(shape)
+    }
+
+    /// Values of state that `batch` utterances carry from chunk to chunk.
+    pub fn state_len(&self, batch: usize) -> usize {
+        self.steps.iter().map(|step| step.layer.state_len(batch)).sum()
+    }
+
+    fn plan(&self, input: &Shape) -> Result<Plan, NnError> {
+        let mut plan = Plan {
+            shapes: vec![input.clone()],
+            outputs: Vec::new(),
+            saved: Vec::new(),
+            widest: input.len(),
+            scratch: 0,
+        };
+        let (mut outputs_end, mut saved_end) = (0, 0);
+        for step in &self.steps {
+            let before = &plan.shapes[plan.shapes.len() - 1];
+            let after = step.layer.output_shape(before)?;
+            plan.outputs.push(outputs_end..outputs_end + after.len());
+            outputs_end += after.len();
+            let saved = step.layer.saved_len(before);
+            plan.saved.push(saved_end..saved_end + saved);
+            saved_end += saved;
+            plan.scratch = plan.scratch.max(step.layer.scratch_len(before));
+            plan.widest = plan.widest.max(after.len());
+            plan.shapes.push(after);
+        }
+        Ok(plan)
+    }
+
+    /// Computes the output of `x`, which has the shape `input`; read it with [`Memory::output`].
+    ///
+    /// `states` has [`Sequence::state_len`] values, read before and replaced behind the pass, or
+    /// none at all.
+    #[allow(clippy::too_many_arguments)]
+    pub fn forward(
+        &self,
+        cpu: Cpu,
+        mode: Mode,
+        parameters: &[T],
+        buffers: &[T],
+        x: &[T],
+        input: &Shape,
+        states: &mut [T],
+        memory: &mut Memory<T>,
+    ) -> Result<(), NnError> {
+        expect_size("the input", input.len(), x.len())?;
+        if memory.plan.as_ref().is_none_or(|plan| plan.shapes[0] != *input) {
+            memory.plan = None;
+            memory.plan = Some(self.plan(input)?);
+        }
+        let Some(plan) = &memory.plan else { return Ok(()) };
+        grow(&mut memory.activations, plan.outputs.last().map_or(0, |range| range.end));
+        grow(&mut memory.saved, plan.saved.last().map_or(0, |range| range.end));
+        let batch = input.lengths.len();
+        if !states.is_empty() {
+            expect_size("the state", self.state_len(batch), states.len())?;
+        }
+        let mut states = states;
+        for (index, step) in self.steps.iter().enumerate() {
+            let output = plan.outputs[index].clone();
+            let (before, y) = memory.activations[..output.end].split_at_mut(output.start);
+            let x = if index == 0 { x } else { &before[plan.outputs[index - 1].clone()] };
+            let wanted = if states.is_empty() { 0 } else { step.layer.state_len(batch) };
+            let (state, rest) = states.split_at_mut(wanted);
+            states = rest;
+            step.layer.forward(Forward {
+                cpu,
+                mode,
+                shape: &plan.shapes[index],
+                x,
+                parameters: &parameters[step.parameters.clone()],
+                buffers: &buffers[step.buffers.clone()],
+                saved: &mut memory.saved[plan.saved[index].clone()],
+                state,
+                y,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Computes all gradients of the last forward pass, whose output gradient stands in
+    /// [`Memory::output_and_gradient`], and adds them to `gradients`.
+    ///
+    /// With `dx` the gradient with respect to the input is written there.
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward(
+        &self,
+        cpu: Cpu,
+        mode: Mode,
+        parameters: &[T],
+        x: &[T],
+        gradients: &mut [T],
+        memory: &mut Memory<T>,
+        mut dx: Option<&mut [T]>,
+    ) -> Result<(), NnError> {
+        let Some(plan) = &memory.plan else { return Ok(()) };
+        grow(&mut memory.gradient, plan.widest);
+        grow(&mut memory.next_gradient, plan.widest);
+        grow(&mut memory.scratch, plan.scratch);
+        for (index, step) in self.steps.iter().enumerate().rev() {
+            let shape = &plan.shapes[index];
+            let y = &memory.activations[plan.outputs[index].clone()];
+            let input = match index {
+                0 => x,
+                _ => &memory.activations[plan.outputs[index - 1].clone()],
+            };
+            let next = match index {
+                0 => dx.as_deref_mut(),
+                _ => Some(&mut memory.next_gradient[..shape.len()]),
+            };
+            step.layer.backward(Backward {
+                cpu,
+                mode,
+                shape,
+                x: input,
+                y,
+                dy: &memory.gradient[..y.len()],
+                parameters: &parameters[step.parameters.clone()],
+                saved: &memory.saved[plan.saved[index].clone()],
+                scratch: &mut memory.scratch[..plan.scratch],
+                dx: next,
+                gradients: &mut gradients[step.parameters.clone()],
+            })?;
+            std::mem::swap(&mut memory.gradient, &mut memory.next_gradient);
+        }
+        Ok(())
+    }
+
+    /// After a training forward pass: moves the running statistics of every layer.
+    pub fn update_buffers(&self, buffers: &mut [T], memory: &Memory<T>) -> Result<(), NnError> {
+        let Some(plan) = &memory.plan else { return Ok(()) };
+        for (index, step) in self.steps.iter().enumerate() {
+            step.layer.update_buffers(
+                &plan.shapes[index],
+                &memory.saved[plan.saved[index].clone()],
+                &mut buffers[step.buffers.clone()],
+            )?;
+        }
+        Ok(())
+    }
+}

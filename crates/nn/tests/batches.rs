@@ -1,0 +1,146 @@
+//! Promise 3: an utterance gives the same bytes alone and in any company; and length formulas.
+
+use labyrinth_kernels::{Cpu, Isa};
+use labyrinth_nn::network::remove_padding;
+use labyrinth_nn::{CnnGruOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Shape};
+use labyrinth_signal::Random;
+use proptest::prelude::*;
+
+const DIM: usize = 20;
+const LABELS: usize = 9;
+
+fn network(bidirectional: bool) -> Network<f32> {
+    let options = ModelOptions::CnnGru(CnnGruOptions {
+        convolutions: vec![ConvolutionOptions { channels: 5, ..ConvolutionOptions::default() }; 2],
+        projection: 24,
+        gru_layers: 2,
+        gru_hidden: 19,
+        bidirectional,
+        ..CnnGruOptions::default()
+    });
+    Network::new(&options, DIM, LABELS, 5).unwrap()
+}
+
+fn utterance(index: u64, frames: usize) -> Vec<f32> {
+    let mut random = Random::from_key(&[index]);
+    (0..frames * DIM).map(|_| random.normal() as f32).collect()
+}
+
+fn logits(network: &Network<f32>, cpu: Cpu, features: &[f32], lengths: &[usize]) -> Vec<Vec<u32>> {
+    let mut memory = Memory::new();
+    network.forward(cpu, Mode::Inference, features, lengths, &mut memory).unwrap();
+    let lengths = memory.output_shape().unwrap().lengths.clone();
+    let mut rest = memory.output();
+    let mut parts = Vec::new();
+    for length in lengths {
+        let (part, behind) = rest.split_at(length * LABELS);
+        parts.push(part.iter().map(|value| value.to_bits()).collect());
+        rest = behind;
+    }
+    parts
+}
+
+#[test]
+fn the_same_bytes_alone_and_in_batches_with_padding_full_of_1e6() {
+    for isa in Cpu::available() {
+        let cpu = Cpu::with(isa).unwrap();
+        check_batches(cpu);
+    }
+    assert!(Cpu::available().contains(&Isa::Portable));
+}
+
+fn check_batches(cpu: Cpu) {
+    for network in [network(true), network(false)] {
+        let lengths: Vec<usize> = (0..16).map(|i| 9 + (i * 37) % 83).collect();
+        let utterances: Vec<Vec<f32>> =
+            lengths.iter().enumerate().map(|(i, &n)| utterance(i as u64, n)).collect();
+        let alone: Vec<Vec<u32>> = utterances
+            .iter()
+            .zip(&lengths)
+            .map(|(features, &frames)| logits(&network, cpu, features, &[frames]).remove(0))
+            .collect();
+        for size in [1, 2, 3, 7, 16] {
+            let longest = lengths[..size].iter().copied().max().unwrap();
+            let mut padded = vec![1e6; size * longest * DIM];
+            for (index, features) in utterances[..size].iter().enumerate() {
+                padded[index * longest * DIM..][..features.len()].copy_from_slice(features);
+            }
+            let frames = remove_padding(&padded, longest, DIM, &lengths[..size]).unwrap();
+            for threads in [1, 2, 3, 4] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let batch = pool.install(|| logits(&network, cpu, &frames, &lengths[..size]));
+                assert_eq!(batch, alone[..size], "batch of {size} on {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn training_does_not_depend_on_the_number_of_threads() {
+    let lengths = [40, 23, 61, 9, 50];
+    let features: Vec<f32> =
+        lengths.iter().enumerate().flat_map(|(i, &n)| utterance(i as u64, n)).collect();
+    let gradients = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let network = network(true);
+            let mut memory = Memory::new();
+            let mode = Mode::Training { key: 8 };
+            let cpu = Cpu::detect();
+            network.forward(cpu, mode, &features, &lengths, &mut memory).unwrap();
+            let (output, gradient) = memory.output_and_gradient();
+            gradient.copy_from_slice(output);
+            let mut gradients = vec![0.0; network.parameters.len()];
+            network.backward(cpu, mode, &features, &mut gradients, &mut memory).unwrap();
+            gradients.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
+        })
+    };
+    let one = gradients(1);
+    assert!((2..=4).all(|threads| gradients(threads) == one));
+}
+
+proptest! {
+    #[test]
+    fn predicted_frames_are_the_frames_that_come_out(
+        frames in 1usize..120,
+        layers in prop::collection::vec((1usize..6, 1usize..5, 1usize..4, 1usize..3), 0..3),
+    ) {
+        let convolutions = layers
+            .iter()
+            .map(|&(kt, kf, st, sf)| ConvolutionOptions {
+                channels: 2, kernel: [kt, kf], stride: [st, sf],
+            })
+            .collect();
+        let options = ModelOptions::CnnGru(CnnGruOptions {
+            convolutions, projection: 3, gru_layers: 1, gru_hidden: 2, ..CnnGruOptions::default()
+        });
+        let network = Network::<f32>::new(&options, DIM, LABELS, 1);
+        prop_assume!(network.is_ok());
+        let network = network.unwrap();
+        let predicted = options.output_frames(frames);
+        let features = utterance(1, frames);
+        let mut memory = Memory::new();
+        let result =
+            network.forward(Cpu::detect(), Mode::Inference, &features, &[frames], &mut memory);
+        if predicted == 0 {
+            prop_assert!(result.is_err());
+        } else {
+            result.unwrap();
+            prop_assert_eq!(&memory.output_shape().unwrap().lengths, &vec![predicted]);
+            prop_assert_eq!(memory.output().len(), predicted * LABELS);
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_its_lengths_is_refused_with_both_sizes() {
+    let network = network(true);
+    let mut memory = Memory::new();
+    let features = vec![0.0; 30 * DIM];
+    let error = network
+        .forward(Cpu::detect(), Mode::Inference, &features, &[31], &mut memory)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("600") && error.contains("620"), "{error}");
+    assert_eq!(Shape::features(&[31], DIM).len(), 620);
+}

@@ -1,0 +1,193 @@
+//! Every layer's gradient, and the whole model's, against finite differences in f64.
+//!
+//! The loss is a fixed random weighting of the outputs; its derivative along each weight and each
+//! input value is measured as (L(v + h) - L(v - h)) / 2h and compared with the backward pass.
+
+use labyrinth_kernels::Cpu;
+use labyrinth_kernels::convolution::Convolution;
+use labyrinth_kernels::gru::GruVariant;
+use labyrinth_nn::layers::{
+    BatchNorm, ConvolutionLayer, Dropout, GruLayer, LayerNorm, Linear, Relu,
+};
+use labyrinth_nn::{
+    CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Sequence,
+    Shape,
+};
+use labyrinth_signal::Random;
+
+const STEP: f64 = 1e-5;
+const TOLERANCE: f64 = 1e-6;
+
+fn random_values(count: usize, key: u64) -> Vec<f64> {
+    let mut random = Random::from_key(&[key]);
+    (0..count).map(|_| random.normal()).collect()
+}
+
+/// The loss and, on request, its gradients with respect to weights and input.
+struct Check {
+    sequence: Sequence<f64>,
+    shape: Shape,
+    mode: Mode,
+    weighting: Vec<f64>,
+    buffers: Vec<f64>,
+    memory: Memory<f64>,
+}
+
+impl Check {
+    fn new(sequence: Sequence<f64>, shape: Shape, mode: Mode) -> Self {
+        let outputs = sequence.output_shape(&shape).unwrap().len();
+        let buffers = Parameters::<f64>::initialize(sequence.buffers(), 0).values;
+        let weighting = random_values(outputs, 99);
+        Self { sequence, shape, mode, weighting, buffers, memory: Memory::new() }
+    }
+
+    fn loss(&mut self, parameters: &[f64], x: &[f64]) -> f64 {
+        let cpu = Cpu::detect();
+        self.sequence
+            .forward(
+                cpu,
+                self.mode,
+                parameters,
+                &self.buffers,
+                x,
+                &self.shape,
+                &mut [],
+                &mut self.memory,
+            )
+            .unwrap();
+        self.memory.output().iter().zip(&self.weighting).map(|(y, w)| y * w).sum()
+    }
+
+    fn gradients(&mut self, parameters: &[f64], x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        self.loss(parameters, x);
+        let mut gradients = vec![0.0; parameters.len()];
+        let mut dx = vec![f64::NAN; x.len()];
+        self.memory.output_and_gradient().1.copy_from_slice(&self.weighting);
+        self.sequence
+            .backward(
+                Cpu::detect(),
+                self.mode,
+                parameters,
+                x,
+                &mut gradients,
+                &mut self.memory,
+                Some(&mut dx),
+            )
+            .unwrap();
+        (gradients, dx)
+    }
+
+    /// Compares up to `most` weights and as many inputs, evenly spread.
+    fn run(&mut self, most: usize) {
+        let specs = self.sequence.parameters();
+        let mut parameters = Parameters::<f64>::initialize(specs, 7).values;
+        // Gains and biases that begin as constants move off their symmetric values.
+        for (value, noise) in parameters.iter_mut().zip(random_values(1 << 16, 5)) {
+            *value += 0.05 * noise;
+        }
+        let mut x = random_values(self.shape.len(), 11);
+        let (gradients, dx) = self.gradients(&parameters, &x);
+        for index in spread(parameters.len(), most) {
+            let keep = parameters[index];
+            parameters[index] = keep + STEP;
+            let above = self.loss(&parameters, &x);
+            parameters[index] = keep - STEP;
+            let below = self.loss(&parameters, &x);
+            parameters[index] = keep;
+            assert_close("weight", index, gradients[index], (above - below) / (2.0 * STEP));
+        }
+        for index in spread(x.len(), most) {
+            let keep = x[index];
+            x[index] = keep + STEP;
+            let above = self.loss(&parameters, &x);
+            x[index] = keep - STEP;
+            let below = self.loss(&parameters, &x);
+            x[index] = keep;
+            assert_close("input", index, dx[index], (above - below) / (2.0 * STEP));
+        }
+    }
+}
+
+fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let stride = count.div_ceil(most).max(1);
+    (0..count).step_by(stride)
+}
+
+fn assert_close(what: &str, index: usize, computed: f64, measured: f64) {
+    let error = (computed - measured).abs() / (1.0 + computed.abs().max(measured.abs()));
+    assert!(error < TOLERANCE, "{what} {index}: backward gives {computed}, differences {measured}");
+}
+
+fn layer(layer: impl Layer<f64> + 'static) -> Sequence<f64> {
+    Sequence::new(vec![("layer".into(), Box::new(layer))])
+}
+
+const TRAINING: Mode = Mode::Training { key: 3 };
+
+fn frames(lengths: &[usize], width: usize) -> Shape {
+    Shape { lengths: lengths.to_vec(), bins: 1, channels: width }
+}
+
+#[test]
+fn linear() {
+    let shape = Shape { lengths: vec![3, 2], bins: 2, channels: 3 };
+    Check::new(layer(Linear { input: 6, output: 4 }), shape, TRAINING).run(200);
+}
+
+#[test]
+fn relu() {
+    Check::new(layer(Relu), frames(&[4, 1], 7), TRAINING).run(200);
+}
+
+#[test]
+fn dropout() {
+    let layer = layer(Dropout { rate: 0.4, salt: 2 });
+    Check::new(layer, frames(&[4, 1], 7), TRAINING).run(200);
+}
+
+#[test]
+fn layer_norm() {
+    Check::new(layer(LayerNorm { width: 9 }), frames(&[4, 1, 2], 9), TRAINING).run(200);
+}
+
+#[test]
+fn batch_norm() {
+    let shape = Shape { lengths: vec![3, 1, 2], bins: 5, channels: 4 };
+    Check::new(layer(BatchNorm { channels: 4 }), shape, TRAINING).run(200);
+}
+
+#[test]
+fn convolution() {
+    for (kernel, stride, padding) in
+        [([3, 3], [2, 2], [1, 1]), ([5, 2], [1, 3], [0, 1]), ([1, 1], [1, 1], [0, 0])]
+    {
+        let convolution = Convolution { in_channels: 2, out_channels: 3, kernel, stride, padding };
+        let shape = Shape { lengths: vec![7, 5], bins: 6, channels: 2 };
+        Check::new(layer(ConvolutionLayer { convolution }), shape, TRAINING).run(300);
+    }
+}
+
+#[test]
+fn gru_in_one_direction_and_both_and_both_variants() {
+    for bidirectional in [false, true] {
+        for variant in [GruVariant::ResetAfter, GruVariant::ResetBefore] {
+            let gru = GruLayer { input: 3, hidden: 4, bidirectional, variant };
+            Check::new(layer(gru), frames(&[5, 1, 7], 3), TRAINING).run(300);
+        }
+    }
+}
+
+#[test]
+fn the_whole_model() {
+    let convolution = |channels| ConvolutionOptions { channels, kernel: [3, 3], stride: [2, 2] };
+    let options = ModelOptions::CnnGru(CnnGruOptions {
+        convolutions: vec![convolution(3), convolution(2)],
+        projection: 5,
+        gru_layers: 2,
+        gru_hidden: 4,
+        dropout: 0.2,
+        ..CnnGruOptions::default()
+    });
+    let sequence = options.build(8, 6).unwrap();
+    Check::new(sequence, Shape::features(&[21, 9, 14], 8), TRAINING).run(400);
+}

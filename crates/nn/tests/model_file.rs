@@ -1,0 +1,89 @@
+//! Promise 7: the model file gives back what was put in, and refuses everything else.
+
+use std::path::Path;
+
+use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
+use labyrinth_nn::{
+    CnnGruOptions, ConvolutionOptions, ModelFile, ModelHeader, ModelOptions, Network,
+};
+use labyrinth_signal::FeatureOptions;
+use labyrinth_text::{Alphabet, NormalizerOptions};
+
+fn model() -> (ModelHeader, Network<f32>) {
+    let alphabet = Alphabet::from_transcripts(["yes no"].into_iter());
+    let options = ModelOptions::CnnGru(CnnGruOptions {
+        convolutions: vec![ConvolutionOptions { channels: 2, ..ConvolutionOptions::default() }],
+        projection: 4,
+        gru_layers: 1,
+        gru_hidden: 3,
+        ..CnnGruOptions::default()
+    });
+    let features = FeatureOptions::default();
+    let dim = labyrinth_signal::FeatureExtractor::new(&features).unwrap().dim();
+    let network = Network::new(&options, dim, alphabet.len(), 3).unwrap();
+    let header = ModelHeader {
+        format: FORMAT,
+        program: "0.1.0".into(),
+        features,
+        normalizer: NormalizerOptions::default(),
+        alphabet,
+        model: options,
+        data: DataRecord::default(),
+        training: TrainingRecord::default(),
+        scores: [("dev-wer".to_owned(), 0.25)].into(),
+        weights_digest: String::new(),
+    };
+    (header, network)
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    match ModelFile::from_bytes(bytes, Path::new("some/model.safetensors")) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn what_goes_in_comes_out_and_twice_the_same_bytes() {
+    let (header, network) = model();
+    let bytes = ModelFile::to_bytes(&header, &network).unwrap();
+    assert_eq!(bytes, ModelFile::to_bytes(&header, &network).unwrap());
+    let read = ModelFile::from_bytes(&bytes, Path::new("m")).unwrap();
+    assert_eq!(read.network.parameters, network.parameters);
+    assert_eq!(read.network.buffers, network.buffers);
+    assert_eq!(read.header.features, header.features);
+    assert_eq!(read.header.alphabet, header.alphabet);
+    assert_eq!(read.header.model, header.model);
+    assert_eq!(read.header.scores, header.scores);
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused_by_name() {
+    let (header, network) = model();
+    let bytes = ModelFile::to_bytes(&header, &network).unwrap();
+    for length in (0..bytes.len()).step_by(97).chain([bytes.len() - 1]) {
+        assert!(refusal(&bytes[..length]).contains("some/model.safetensors"), "{length}");
+    }
+}
+
+#[test]
+fn an_altered_weight_is_noticed() {
+    let (header, network) = model();
+    let mut bytes = ModelFile::to_bytes(&header, &network).unwrap();
+    let last = bytes.len() - 2;
+    bytes[last] ^= 1;
+    assert!(refusal(&bytes).contains("digest"));
+}
+
+#[test]
+fn another_version_is_refused_with_its_number() {
+    let (header, network) = model();
+    let header = ModelHeader { format: FORMAT + 1, ..header };
+    let message = refusal(&ModelFile::to_bytes(&header, &network).unwrap());
+    assert!(message.contains(&format!("format {}", FORMAT + 1)), "{message}");
+}
+
+#[test]
+fn text_is_not_a_model() {
+    assert!(refusal(b"this is not a model at all").contains("not a labyrinth model"));
+}

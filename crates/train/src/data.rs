@@ -1,0 +1,175 @@
+//! The data of a training: manifests, alphabet, loader options, and the score on dev.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use labyrinth_corpus::{Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position};
+use labyrinth_decode::greedy::greedy;
+use labyrinth_kernels::Cpu;
+use labyrinth_kernels::ctc::ctc_batch;
+use labyrinth_nn::{Memory, Mode, ModelOptions, Network};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions};
+use labyrinth_text::{Alphabet, BLANK, ErrorCounts, Normalizer, character_errors, word_errors};
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::hexadecimal;
+use crate::error::TrainError;
+use crate::recipe::{Recipe, TrainSection};
+
+/// Manifests and everything that follows from them.
+pub(crate) struct Data {
+    pub train: Arc<Manifest>,
+    pub dev: Arc<Manifest>,
+    pub train_digest: String,
+    pub dev_digest: String,
+    pub alphabet: Alphabet,
+    pub normalizer: Normalizer,
+    pub features: FeatureOptions,
+    pub model: ModelOptions,
+    /// Values of a feature frame.
+    pub dim: usize,
+}
+
+/// What the dev set gave.
+#[derive(Clone, Debug)]
+pub struct DevScore {
+    /// CTC loss per label, over the utterances that are feasible.
+    pub loss: f64,
+    /// Word errors.
+    pub words: ErrorCounts,
+    /// Character errors.
+    pub characters: ErrorCounts,
+    /// Share of the frames whose best label is the blank: near 1 while a model says nothing.
+    pub blank_share: f64,
+}
+
+impl Data {
+    pub fn read(recipe: &Recipe) -> Result<Self, TrainError> {
+        let normalizer = Normalizer::new(&recipe.data.normalizer)?;
+        let dim = FeatureExtractor::new(&recipe.features)?.dim();
+        let train = Manifest::read(&recipe.data.train)?;
+        let dev = Manifest::read(&recipe.data.dev)?;
+        for manifest in [&train, &dev] {
+            if manifest.utterances.is_empty() {
+                let path = manifest.path.clone();
+                return Err(TrainError::NothingToUse { path, ledger: "it is empty".into() });
+            }
+        }
+        let texts: Vec<String> =
+            train.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
+        Ok(Self {
+            train_digest: file_digest(&recipe.data.train)?,
+            dev_digest: file_digest(&recipe.data.dev)?,
+            alphabet: Alphabet::from_transcripts(texts.iter().map(String::as_str)),
+            train: Arc::new(train),
+            dev: Arc::new(dev),
+            normalizer,
+            features: recipe.features.clone(),
+            model: recipe.model.clone(),
+            dim,
+        })
+    }
+
+    fn options(
+        &self,
+        manifest: &Arc<Manifest>,
+        train: &TrainSection,
+        workers: usize,
+    ) -> LoaderOptions {
+        let model = self.model.clone();
+        LoaderOptions {
+            batch_size: train.batch_size,
+            max_batch_seconds: train.max_batch_seconds,
+            seed: train.seed,
+            workers,
+            ..LoaderOptions::evaluation(
+                Arc::clone(manifest),
+                self.features.clone(),
+                self.normalizer.clone(),
+                self.alphabet.clone(),
+                Arc::new(move |frames| model.output_frames(frames)),
+            )
+        }
+    }
+
+    pub fn train_options(&self, train: &TrainSection, workers: usize) -> LoaderOptions {
+        LoaderOptions {
+            shuffle: true,
+            prefetch_batches: 4,
+            speeds: train.speeds.clone(),
+            spec_augment: train.spec_augment.clone(),
+            infeasible: Infeasible::Refuse,
+            ..self.options(&self.train, train, workers)
+        }
+    }
+
+    /// What will be left out of training, by name and reason, before the first step.
+    pub fn plan_ledger(&self, train: &TrainSection) -> Result<Ledger, TrainError> {
+        Ok(labyrinth_corpus::plan_refusals(&self.train_options(train, 1))?)
+    }
+}
+
+/// SHA-256 of a file.
+fn file_digest(path: &Path) -> Result<String, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::read(path))?;
+    Ok(hexadecimal(&Sha256::digest(&bytes)))
+}
+
+/// Recognises the dev set greedily. An utterance whose audio is refused counts as all deletions.
+pub(crate) fn score_dev(
+    data: &Data,
+    train: &TrainSection,
+    workers: usize,
+    cpu: Cpu,
+    network: &Network<f32>,
+    memory: &mut Memory<f32>,
+) -> Result<DevScore, TrainError> {
+    let options = data.options(&data.dev, train, workers);
+    let mut loader = Loader::new(options, Position::default())?;
+    let mut score = DevScore {
+        loss: 0.0,
+        words: ErrorCounts::default(),
+        characters: ErrorCounts::default(),
+        blank_share: 0.0,
+    };
+    let (mut feasible, mut blanks, mut frames) = (0usize, 0usize, 0usize);
+    let labels = network.labels();
+    while let Some(batch) = loader.next_batch()? {
+        for refusal in &batch.refused {
+            let text = data.dev.utterances.iter().find(|u| u.id == refusal.id).map(|u| &u.text);
+            let reference = data.normalizer.apply(text.map_or("", String::as_str));
+            score.words += word_errors(&reference, "").counts;
+            score.characters += character_errors(&reference, "").counts;
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        network.forward(cpu, Mode::Inference, &batch.features, &batch.lengths, memory)?;
+        let lengths = memory.output_shape().map(|s| s.lengths.clone()).unwrap_or_default();
+        let logits = memory.output();
+        let mut losses = vec![0.0; lengths.len()];
+        let ones = vec![1.0; lengths.len()];
+        ctc_batch(cpu, logits, &lengths, labels, &batch.targets, &ones, &mut losses, None)?;
+        let mut row = 0;
+        for (index, &length) in lengths.iter().enumerate() {
+            let scores = &logits[row * labels..(row + length) * labels];
+            row += length;
+            let tokens = greedy(scores, labels);
+            let best: Vec<u32> = tokens.iter().map(|token| token.label).collect();
+            let hypothesis = data.alphabet.decode(&best);
+            score.words += word_errors(&batch.texts[index], &hypothesis).counts;
+            score.characters += character_errors(&batch.texts[index], &hypothesis).counts;
+            frames += length;
+            let spoken: usize = tokens.iter().map(|token| token.end - token.start).sum();
+            blanks += length - spoken;
+            if losses[index].is_finite() {
+                score.loss += f64::from(losses[index]) / batch.targets[index].len().max(1) as f64;
+                feasible += 1;
+            }
+        }
+    }
+    debug_assert_eq!(BLANK, 0);
+    score.loss = if feasible == 0 { f64::MAX } else { score.loss / feasible as f64 };
+    score.blank_share = blanks as f64 / frames.max(1) as f64;
+    Ok(score)
+}

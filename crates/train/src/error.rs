@@ -1,0 +1,188 @@
+//! What can stop a training, each in one sentence with the way out.
+
+use std::path::{Path, PathBuf};
+
+/// Why a training or an evaluation could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The recipe file cannot be read.
+    #[error("cannot read the recipe {}: {source}; check the path", path.display())]
+    RecipeUnreadable {
+        /// The recipe.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The recipe is not what a recipe should be; the message shows the line.
+    #[error("the recipe {} has a mistake; correct this line:\n{message}", path.display())]
+    Recipe {
+        /// The recipe.
+        path: PathBuf,
+        /// The line, and what is wrong with it.
+        message: String,
+    },
+    /// A value of the recipe is out of its range.
+    #[error("the recipe {}: {fault}", path.display())]
+    RecipeValue {
+        /// The recipe.
+        path: PathBuf,
+        /// Which value, and its range.
+        fault: String,
+    },
+    /// The recipe names an architecture that does not exist.
+    #[error("the recipe {} asks for architecture \"{name}\"; this version has \"cnn-gru\"", path.display())]
+    Architecture {
+        /// The recipe.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A `--set` that is no assignment.
+    #[error(
+        "cannot apply --set {assignment}; write it as section.key=value, such as train.epochs=5"
+    )]
+    Override {
+        /// What was given.
+        assignment: String,
+    },
+    /// The run directory belongs to another training.
+    #[error("{} already holds a run; continue it with --resume, or name another folder with --run", path.display())]
+    RunExists {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// A resume with another recipe.
+    #[error("{} was trained with another recipe ({difference}); resume it with its own, or name another folder with --run", path.display())]
+    OtherRecipe {
+        /// The run directory.
+        path: PathBuf,
+        /// The first line that differs.
+        difference: String,
+    },
+    /// A resume with other data.
+    #[error("the manifest {} changed since this run began; restore it, or name another folder with --run", path.display())]
+    OtherData {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// A resume on another instruction set.
+    #[error(
+        "this run was computed with {recorded}, and this machine or --isa uses {found}; --isa {recorded} continues it exactly, --anyway continues it with other rounding"
+    )]
+    OtherInstructionSet {
+        /// In the checkpoint.
+        recorded: String,
+        /// Now.
+        found: String,
+    },
+    /// Another process works in the run directory.
+    #[error("another process is training in {}; wait for it, or name another folder with --run", path.display())]
+    RunInUse {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// Files of the run cannot be written.
+    #[error("cannot write {}: {source}; what was saved before is intact, so make room and continue with --resume", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the run cannot be read.
+    #[error("cannot read {}: {source}; check the disk, or begin again in another folder with --run", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No checkpoint of the run can be used.
+    #[error("no checkpoint in {} can be used ({reason}); begin again in another folder with --run", path.display())]
+    Checkpoint {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with the newest.
+        reason: String,
+    },
+    /// Nothing to train on or to choose by.
+    #[error("no utterance of {} can be used ({ledger}); `labyrinth check` says what is wrong", path.display())]
+    NothingToUse {
+        /// The manifest.
+        path: PathBuf,
+        /// The ledger in a line.
+        ledger: String,
+    },
+    /// The gradient is not a number, again and again.
+    #[error(
+        "the training diverged: {count} steps in a row gave no finite gradient, the last at step {step} with utterances {ids}; lower learning-rate or clip"
+    )]
+    Diverged {
+        /// Steps in a row.
+        count: u64,
+        /// The last of them.
+        step: u64,
+        /// Utterances of the last batch.
+        ids: String,
+    },
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] labyrinth_corpus::ManifestError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] labyrinth_corpus::LedgerError),
+    /// The loader.
+    #[error(transparent)]
+    Loader(#[from] labyrinth_corpus::LoaderError),
+    /// The features' options.
+    #[error(transparent)]
+    Features(#[from] labyrinth_signal::FeatureError),
+    /// The normaliser's options.
+    #[error(transparent)]
+    Normalizer(#[from] labyrinth_text::NormalizerError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] labyrinth_nn::NnError),
+    /// A kernel.
+    #[error(transparent)]
+    Kernel(#[from] labyrinth_kernels::KernelError),
+    /// The model file.
+    #[error(transparent)]
+    Model(#[from] labyrinth_nn::ModelFileError),
+    /// The recogniser.
+    #[error(transparent)]
+    Recognizer(#[from] labyrinth_decode::RecognizerError),
+    /// The disk failed while audio was read.
+    #[error("the disk failed while reading {}: {source}; check it before you trust its data", path.display())]
+    Disk {
+        /// The audio file.
+        path: PathBuf,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// Threads could not be started.
+    #[error("cannot start {threads} threads: {reason}; name fewer with --threads")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// A mistake that the TOML reader found, with the line it shows.
+    pub(crate) fn recipe(path: &Path, error: &toml::de::Error) -> Self {
+        Self::Recipe { path: path.into(), message: error.to_string().trim_end().to_owned() }
+    }
+
+    /// A file that cannot be written.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Write { path: path.into(), source }
+    }
+
+    /// A file that cannot be read.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Read { path: path.into(), source }
+    }
+}

@@ -1,0 +1,234 @@
+//! The recipe: one TOML file that describes an experiment whole.
+
+use std::path::{Path, PathBuf};
+
+use labyrinth_nn::{CnnGruOptions, ModelOptions};
+use labyrinth_signal::{FeatureOptions, SpecAugment};
+use labyrinth_text::NormalizerOptions;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// An experiment: data, features, model, training, decoding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Recipe {
+    /// Manifests and the normaliser of their transcripts.
+    pub data: DataSection,
+    /// From sound to frames.
+    pub features: FeatureOptions,
+    /// The network.
+    pub model: ModelOptions,
+    /// How it is trained.
+    pub train: TrainSection,
+    /// How words are found in its output.
+    pub decode: DecodeSection,
+}
+
+/// The recipe as a file holds it, with the options of one architecture.
+///
+/// Generic, so that each architecture's keys are read directly and a mistake keeps its line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RecipeFile<M> {
+    data: DataSection,
+    #[serde(default)]
+    features: FeatureOptions,
+    model: M,
+    #[serde(default)]
+    train: TrainSection,
+    #[serde(default)]
+    decode: DecodeSection,
+}
+
+/// `[data]`: manifests, relative to the recipe's folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataSection {
+    /// Manifest to train on.
+    pub train: PathBuf,
+    /// Manifest by which the best epoch is chosen; never a test set.
+    pub dev: PathBuf,
+    /// How transcripts are brought into one form.
+    #[serde(default)]
+    pub normalizer: NormalizerOptions,
+}
+
+/// `[train]`: the training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainSection {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Utterances in a batch, at most.
+    pub batch_size: usize,
+    /// Seconds of audio in a batch, at most.
+    pub max_batch_seconds: f64,
+    /// Largest learning rate.
+    pub learning_rate: f64,
+    /// Share of the training during which the learning rate rises.
+    pub warm_up: f64,
+    /// Weight decay of AdamW, on matrices.
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; larger ones are scaled down to it.
+    pub clip: f64,
+    /// Factors of speed, one drawn for each utterance and epoch.
+    pub speeds: Vec<f64>,
+    /// Masks over time and frequency; absent for none.
+    pub spec_augment: Option<SpecAugment>,
+    /// Steps between two checkpoints (one more follows each epoch).
+    pub checkpoint_every: u64,
+}
+
+impl Default for TrainSection {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            epochs: 60,
+            batch_size: 16,
+            max_batch_seconds: 240.0,
+            learning_rate: 1e-3,
+            warm_up: 0.3,
+            weight_decay: 0.01,
+            clip: 5.0,
+            speeds: vec![1.0],
+            spec_augment: None,
+            checkpoint_every: 100,
+        }
+    }
+}
+
+/// `[decode]`: the search.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DecodeSection {
+    /// The method of search.
+    pub method: DecodeMethod,
+}
+
+/// Methods of search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecodeMethod {
+    /// The best label of each frame.
+    #[default]
+    Greedy,
+}
+
+impl Recipe {
+    /// Reads a recipe and applies `--set` overrides of the form `train.epochs=5`.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TrainError::RecipeUnreadable { path: path.into(), source })?;
+        let recipe = Self::parse(&text, path)?;
+        if overrides.is_empty() {
+            return Ok(recipe);
+        }
+        let mut table: toml::Table =
+            text.parse().map_err(|error| TrainError::recipe(path, &error))?;
+        for assignment in overrides {
+            set(&mut table, assignment)?;
+        }
+        let text = toml::to_string(&table)
+            .map_err(|error| TrainError::Override { assignment: error.to_string() })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of a recipe; `path` names it in messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
+        let table: toml::Table = text.parse().map_err(|error| TrainError::recipe(path, &error))?;
+        let architecture = table
+            .get("model")
+            .and_then(|model| model.get("architecture"))
+            .and_then(|name| name.as_str())
+            .unwrap_or("cnn-gru");
+        let recipe = match architecture {
+            "cnn-gru" => Self::of::<CnnGruOptions>(text, path, ModelOptions::CnnGru)?,
+            other => {
+                return Err(TrainError::Architecture { path: path.into(), name: other.into() });
+            }
+        };
+        recipe.check(path)?;
+        Ok(recipe)
+    }
+
+    fn of<M: DeserializeOwned>(
+        text: &str,
+        path: &Path,
+        model: impl Fn(M) -> ModelOptions,
+    ) -> Result<Self, TrainError> {
+        let file: RecipeFile<M> =
+            toml::from_str(text).map_err(|error| TrainError::recipe(path, &error))?;
+        Ok(Self {
+            data: file.data,
+            features: file.features,
+            model: model(file.model),
+            train: file.train,
+            decode: file.decode,
+        })
+    }
+
+    fn check(&self, path: &Path) -> Result<(), TrainError> {
+        let train = &self.train;
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let fault = if train.epochs == 0 || train.batch_size == 0 || train.checkpoint_every == 0 {
+            "epochs, batch-size and checkpoint-every must be at least 1"
+        } else if !positive(train.learning_rate) || !positive(train.clip) {
+            "learning-rate and clip must be above 0"
+        } else if !positive(train.max_batch_seconds) {
+            "max-batch-seconds must be above 0"
+        } else if !(0.0..=1.0).contains(&train.warm_up) {
+            "warm-up must lie from 0 to 1"
+        } else if !(train.weight_decay.is_finite() && train.weight_decay >= 0.0) {
+            "weight-decay must be at least 0"
+        } else if train.speeds.is_empty()
+            || !train.speeds.iter().all(|speed| (0.25..=4.0).contains(speed))
+        {
+            "speeds must name at least one factor, each from 0.25 to 4"
+        } else {
+            return Ok(());
+        };
+        Err(TrainError::RecipeValue { path: path.into(), fault: fault.into() })
+    }
+
+    /// The same recipe with manifests that no longer depend on the recipe's folder.
+    pub fn with_paths_from(&self, folder: &Path) -> Self {
+        let mut recipe = self.clone();
+        for path in [&mut recipe.data.train, &mut recipe.data.dev] {
+            let joined = folder.join(&*path);
+            *path = std::path::absolute(&joined).unwrap_or(joined);
+        }
+        recipe
+    }
+
+    /// The recipe as TOML.
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string(self)
+            .map_err(|error| TrainError::Override { assignment: error.to_string() })
+    }
+}
+
+/// Applies `section.key=value` to a table. A value that is no TOML counts as a string.
+fn set(table: &mut toml::Table, assignment: &str) -> Result<(), TrainError> {
+    let refused = || TrainError::Override { assignment: assignment.into() };
+    let (key, value) = assignment.split_once('=').ok_or_else(refused)?;
+    let value = format!("value = {value}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.trim().into()));
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let last = parts.pop().filter(|part| !part.is_empty()).ok_or_else(refused)?;
+    let mut here = table;
+    for part in parts {
+        here = here
+            .entry(part)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(refused)?;
+    }
+    here.insert(last.into(), value);
+    Ok(())
+}

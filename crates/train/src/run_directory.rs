@@ -1,0 +1,118 @@
+//! The folder of one training: `recipe.toml`, `log.jsonl`, `ledger.jsonl`, `checkpoints/`,
+//! `model.safetensors`.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use labyrinth_corpus::atomic::write_atomically;
+
+use crate::error::TrainError;
+use crate::recipe::Recipe;
+
+/// A run directory that this process has for itself.
+pub struct RunDirectory {
+    path: PathBuf,
+    log: File,
+    // Released by the system when the process ends, however it ends.
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Makes a new run directory, or opens the one of the same recipe where `resume` is set.
+    ///
+    /// A folder that holds another run is refused; nothing in it is touched.
+    pub fn open(path: &Path, recipe: &Recipe, resume: bool) -> Result<Self, TrainError> {
+        let recipe_path = path.join("recipe.toml");
+        let recipe_text = recipe.to_toml()?;
+        let holds_a_run = ["recipe.toml", "log.jsonl", "model.safetensors", "checkpoints"]
+            .iter()
+            .any(|name| path.join(name).exists());
+        if holds_a_run {
+            if !resume {
+                return Err(TrainError::RunExists { path: path.into() });
+            }
+            let found = fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
+            if let Some(difference) = first_difference(&found, &recipe_text) {
+                return Err(TrainError::OtherRecipe { path: path.into(), difference });
+            }
+        }
+        let checkpoints = path.join("checkpoints");
+        fs::create_dir_all(&checkpoints).map_err(TrainError::write(&checkpoints))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(TrainError::write(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(TrainError::RunInUse { path: path.into() });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(TrainError::Write { path: lock_path, source });
+            }
+        }
+        if !holds_a_run {
+            write_atomically(&recipe_path, |file| file.write_all(recipe_text.as_bytes()))
+                .map_err(TrainError::write(&recipe_path))?;
+        }
+        let log_path = path.join("log.jsonl");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .map_err(TrainError::write(&log_path))?;
+        Ok(Self { path: path.into(), log, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the best model lies.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// Where checkpoints lie.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Where the ledger lies.
+    pub fn ledger(&self) -> PathBuf {
+        self.path.join("ledger.jsonl")
+    }
+
+    /// Appends one line to the run log.
+    pub fn log(&mut self, line: &serde_json::Value) -> Result<(), TrainError> {
+        let path = self.path.join("log.jsonl");
+        self.log.write_all(format!("{line}\n").as_bytes()).map_err(TrainError::write(&path))
+    }
+
+    /// Bytes of the run log so far.
+    pub fn log_length(&mut self) -> Result<u64, TrainError> {
+        let path = self.path.join("log.jsonl");
+        self.log.seek(SeekFrom::End(0)).map_err(TrainError::read(&path))
+    }
+
+    /// Cuts the run log back to what it was when the checkpoint was written, so that a resumed
+    /// training tells each step once.
+    pub fn truncate_log(&mut self, length: u64) -> Result<(), TrainError> {
+        let path = self.path.join("log.jsonl");
+        if self.log_length()? > length {
+            self.log.set_len(length).map_err(TrainError::write(&path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The first line in which two recipes differ, as `was …, is …`.
+fn first_difference(found: &str, wanted: &str) -> Option<String> {
+    if found == wanted {
+        return None;
+    }
+    let mut pairs = found.lines().zip(wanted.lines());
+    let difference = pairs.find(|(a, b)| a != b);
+    let (was, is) = difference.unwrap_or(("of another length", "this recipe"));
+    Some(format!("was `{was}`, is `{is}`"))
+}

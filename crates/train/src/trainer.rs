@@ -1,0 +1,482 @@
+//! The training loop, on one screen ([`Training::epoch`]), and what it needs around it.
+//!
+//! For each batch: features through the network to logits, CTC to a loss and the gradient of the
+//! logits, back through the network to the gradient of every weight, one step of AdamW. After
+//! each epoch the dev set is recognised, and the best model so far is kept.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_corpus::{Batch, Ledger, Loader, Position};
+use labyrinth_kernels::ctc::ctc_batch;
+use labyrinth_kernels::optimizer::{AdamW, adamw_step, gradient_norm};
+use labyrinth_kernels::{Cpu, Isa};
+use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
+use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, Network, Parameters};
+use labyrinth_text::Alphabet;
+use serde_json::json;
+
+use crate::checkpoint::{self, Best, Standing, Tensors};
+use crate::data::{Data, DevScore, score_dev};
+use crate::error::TrainError;
+use crate::recipe::Recipe;
+use crate::run_directory::RunDirectory;
+use crate::schedule::OneCycle;
+
+/// Steps in a row without a finite gradient after which the training gives up.
+const GIVE_UP_AFTER: u64 = 20;
+/// Steps between two lines of the run log.
+const LOG_EVERY: u64 = 10;
+
+/// What to train, and with what; only `recipe` and `cpu` can change the result.
+pub struct TrainOptions {
+    /// The recipe, with manifests that do not depend on the current folder.
+    pub recipe: Recipe,
+    /// The recipe as the model file should show it.
+    pub recipe_text: String,
+    /// The run directory.
+    pub run: PathBuf,
+    /// Go on where the run directory's newest checkpoint ends.
+    pub resume: bool,
+    /// Resume although the instruction set is another one.
+    pub anyway: bool,
+    /// Which instruction set computes.
+    pub cpu: Cpu,
+    /// Loader threads.
+    pub workers: usize,
+}
+
+/// What a training tells while it runs.
+pub enum Event<'a> {
+    /// Before the first step.
+    Started {
+        /// What was read, kept and refused.
+        ledger: &'a Ledger,
+        /// Hours of audio to train on.
+        hours: f64,
+        /// Weights.
+        parameters: usize,
+        /// The labels.
+        alphabet: &'a Alphabet,
+        /// Steps of the first epoch.
+        steps_per_epoch: u64,
+        /// The instruction set.
+        instruction_set: Isa,
+        /// The step from which the run goes on, if it does.
+        resumed_at: Option<u64>,
+    },
+    /// After a step.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// The current epoch, from 0.
+        epoch: u64,
+        /// Share of the whole training done.
+        progress: f64,
+        /// CTC loss per label of this batch.
+        loss: f64,
+        /// Learning rate of this step.
+        learning_rate: f64,
+        /// Seconds of audio in this batch.
+        seconds: f64,
+    },
+    /// After an epoch and the recognition of the dev set.
+    Validated {
+        /// Epochs done.
+        epoch: u64,
+        /// Mean training loss per label.
+        train_loss: f64,
+        /// What the dev set gave.
+        dev: &'a DevScore,
+        /// Whether this is the best epoch so far.
+        best: bool,
+    },
+    /// Something worth a line.
+    Note(&'a str),
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The best model.
+    pub model: PathBuf,
+    /// Epochs done when it was best.
+    pub best_epoch: u64,
+    /// Its word error rate on dev.
+    pub dev_word_error_rate: f64,
+    /// Steps done.
+    pub steps: u64,
+    /// Seconds this process spent.
+    pub seconds: f64,
+    /// Utterances read, kept, refused.
+    pub ledger: Ledger,
+}
+
+/// A training under way.
+struct Training {
+    options: TrainOptions,
+    run: RunDirectory,
+    data: Data,
+    network: Network<f32>,
+    gradients: Vec<f32>,
+    first_moment: Parameters<f32>,
+    second_moment: Parameters<f32>,
+    memory: Memory<f32>,
+    standing: Standing,
+    ledger: Ledger,
+    /// Utterances to train on, as planned before the first step.
+    planned: usize,
+}
+
+/// Trains a recipe, telling `tell` what happens.
+pub fn train(
+    options: TrainOptions,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Summary, TrainError> {
+    let start = Instant::now();
+    let (mut training, mut loader) = Training::prepare(options, tell)?;
+    while training.standing.position.epoch < training.options.recipe.train.epochs {
+        training.epoch(&mut loader, tell)?;
+    }
+    training.finish(start)
+}
+
+impl Training {
+    /// One pass over the data, from wherever the training stands.
+    fn epoch(
+        &mut self,
+        loader: &mut Loader,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TrainError> {
+        let epoch = self.standing.position.epoch;
+        let batches = loader.batches_in_epoch(epoch).max(1) as f64;
+        while let Some(batch) = loader.next_batch()? {
+            self.note_refusals(&batch)?;
+            let progress = (epoch as f64 + self.standing.position.batch as f64 / batches)
+                / self.options.recipe.train.epochs as f64;
+            let (loss, learning_rate) = self.step(&batch, progress)?;
+            self.standing.position = loader.position();
+            let (step, seconds) = (self.standing.step, batch.seconds);
+            tell(Event::Step { step, epoch, progress, loss, learning_rate, seconds });
+            if step.is_multiple_of(self.options.recipe.train.checkpoint_every) {
+                self.checkpoint()?;
+            }
+        }
+        self.standing.position = loader.position();
+        self.validate(epoch + 1, tell)
+    }
+
+    /// One step: forward, loss, backward, update. Returns the loss per label and the rate.
+    fn step(&mut self, batch: &Batch, progress: f64) -> Result<(f64, f64), TrainError> {
+        let train = &self.options.recipe.train;
+        let (cpu, network) = (self.options.cpu, &mut self.network);
+        let schedule = OneCycle { peak: train.learning_rate, warm_up: train.warm_up };
+        let learning_rate = schedule.rate(progress);
+        self.standing.step += 1;
+        if batch.is_empty() {
+            return Ok((0.0, learning_rate)); // every utterance of it was refused
+        }
+        // Features → logits [frames', labels] → loss and its gradient → gradients of all weights.
+        let mode = Mode::Training { key: train.seed.wrapping_shl(40) ^ self.standing.step };
+        network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
+        let loss = ctc_loss(cpu, network.labels(), batch, &mut self.memory)?;
+        self.gradients.fill(0.0);
+        network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
+        let norm = gradient_norm(cpu, &self.gradients);
+        if !(norm.is_finite() && loss.is_finite()) {
+            self.skip(batch, norm)?;
+            return Ok((loss, learning_rate));
+        }
+        self.standing.skipped_in_a_row = 0;
+        network.update_buffers(&self.memory)?;
+        // Clipping scales the whole gradient down to the norm `clip` (Pascanu et al. 2013).
+        let gradient_scale = (train.clip / norm).min(1.0);
+        for index in 0..network.parameters.specs().len() {
+            let range = network.parameters.range(index);
+            let decay = network.parameters.specs()[index].decay;
+            let rule = AdamW {
+                learning_rate,
+                weight_decay: if decay { train.weight_decay } else { 0.0 },
+                ..AdamW::default()
+            };
+            adamw_step(
+                cpu,
+                &mut network.parameters.values[range.clone()],
+                &self.gradients[range.clone()],
+                &mut self.first_moment.values[range.clone()],
+                &mut self.second_moment.values[range],
+                &rule,
+                self.standing.step - self.standing.skipped,
+                gradient_scale,
+            )?;
+        }
+        let utterances = batch.ids.len() as u64;
+        self.standing.loss_utterances += utterances;
+        self.standing.loss_bits =
+            (f64::from_bits(self.standing.loss_bits) + loss * utterances as f64).to_bits();
+        if self.standing.step.is_multiple_of(LOG_EVERY) {
+            self.run.log(&json!({
+                "event": "step", "step": self.standing.step,
+                "epoch": self.standing.position.epoch, "loss": loss,
+                "learning-rate": learning_rate, "gradient-norm": norm,
+            }))?;
+        }
+        Ok((loss, learning_rate))
+    }
+
+    /// Builds everything, or restores it from the newest checkpoint.
+    fn prepare(
+        options: TrainOptions,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(Self, Loader), TrainError> {
+        let recipe = &options.recipe;
+        let data = Data::read(recipe)?;
+        let network =
+            Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
+        let ledger = data.plan_ledger(&recipe.train)?;
+        if ledger.kept_count() == 0 {
+            let path = recipe.data.train.clone();
+            return Err(TrainError::NothingToUse { path, ledger: ledger.to_string() });
+        }
+        let run = RunDirectory::open(&options.run, recipe, options.resume)?;
+        let zeros = || {
+            let mut zeros = network.parameters.clone();
+            zeros.values.fill(0.0);
+            zeros
+        };
+        let standing = Standing {
+            step: 0,
+            position: Position::default(),
+            loss_bits: 0f64.to_bits(),
+            loss_utterances: 0,
+            skipped: 0,
+            skipped_in_a_row: 0,
+            best: None,
+            instruction_set: options.cpu.isa().to_string(),
+            train_digest: data.train_digest.clone(),
+            dev_digest: data.dev_digest.clone(),
+            log_length: 0,
+        };
+        let mut training = Self {
+            gradients: vec![0.0; network.parameters.len()],
+            first_moment: zeros(),
+            second_moment: zeros(),
+            memory: Memory::new(),
+            network,
+            data,
+            run,
+            standing,
+            planned: ledger.kept_count(),
+            ledger,
+            options,
+        };
+        let resumed_at = training.restore(tell)?;
+        training.write_ledger()?;
+        let loader_options =
+            training.data.train_options(&training.options.recipe.train, training.options.workers);
+        let loader = Loader::new(loader_options, training.standing.position)?;
+        tell(Event::Started {
+            ledger: &training.ledger,
+            hours: training.data.train.utterances.iter().map(|u| u.duration).sum::<f64>() / 3600.0,
+            parameters: training.network.parameters.len(),
+            alphabet: &training.data.alphabet,
+            steps_per_epoch: loader.batches_per_epoch(),
+            instruction_set: training.options.cpu.isa(),
+            resumed_at,
+        });
+        Ok((training, loader))
+    }
+
+    fn restore(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<u64>, TrainError> {
+        let folder = self.run.checkpoints();
+        let mut tensors = Tensors {
+            parameters: &mut self.network.parameters,
+            buffers: &mut self.network.buffers,
+            first_moment: &mut self.first_moment,
+            second_moment: &mut self.second_moment,
+        };
+        let found = checkpoint::read_newest(&folder, &mut tensors, |path, reason| {
+            let note = format!(
+                "passed over the damaged checkpoint {} ({reason}) for the one before it",
+                path.display()
+            );
+            tell(Event::Note(&note));
+        })?;
+        if self.run.ledger().exists() {
+            for refusal in Ledger::read(&self.run.ledger())?.refusals() {
+                self.ledger.refuse_kept(refusal.clone());
+            }
+        }
+        let Some(found) = found else {
+            self.run.truncate_log(0)?;
+            return Ok(None);
+        };
+        let recipe = &self.options.recipe;
+        for (was, is, path) in [
+            (&found.train_digest, &self.data.train_digest, &recipe.data.train),
+            (&found.dev_digest, &self.data.dev_digest, &recipe.data.dev),
+        ] {
+            if was != is {
+                return Err(TrainError::OtherData { path: path.clone() });
+            }
+        }
+        if found.instruction_set != self.standing.instruction_set && !self.options.anyway {
+            return Err(TrainError::OtherInstructionSet {
+                recorded: found.instruction_set,
+                found: self.standing.instruction_set.clone(),
+            });
+        }
+        self.run.truncate_log(found.log_length)?;
+        let instruction_set = self.standing.instruction_set.clone();
+        self.standing = Standing { instruction_set, ..found };
+        Ok(Some(self.standing.step))
+    }
+
+    /// Recognises the dev set, keeps the model where it is the best so far, saves the standing.
+    fn validate(&mut self, epoch: u64, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        let workers = self.options.workers;
+        let train = &self.options.recipe.train;
+        let dev = score_dev(
+            &self.data,
+            train,
+            workers,
+            self.options.cpu,
+            &self.network,
+            &mut self.memory,
+        )?;
+        let utterances = self.standing.loss_utterances.max(1) as f64;
+        let train_loss = f64::from_bits(self.standing.loss_bits) / utterances;
+        let best = self.standing.best.is_none_or(|best| {
+            let known = (best.word_errors, f64::from_bits(best.loss_bits));
+            dev.words.errors() < known.0 || (dev.words.errors() == known.0 && dev.loss < known.1)
+        });
+        if best {
+            let word_errors = dev.words.errors();
+            self.standing.best = Some(Best { epoch, word_errors, loss_bits: dev.loss.to_bits() });
+            self.write_model(epoch, &dev)?;
+        }
+        self.run.log(&json!({
+            "event": "epoch", "epoch": epoch, "step": self.standing.step,
+            "train-loss": train_loss, "dev-loss": dev.loss,
+            "dev-wer": dev.words.rate(), "dev-cer": dev.characters.rate(),
+            "blank-share": dev.blank_share, "best": best, "skipped-steps": self.standing.skipped,
+        }))?;
+        (self.standing.loss_bits, self.standing.loss_utterances) = (0f64.to_bits(), 0);
+        self.checkpoint()?;
+        tell(Event::Validated { epoch, train_loss, dev: &dev, best });
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        self.standing.log_length = self.run.log_length()?;
+        let tensors = Tensors {
+            parameters: &mut self.network.parameters,
+            buffers: &mut self.network.buffers,
+            first_moment: &mut self.first_moment,
+            second_moment: &mut self.second_moment,
+        };
+        checkpoint::write(&self.run.checkpoints(), &self.standing, &tensors)
+    }
+
+    fn write_model(&self, epoch: u64, dev: &DevScore) -> Result<(), TrainError> {
+        let recipe = &self.options.recipe;
+        let header = ModelHeader {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").into(),
+            features: recipe.features.clone(),
+            normalizer: recipe.data.normalizer.clone(),
+            alphabet: self.data.alphabet.clone(),
+            model: recipe.model.clone(),
+            data: DataRecord {
+                train_digest: self.data.train_digest.clone(),
+                dev_digest: self.data.dev_digest.clone(),
+                train_utterances: self.planned,
+                train_hours: self.data.train.utterances.iter().map(|u| u.duration).sum::<f64>()
+                    / 3600.0,
+            },
+            training: TrainingRecord {
+                recipe: self.options.recipe_text.clone(),
+                seed: recipe.train.seed,
+                instruction_set: self.standing.instruction_set.clone(),
+                epoch,
+                step: self.standing.step,
+            },
+            scores: [
+                ("dev-wer".to_owned(), dev.words.rate()),
+                ("dev-cer".to_owned(), dev.characters.rate()),
+                ("dev-loss".to_owned(), dev.loss),
+            ]
+            .into(),
+            weights_digest: String::new(),
+        };
+        let bytes = ModelFile::to_bytes(&header, &self.network)?;
+        let path = self.run.model();
+        write_atomically(&path, |file| file.write_all(&bytes)).map_err(TrainError::write(&path))
+    }
+
+    /// Enters what the loader could not use, once for each utterance.
+    fn note_refusals(&mut self, batch: &Batch) -> Result<(), TrainError> {
+        let mut changed = false;
+        for refusal in &batch.refused {
+            changed |= self.ledger.refuse_kept(refusal.clone());
+        }
+        if changed { self.write_ledger() } else { Ok(()) }
+    }
+
+    fn write_ledger(&self) -> Result<(), TrainError> {
+        Ok(self.ledger.write(&self.run.ledger())?)
+    }
+
+    /// Leaves a step out whose gradient is no number; too many in a row end the training.
+    fn skip(&mut self, batch: &Batch, norm: f64) -> Result<(), TrainError> {
+        self.standing.skipped += 1;
+        self.standing.skipped_in_a_row += 1;
+        self.run.log(&json!({
+            "event": "skipped", "step": self.standing.step, "ids": batch.ids,
+            "gradient-norm": norm.to_string(),
+        }))?;
+        if self.standing.skipped_in_a_row < GIVE_UP_AFTER {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            count: self.standing.skipped_in_a_row,
+            step: self.standing.step,
+            ids: batch.ids.join(", "),
+        })
+    }
+
+    fn finish(self, start: Instant) -> Result<Summary, TrainError> {
+        let best = self.standing.best;
+        let model = ModelFile::read(&self.run.model())?;
+        Ok(Summary {
+            model: self.run.model(),
+            best_epoch: best.map_or(0, |best| best.epoch),
+            dev_word_error_rate: model.header.scores.get("dev-wer").copied().unwrap_or(1.0),
+            steps: self.standing.step,
+            seconds: start.elapsed().as_secs_f64(),
+            ledger: self.ledger,
+        })
+    }
+}
+
+/// CTC loss per label, averaged over the batch; leaves its gradient with the logits in `memory`.
+///
+/// Each utterance's loss is divided by its number of labels, so that a long sentence does not
+/// outweigh a short one.
+pub(crate) fn ctc_loss(
+    cpu: Cpu,
+    labels: usize,
+    batch: &Batch,
+    memory: &mut Memory<f32>,
+) -> Result<f64, TrainError> {
+    let lengths = memory.output_shape().map(|shape| shape.lengths.clone()).unwrap_or_default();
+    let utterances = batch.ids.len() as f32;
+    let scales: Vec<f32> =
+        batch.targets.iter().map(|t| 1.0 / (t.len().max(1) as f32 * utterances)).collect();
+    let mut losses = vec![0.0; batch.ids.len()];
+    let (logits, gradient) = memory.output_and_gradient();
+    ctc_batch(cpu, logits, &lengths, labels, &batch.targets, &scales, &mut losses, Some(gradient))?;
+    Ok(losses.iter().zip(&scales).map(|(&loss, &scale)| f64::from(loss) * f64::from(scale)).sum())
+}
