@@ -27,17 +27,21 @@ unsafe fn tile<const R: usize>(tile: &Tile<f32>) {
     let row = tile.row;
     let mut b = tile.b;
     for segment in 0..tile.segments {
-        let mut a = tile.a.wrapping_add(segment * tile.segment);
+        // Two pointers into A keep the chain of address additions half as long.
+        let mut a = [tile.a.wrapping_add(segment * tile.segment); 2];
+        a[1] = a[0].wrapping_add(R.div_ceil(2) * row);
         for _ in 0..tile.length {
             // SAFETY: the caller guarantees 32 numbers of the panel for each k.
             let (b0, b1) = unsafe { (_mm512_loadu_ps(b), _mm512_loadu_ps(b.wrapping_add(16))) };
             for (i, sums) in sums.iter_mut().enumerate() {
+                let half = usize::from(i >= R.div_ceil(2));
+                let at = a[half].wrapping_add((i - half * R.div_ceil(2)) * row);
                 // SAFETY: the caller guarantees row i of A at this k.
-                let x = _mm512_set1_ps(unsafe { *a.wrapping_add(i * row) });
+                let x = _mm512_set1_ps(unsafe { *at });
                 sums[0] = _mm512_fmadd_ps(x, b0, sums[0]);
                 sums[1] = _mm512_fmadd_ps(x, b1, sums[1]);
             }
-            a = a.wrapping_add(tile.step);
+            a = a.map(|a| a.wrapping_add(tile.step));
             b = b.wrapping_add(32);
         }
     }

@@ -40,7 +40,9 @@ unsafe fn tile<T: Real, const R: usize, const C: usize>(tile: &Tile<T>) {
             b = b.wrapping_add(C);
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
+    // A copy with variable bounds, so that the sums themselves can stay in registers.
+    let done = sums;
+    for (i, sums) in done.iter().enumerate() {
         // SAFETY: the caller guarantees `columns` numbers in each row of C, for this thread alone.
         let c = unsafe {
             std::slice::from_raw_parts_mut(tile.c.wrapping_add(i * tile.c_row), tile.columns)
