@@ -273,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn form_c_holds_before_and_after_the_tables() {
+        // Upper case takes the iota with two marks apart; the bare iota's replacement is not meant
+        // for it.
+        let latin_iota = options(Case::Upper, "", &[("Ι", "I")]);
+        assert_eq!(apply(&latin_iota, "ι\u{390}"), "I\u{3aa}\u{301}");
+        // What is removed from a replacement brings its parts together.
+        let composed_late = options(Case::Lower, ".", &[("é", "e.\u{301}")]);
+        assert_eq!(apply(&composed_late, "é"), "é");
+    }
+
+    #[test]
     fn white_space_can_be_removed_altogether() {
         assert_eq!(apply(&options(Case::Lower, " ", &[]), "a\t b\u{3000}c"), "abc");
     }
