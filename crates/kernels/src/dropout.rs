@@ -171,8 +171,7 @@ mod tests {
         for key in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
             for first in [0u64, 16, (1 << 32) - 16, u64::MAX - 15] {
                 let words = philox(key, first);
-                for lane in 0..LANES {
-                    let counter = first + lane as u64;
+                for (lane, counter) in (first..=first + 15).enumerate() {
                     let mut c = [counter as u32, (counter >> 32) as u32, 0, 0];
                     for round in 0..10u32 {
                         let k0 = (key as u32).wrapping_add(round.wrapping_mul(0x9e37_79b9));
