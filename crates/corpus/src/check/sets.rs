@@ -52,15 +52,14 @@ fn speakers(earlier: &Set, later: &Set, shared: bool, findings: &mut Vec<Finding
     let severity = if tested && !shared { Severity::Error } else { Severity::Warning };
     let names: Vec<&str> = both.iter().take(5).copied().collect();
     let detail = format!(
-        "{} of {} are also in {} ({}{}), {} of its {} utterances ({:.1} %)",
-        plural(both.len(), "speaker"),
+        "{count} of the {} utterances of {} ({:.1} %) are spoken by {} of {} ({}{})",
+        utterances.len(),
         later.name,
+        percent(count, utterances.len()),
+        plural(both.len(), "speaker"),
         earlier.name,
         names.join(" "),
         if both.len() > names.len() { " …" } else { "" },
-        count,
-        utterances.len(),
-        percent(count, utterances.len())
     );
     findings.push(about(severity, FindingKind::SpeakerOverlap, &later.name, detail));
 }

@@ -6,7 +6,7 @@ use crate::clip::{ClipFault, read_clip};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
 use labyrinth_signal::{
-    FeatureExtractor, Normalization, Random, change_speed, normalize_utterance, resample,
+    FeatureExtractor, Normalization, Random, Resampler, change_speed, normalize_utterance,
 };
 use labyrinth_text::ctc_minimum_frames;
 use std::sync::Arc;
@@ -63,12 +63,14 @@ pub(super) fn check_frames(
 pub(super) struct BatchLoader {
     options: Arc<LoaderOptions>,
     extractor: FeatureExtractor,
+    // Corpora have one rate, or few: the filter of the last one is kept.
+    resampler: Option<(u32, Resampler)>,
 }
 
 impl BatchLoader {
     pub(super) fn new(options: Arc<LoaderOptions>) -> Result<Self, LoaderError> {
         let extractor = extractor(&options)?;
-        Ok(Self { options, extractor })
+        Ok(Self { options, extractor, resampler: None })
     }
 
     /// Loads the utterances of a plan; `cancelled` ends it early with whatever there is.
@@ -114,7 +116,12 @@ impl BatchLoader {
         };
         let mut samples = audio.mono();
         if audio.sample_rate != self.extractor.sample_rate() {
-            samples = resample(&samples, audio.sample_rate, self.extractor.sample_rate());
+            let (from, to) = (audio.sample_rate, self.extractor.sample_rate());
+            let resampler = match &mut self.resampler {
+                Some((rate, resampler)) if *rate == from => resampler,
+                other => &mut other.insert((from, Resampler::new(from, to))).1,
+            };
+            samples = resampler.process(&samples);
         }
         let frames = self.extractor.frame_count(samples.len());
         if frames == 0 {

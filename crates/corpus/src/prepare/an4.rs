@@ -56,9 +56,14 @@ pub fn prepare_an4(
     let mut transcripts = read_transcripts(&root)?;
     let order = byte_order(&root)?;
     let mut ids = BTreeSet::new();
+    let mut training = BTreeSet::new();
     for (list, split) in [("an4_train", Split::Train), ("an4_test", Split::Test)] {
         for file_id in read_file_ids(&root.join(format!("etc/{list}.fileids")))? {
             let id = last_part(&file_id).to_owned();
+            let speaker = file_id.rsplit('/').nth(1).map(str::to_owned);
+            if split == Split::Train {
+                training.extend(speaker.clone());
+            }
             let Some(audio) = find_audio(&root, &file_id) else {
                 ids.insert(id.clone());
                 found.refuse(&id, Reason::MissingAudio, format!("{file_id} is there in no form"));
@@ -83,12 +88,11 @@ pub fn prepare_an4(
                 sample_rate: SAMPLE_RATE,
                 channels: 1,
             });
-            let speaker = file_id.rsplit('/').nth(1).map(str::to_owned);
             found.push(Candidate { id, audio, raw, text, speaker, split }, &mut ids);
         }
     }
     refuse_unlisted(&root, &transcripts, &ids, &mut found)?;
-    let dev = choose_dev(&mut found.candidates);
+    let dev = choose_dev(&training, &mut found.candidates);
     let mut rule = format!(
         "test: the standard test set, its speakers in no other; dev: {dev}; train: the other speakers"
     );
@@ -196,25 +200,23 @@ fn refuse_unlisted(
 }
 
 /// Moves every floor(n / 8)-th of the n training speakers by name to the development set, and says so.
-fn choose_dev(candidates: &mut [Candidate]) -> String {
-    let training = |candidate: &&mut Candidate| candidate.split == Split::Train;
-    let speakers: BTreeSet<String> =
-        candidates.iter_mut().filter(training).filter_map(|c| c.speaker.clone()).collect();
+/// The speakers are those of the list, so that a missing recording moves nobody.
+fn choose_dev(speakers: &BTreeSet<String>, candidates: &mut [Candidate]) -> String {
     let count = speakers.len();
     let step = count / DEV_SPEAKERS;
     if step == 0 {
         return format!("none, for want of {DEV_SPEAKERS} training speakers");
     }
-    let dev: BTreeSet<String> =
-        speakers.into_iter().skip(step - 1).step_by(step).take(DEV_SPEAKERS).collect();
-    for candidate in candidates.iter_mut().filter(training) {
+    let dev: BTreeSet<&String> =
+        speakers.iter().skip(step - 1).step_by(step).take(DEV_SPEAKERS).collect();
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.split == Split::Train) {
         if candidate.speaker.as_ref().is_some_and(|speaker| dev.contains(speaker)) {
             candidate.split = Split::Dev;
         }
     }
     format!(
-        "{DEV_SPEAKERS} whole training speakers, number {step} and every {step} further of the {count} \
-         in the order of their names"
+        "{DEV_SPEAKERS} whole training speakers, in the order of their names every {step}-th of the \
+         {count}"
     )
 }
 

@@ -1,0 +1,77 @@
+//! Small corpora made on the spot: noise bursts with transcripts.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use labyrinth_corpus::loader::LoaderOptions;
+use labyrinth_corpus::{Infeasible, Manifest, Utterance};
+use labyrinth_signal::{FeatureOptions, Random, SpecAugment, write_wav};
+use labyrinth_text::{Alphabet, Normalizer, NormalizerOptions};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const LETTERS: &str = " abcdefghijklmnopqrstuvwxyz";
+
+/// `samples` of noise with a slow swell, different for each `key`.
+pub fn noise(key: u64, samples: usize) -> Vec<f32> {
+    let mut random = Random::from_key(&[77, key]);
+    (0..samples)
+        .map(|i| {
+            let swell = 0.5 + 0.5 * (i as f64 / 900.0).sin();
+            (0.3 * swell * (2.0 * random.uniform() - 1.0)) as f32
+        })
+        .collect()
+}
+
+/// Writes `key`'s noise and describes it.
+pub fn utterance(folder: &Path, key: u64, rate: u32, samples: usize, text: &str) -> Utterance {
+    let name = format!("u{key:03}.wav");
+    write_wav(&folder.join(&name), rate, &noise(key, samples)).unwrap();
+    let duration = samples as f64 / f64::from(rate);
+    Utterance::new(format!("u{key:03}"), name, duration, text)
+}
+
+/// `count` utterances of 0.2 to 0.9 s at 8, 16 and 22.05 kHz, with two to five letters each.
+pub fn sound_corpus(folder: &Path, count: u64) -> Manifest {
+    let utterances = (0..count)
+        .map(|key| {
+            let mut random = Random::from_key(&[5, key]);
+            let rate = [8000, 16000, 22050][random.below(3) as usize];
+            let samples = (f64::from(rate) * (0.2 + 0.7 * random.uniform())) as usize;
+            let text: String =
+                (0..2 + random.below(4)).map(|_| (b'a' + random.below(26) as u8) as char).collect();
+            utterance(folder, key, rate, samples, &text)
+        })
+        .collect();
+    Manifest { path: folder.join("train.jsonl"), utterances }
+}
+
+/// Training with everything switched on: shuffled, speeds, masks, small features.
+pub fn training(manifest: &Manifest) -> LoaderOptions {
+    LoaderOptions {
+        manifest: Arc::new(manifest.clone()),
+        features: FeatureOptions { num_mel_bins: 6, ..FeatureOptions::default() },
+        normalizer: Normalizer::new(&NormalizerOptions::default()).unwrap(),
+        alphabet: Alphabet::from_transcripts([LETTERS].into_iter()),
+        batch_size: 3,
+        max_batch_seconds: 1.6,
+        seed: 11,
+        workers: 2,
+        prefetch_batches: 2,
+        shuffle: true,
+        speeds: vec![0.9, 1.0, 1.1],
+        spec_augment: Some(SpecAugment::default()),
+        output_frames: Arc::new(|frames: usize| frames.div_ceil(2)),
+        infeasible: Infeasible::Refuse,
+    }
+}
+
+/// The order of the manifest, nothing changed, nothing left out.
+pub fn evaluation(manifest: &Manifest) -> LoaderOptions {
+    let options = training(manifest);
+    LoaderOptions::evaluation(
+        options.manifest,
+        options.features,
+        options.normalizer,
+        options.alphabet,
+        options.output_frames,
+    )
+}
