@@ -36,8 +36,9 @@ impl Source {
         if metadata.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
-        if !metadata.is_file() {
-            // A pipe or a device has no length and cannot be read at an offset: take it whole.
+        if !metadata.is_file() || metadata.len() == 0 {
+            // A pipe or a device has no length and cannot be read at an offset, and the kernel's
+            // own files claim to be empty: take it whole.
             let mut bytes = Vec::new();
             let mut file = file;
             file.read_to_end(&mut bytes)?;
