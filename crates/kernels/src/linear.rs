@@ -6,7 +6,7 @@
 //! * ∂L/∂Wₒₖ = Σᵢ dyᵢₒ xᵢₖ, that is dW = dyᵀ·x;
 //! * ∂L/∂bₒ = Σᵢ dyᵢₒ.
 //!
-//! The bias comes first in each sum, then the products of [`matmul`](crate::matmul) in their order.
+//! The bias comes first in each sum, then the products of [`matmul`](crate::matmul()) in their order.
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size, elements};

@@ -26,7 +26,7 @@
 //! The gradient of b is the sum of dy in the same blocks.
 //!
 //! Each block copies its piece of the input (or of dy) with a border of zeros into a picture that stays
-//! in the second-level cache ([`picture`]); the products read windows out of it ([`correlate`]). The
+//! in the second-level cache (`picture.rs`); the products read windows out of it (`correlate.rs`). The
 //! blocking of the sums follows the matrix product (Goto and van de Geijn 2008).
 
 mod backward;

@@ -1,10 +1,10 @@
 //! Matrix products C = A·B and C += A·B whose sums run in an order fixed by their length.
 //!
 //! The blocking is that of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"
-//! (ACM TOMS 34, 2008): B is cut into blocks of [`DEPTH`] k and packed into panels, A into blocks that
-//! stay in the second-level cache, and a micro-kernel keeps a tile of C in registers ([`kernel`]).
+//! (ACM TOMS 34, 2008): B is cut into blocks of 256 k and packed into panels, A into blocks that
+//! stay in the second-level cache, and a micro-kernel keeps a tile of C in registers (`kernel.rs`).
 //!
-//! The sum over k is cut into ⌈K / [`DEPTH`]⌉ parts of equal size; each part is one chain of
+//! The sum over k is cut into ⌈K / 256⌉ parts of equal size; each part is one chain of
 //! multiply-adds from zero in ascending k, and the parts are added to C in ascending order. Nothing
 //! else about the call (the other two sizes, strides, threads, packed or not) can reach the order:
 //! threads share out blocks of C, never the sum. So a row of A gives the same row of C alone and in
