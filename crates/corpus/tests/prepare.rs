@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
+/// Id, transcript, seconds and speaker of each utterance of a set.
+type Lines = Vec<(String, String, f64, Option<String>)>;
+
 fn silent(_: usize, _: usize) {}
 
 fn raw_bytes(key: u64, samples: usize, big: bool) -> Vec<u8> {
@@ -163,14 +166,14 @@ fn an4_is_the_same_from_every_form_cmu_ships() {
         fs::write(&archive, tar(&files)).unwrap();
         sources.push((archive, true));
     }
-    let mut texts: Option<Vec<Vec<(String, String, f64, Option<String>)>>> = None;
+    let mut texts: Option<Vec<Lines>> = None;
     for (index, (from, unpacked)) in sources.iter().enumerate() {
         let out = path(&format!("out{index}"));
         let report = prepare_an4(&PrepareOptions::new(from, &out), &silent).unwrap();
         sound(&report, &out);
         assert_eq!(report.ledger.to_string(), "read 36 = kept 36 + refused 0");
         assert_eq!(out.join("audio").exists(), *unpacked, "{}", from.display());
-        let lines: Vec<Vec<_>> = ["train", "dev", "test"]
+        let lines: Vec<Lines> = ["train", "dev", "test"]
             .iter()
             .map(|name| {
                 let utterances = set(&out, name).utterances.into_iter();
