@@ -1,0 +1,170 @@
+//! `labyrinth evaluate`: a model on a manifest.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use labyrinth_corpus::Manifest;
+use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_train::{Evaluation, evaluate};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::machine::{self, IsaOption};
+use crate::progress::Progress;
+use crate::{output, wording};
+
+/// Utterances shown with their alignment.
+const WORST: usize = 5;
+/// Confusions shown.
+const CONFUSIONS: usize = 10;
+/// Refused utterances shown by name; JSON has all.
+const REFUSED: usize = 10;
+
+/// Arguments of `labyrinth evaluate`.
+#[derive(Args)]
+#[command(after_help = "\
+Utterances whose audio cannot be used count as all deletions. The real-time factor is seconds of
+computing per second of audio: one thread, one utterance at a time, the model already loaded.
+
+Examples:
+  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl
+  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl --alignments
+  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl -o runs/an4/test.json")]
+pub struct Evaluate {
+    /// The model file that `labyrinth train` wrote.
+    model: PathBuf,
+    /// The manifest to recognise.
+    manifest: PathBuf,
+    /// Shows every utterance with errors, not the five worst alone.
+    #[arg(long)]
+    alignments: bool,
+    /// Prints one object of JSON with every utterance.
+    #[arg(long, conflicts_with = "alignments")]
+    json: bool,
+    /// Also writes that JSON to a file.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    isa: IsaOption,
+}
+
+impl Evaluate {
+    /// Evaluates and prints.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let manifest = Manifest::read(&self.manifest)?;
+        if manifest.utterances.is_empty() {
+            return Err(Failure::Sentence(format!(
+                "{} is empty; name a manifest with utterances",
+                self.manifest.display()
+            )));
+        }
+        let cpu = self.isa.cpu()?;
+        let progress = Progress::new("recognising");
+        let result =
+            evaluate(&self.model, &manifest, cpu, &mut |done, total| progress.at(done, total));
+        progress.finish();
+        let evaluation = result?;
+        let isa = cpu.isa().to_string();
+        let value = || to_json(&self.model, &self.manifest, &evaluation, &isa);
+        if let Some(path) = &self.out {
+            let text = format!("{:#}\n", value());
+            write_atomically(path, |file| file.write_all(text.as_bytes()))
+                .map_err(Failure::write(path))?;
+        }
+        if self.json {
+            output::json(&value())?;
+        } else {
+            output::text(self.to_text(&evaluation, &isa))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn to_text(&self, evaluation: &Evaluation, instruction_set: &str) -> String {
+        let mut text = String::new();
+        let _ = write!(text, "{}", summary(evaluation, instruction_set));
+        let shown = match self.alignments {
+            true => evaluation.score.alignments(true),
+            false => {
+                let worst = evaluation.worst(WORST);
+                worst.iter().map(|u| u.alignment()).collect::<Vec<_>>().join("\n")
+            }
+        };
+        if !shown.is_empty() {
+            let title = if self.alignments { "utterances with errors" } else { "the worst" };
+            let _ = write!(text, "\n{title}\n{shown}");
+        }
+        if !evaluation.confusions.is_empty() {
+            text.push_str("\nwords taken for others (said, heard, times)\n");
+            for (said, heard, times) in evaluation.confusions.iter().take(CONFUSIONS) {
+                let _ = writeln!(text, "  {said:<16} {heard:<16} {times}");
+            }
+        }
+        text
+    }
+}
+
+/// All of an evaluation, for programs.
+pub fn to_json(
+    model: &Path,
+    manifest: &Path,
+    evaluation: &Evaluation,
+    instruction_set: &str,
+) -> Value {
+    json!({
+        "model": model.display().to_string(),
+        "manifest": manifest.display().to_string(),
+        "instruction_set": instruction_set,
+        "cpu": machine::cpu_name(),
+        "threads": 1,
+        "score": evaluation.score,
+        "speed": evaluation.speed,
+        "read": evaluation.ledger.read_count(),
+        "kept": evaluation.ledger.kept_count(),
+        "refused": evaluation.ledger.refusals(),
+        "feasible": evaluation.feasible,
+        "outside_alphabet": evaluation.outside_alphabet,
+        "confusions": evaluation.confusions,
+    })
+}
+
+/// Error rates, ledger and speed, in lines.
+fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
+    let (ledger, speed) = (&evaluation.ledger, &evaluation.speed);
+    let mut text = evaluation.score.to_string();
+    let _ = writeln!(text, "data {ledger}");
+    for refusal in ledger.refusals().iter().take(REFUSED) {
+        let _ = writeln!(
+            text,
+            "     {} {}: {}; counted as all deletions",
+            refusal.reason, refusal.id, refusal.detail
+        );
+    }
+    if ledger.refused_count() > REFUSED {
+        let _ = writeln!(text, "     and {} more", ledger.refused_count() - REFUSED);
+    }
+    let read = ledger.read_count();
+    let _ = write!(
+        text,
+        "CTC  {} of {read} utterances ({}) have frames enough for their transcript",
+        evaluation.feasible,
+        wording::percent(evaluation.feasible as f64 / read.max(1) as f64)
+    );
+    let _ = match evaluation.outside_alphabet {
+        0 => writeln!(text),
+        outside => writeln!(text, "; {outside} hold characters that the model cannot write"),
+    };
+    let _ = writeln!(
+        text,
+        "RTF  {:.4} on one thread of {} ({instruction_set}), {} of audio; features {:.0} %, reading \
+         and decoding audio {:.0} % of it",
+        speed.real_time_factor,
+        machine::cpu_name(),
+        wording::speech(speed.audio_seconds),
+        100.0 * speed.feature_share,
+        100.0 * speed.audio_share
+    );
+    text
+}

@@ -1,0 +1,162 @@
+//! `labyrinth train`: a recipe to a model.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use labyrinth_train::{Recipe, Summary, TrainError, TrainOptions};
+
+use crate::failure::Failure;
+use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
+use crate::{output, training, wording};
+
+/// Arguments of `labyrinth train`.
+#[derive(Args)]
+#[command(after_help = "\
+Writes the run directory: the recipe as resolved, log.jsonl, ledger.jsonl, checkpoints and
+model.safetensors, the best epoch's model. Interrupted at any moment, it goes on with --resume to the
+same weights, byte for byte.
+
+Examples:
+  labyrinth train recipes/an4.toml
+  labyrinth train recipes/an4.toml --set train.epochs=5 --run runs/short
+  labyrinth train recipes/an4.toml --resume")]
+pub struct Train {
+    /// The recipe, a TOML file; its paths are relative to its own folder.
+    recipe: PathBuf,
+    /// The run directory; runs/NAME-OF-THE-RECIPE where not given.
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Goes on where the run directory's newest checkpoint ends.
+    #[arg(long)]
+    resume: bool,
+    /// Resumes with another instruction set, and so with other rounding.
+    #[arg(long, requires = "resume")]
+    anyway: bool,
+    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    threads: ThreadsOption,
+    #[command(flatten)]
+    workers: WorkersOption,
+    #[command(flatten)]
+    isa: IsaOption,
+}
+
+impl Train {
+    /// Trains, and tells what came out.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let recipe = read_recipe(&self.recipe, &self.set)?;
+        // The model file shows the recipe without this machine's folders.
+        let recipe_text = recipe.to_toml()?;
+        let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
+        let run = self.run.clone().unwrap_or_else(|| default_run(&self.recipe));
+        refuse_a_file(&run)?;
+        let test = recipe.data.train.with_file_name("test.jsonl");
+        let options = TrainOptions {
+            recipe,
+            recipe_text,
+            run: run.clone(),
+            resume: self.resume,
+            anyway: self.anyway,
+            cpu: self.isa.cpu()?,
+            workers: self.workers.count(),
+        };
+        let summary = training::run(options, self.threads)?;
+        let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
+        output::text(format_args!(
+            "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
+            model = summary.model.display(),
+            test = test.display()
+        ))
+        .and_then(|()| output::line(outcome(&summary, &run)))
+        .or_else(|failure| match failure {
+            Failure::ClosedPipe => Ok(()),
+            other => Err(other),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The last line of a training: the model, its figure, and what was left out and why.
+pub fn outcome(summary: &Summary, run: &Path) -> String {
+    format!(
+        "{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
+        summary.model.display(),
+        summary.best_epoch,
+        wording::percent(summary.dev_word_error_rate),
+        wording::count(summary.steps as usize, "step"),
+        wording::clock(summary.seconds),
+        wording::left_out(&summary.ledger),
+        run.join("ledger.jsonl").display()
+    )
+}
+
+/// Reads a recipe with its `--set`s. A mistake in one of these is not blamed on the file.
+pub fn read_recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
+    let recipe = Recipe::read(path, &[])?;
+    if set.is_empty() {
+        return Ok(recipe);
+    }
+    Recipe::read(path, set).map_err(|error| match error {
+        TrainError::Recipe { message, .. } => Failure::Sentence(format!(
+            "the recipe {} cannot take {}; correct this value:\n{message}",
+            path.display(),
+            set.iter().map(|set| format!("--set {set}")).collect::<Vec<_>>().join(" "),
+        )),
+        other => other.into(),
+    })
+}
+
+/// A run directory cannot be where a file lies.
+pub fn refuse_a_file(run: &Path) -> Result<(), Failure> {
+    match run.ancestors().find(|path| path.is_file()) {
+        None => Ok(()),
+        Some(file) => Err(Failure::Sentence(format!(
+            "{} is a file, so the run cannot go to {}; name another folder with --run",
+            file.display(),
+            run.display()
+        ))),
+    }
+}
+
+/// The folder to which a recipe's paths are relative.
+pub fn recipe_folder(recipe: &Path) -> &Path {
+    recipe.parent().unwrap_or(Path::new(""))
+}
+
+/// `runs/an4` for `recipes/an4.toml`. A file called `recipe.toml` is named after its folder.
+pub fn default_run(recipe: &Path) -> PathBuf {
+    let absolute = std::path::absolute(recipe).unwrap_or_else(|_| recipe.to_owned());
+    let folder = absolute.parent().and_then(Path::file_name);
+    let name = match (recipe.file_stem(), folder) {
+        (Some(stem), Some(folder)) if stem == "recipe" => folder,
+        (Some(stem), _) => stem,
+        (None, _) => "run".as_ref(),
+    };
+    Path::new("runs").join(name)
+}
+
+/// A path as seen from here where it lies below, so that it can be pasted.
+fn shortest(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    below.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_after_its_recipe() {
+        for (recipe, run) in [
+            ("recipes/an4.toml", "runs/an4"),
+            ("an4-250-50.toml", "runs/an4-250-50"),
+            ("data/mine/recipe.toml", "runs/mine"),
+        ] {
+            assert_eq!(default_run(Path::new(recipe)), Path::new(run), "{recipe}");
+        }
+    }
+}

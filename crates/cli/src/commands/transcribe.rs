@@ -1,0 +1,133 @@
+//! `labyrinth transcribe`: recordings to text.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use labyrinth_decode::{Recognition, Recognizer};
+use labyrinth_signal::{Audio, Encoding, RawFormat, read_audio};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::machine::{IsaOption, ThreadsOption};
+use crate::output;
+
+/// Arguments of `labyrinth transcribe`.
+#[derive(Args)]
+#[command(after_help = "\
+Reads WAV, FLAC, MP3, M4A, Ogg Vorbis and Opus, NIST SPHERE, and headerless audio by option, at any
+sample rate. Prints one line per file; a file that cannot be used is named on standard error, the
+others are transcribed, and the exit status is 2.
+
+Examples:
+  labyrinth transcribe runs/an4/model.safetensors question.wav
+  labyrinth transcribe runs/an4/model.safetensors *.flac --format json
+  labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000")]
+pub struct Transcribe {
+    /// The model file that `labyrinth train` wrote.
+    model: PathBuf,
+    /// Recordings.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Text alone, or a line of JSON for each file with the times of its words.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
+    #[arg(long, value_name = "NAME", requires = "sample_rate")]
+    encoding: Option<Encoding>,
+    /// Samples per second of headerless files.
+    #[arg(long, value_name = "HZ", requires = "encoding",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    sample_rate: Option<u32>,
+    /// Interleaved channels of headerless files; 1 where not given.
+    #[arg(long, value_name = "N", requires = "encoding",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    channels: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadsOption,
+    #[command(flatten)]
+    isa: IsaOption,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The text, after the file's name where there are several.
+    Text,
+    /// JSON Lines.
+    Json,
+}
+
+impl Transcribe {
+    /// Transcribes every file.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let pool = self.threads.pool()?;
+        let mut recognizer = Recognizer::open(&self.model, self.isa.cpu()?)?;
+        let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
+            encoding,
+            sample_rate,
+            channels: self.channels.unwrap_or(1),
+        });
+        let mut unusable = 0;
+        for file in &self.files {
+            match read(file, raw.as_ref()) {
+                Ok(audio) => {
+                    let recognition = pool.install(|| recognizer.recognize(&audio))?;
+                    self.print(file, &recognition)?;
+                }
+                Err(sentence) => {
+                    output::complain(sentence);
+                    unusable += 1;
+                }
+            }
+        }
+        // Each of them has had its sentence.
+        Ok(if unusable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    }
+
+    fn print(&self, file: &Path, recognition: &Recognition) -> Result<(), Failure> {
+        let text = &recognition.text;
+        match self.format {
+            Format::Text if self.files.len() == 1 => output::line(text),
+            Format::Text => output::line(format_args!("{}: {text}", file.display())),
+            Format::Json => {
+                let words: Vec<_> = recognition
+                    .words
+                    .iter()
+                    .map(|word| {
+                        json!({
+                            "word": word.text,
+                            "start": milliseconds(word.start),
+                            "end": milliseconds(word.end),
+                        })
+                    })
+                    .collect();
+                output::json(&json!({
+                    "file": file.display().to_string(),
+                    "text": text,
+                    "duration": milliseconds(recognition.seconds),
+                    "words": words,
+                }))
+            }
+        }
+    }
+}
+
+/// Seconds, rounded to what a frame can tell.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// The file's sound, or a sentence. Decoders read foreign bytes: should one of them panic, its file is
+/// lost and the others are not.
+fn read(file: &Path, raw: Option<&RawFormat>) -> Result<Audio, String> {
+    match catch_unwind(AssertUnwindSafe(|| read_audio(file, raw))) {
+        Ok(Ok(audio)) if audio.samples() > 0 => Ok(audio),
+        Ok(Ok(_)) => Err(format!("`{}` has no samples; record it again", file.display())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!(
+            "`{}` breaks the decoder of its format; convert it to WAV with another program",
+            file.display()
+        )),
+    }
+}

@@ -1,0 +1,89 @@
+//! What this machine has, and the options by which a user says how much of it to use.
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use labyrinth_kernels::{Cpu, Isa};
+
+use crate::failure::Failure;
+
+/// The choice of instruction set.
+#[derive(Args, Clone, Copy)]
+pub struct IsaOption {
+    /// Computes with portable, avx2 or avx512 instead of the best there is.
+    #[arg(long, value_name = "SET")]
+    isa: Option<Isa>,
+}
+
+impl IsaOption {
+    /// The instruction set asked for, or the best one.
+    pub fn cpu(self) -> Result<Cpu, Failure> {
+        Ok(self.isa.map_or_else(|| Ok(Cpu::detect()), Cpu::with)?)
+    }
+}
+
+/// The choice of threads that compute.
+#[derive(Args, Clone, Copy)]
+pub struct ThreadsOption {
+    /// Computes on this many threads, not on all cores; results are the same.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<u16>>,
+}
+
+impl ThreadsOption {
+    /// Threads asked for, or one for each core.
+    pub fn count(self) -> usize {
+        self.threads.map_or_else(cores, |threads| usize::from(threads.get()))
+    }
+
+    /// The threads themselves.
+    pub fn pool(self) -> Result<rayon::ThreadPool, Failure> {
+        let threads = self.count();
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|error| Failure::Threads { threads, reason: error.to_string() })
+    }
+}
+
+/// The choice of threads that read, decode and compute features.
+#[derive(Args, Clone, Copy)]
+pub struct WorkersOption {
+    /// Loads on this many threads more; results are the same.
+    #[arg(long, value_name = "N", default_value = "1")]
+    workers: NonZero<u16>,
+}
+
+impl WorkersOption {
+    /// How many.
+    pub fn count(self) -> usize {
+        usize::from(self.workers.get())
+    }
+}
+
+/// Threads that this process can run at once.
+pub fn cores() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The processor's name as the system tells it, or "unknown CPU".
+pub fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown CPU".to_owned())
+}
+
+/// Bytes of memory: (in all, available now), where the system tells.
+pub fn memory() -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let bytes = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kibibytes * 1024)
+    };
+    Some((bytes("MemTotal")?, bytes("MemAvailable")?))
+}
