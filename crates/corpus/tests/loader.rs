@@ -38,14 +38,14 @@ fn same(a: &[(Position, Option<Batch>)], b: &[(Position, Option<Batch>)]) -> boo
 #[test]
 fn any_number_of_workers_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = sound_corpus(folder.path(), 60);
+    let manifest = sound_corpus(folder.path(), 80);
     let options = training(&manifest);
     let one = run(
         &LoaderOptions { workers: 1, prefetch_batches: 0, ..options.clone() },
         Position::default(),
         2,
     );
-    assert!(one.len() > 42, "{} steps are too few to tell anything", one.len());
+    assert!(one.len() > 55, "{} steps are too few to tell anything", one.len());
     for (workers, prefetch_batches) in [(2, 0), (4, 3), (3, 40)] {
         let other = run(
             &LoaderOptions { workers, prefetch_batches, ..options.clone() },
@@ -59,10 +59,11 @@ fn any_number_of_workers_gives_the_same_bytes() {
 #[test]
 fn a_run_restored_at_any_position_goes_on_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut manifest = sound_corpus(folder.path(), 34);
+    let mut manifest = sound_corpus(folder.path(), 50);
     manifest.utterances[5].audio_filepath = "gone.wav".into();
     manifest.utterances[9].text = "ü".into();
-    let options = training(&manifest);
+    // Two utterances a batch make windows of 32: two of them here.
+    let options = LoaderOptions { batch_size: 2, ..training(&manifest) };
     let whole = run(&options, Position::default(), 2);
     for (step, (position, _)) in whole.iter().enumerate() {
         // A position goes through a checkpoint's JSON.
@@ -77,19 +78,27 @@ fn a_run_restored_at_any_position_goes_on_with_the_same_bytes() {
 #[test]
 fn each_epoch_has_every_utterance_once_in_another_order() {
     let folder = tempfile::tempdir().unwrap();
-    let manifest = sound_corpus(folder.path(), 60);
+    let manifest = sound_corpus(folder.path(), 90);
     let options = training(&manifest);
     let steps = run(&options, Position::default(), 3);
     let expected: BTreeSet<String> = manifest.utterances.iter().map(|u| u.id.clone()).collect();
     for epoch in 0..3 {
         let ids = ids(&steps, epoch);
-        assert_eq!(ids.len(), 60, "an utterance came twice or not at all");
+        assert_eq!(ids.len(), 90, "an utterance came twice or not at all");
         assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), expected);
     }
     assert_ne!(ids(&steps, 0), ids(&steps, 1));
     assert_ne!(ids(&steps, 1), ids(&steps, 2));
     let other_seed = run(&LoaderOptions { seed: 12, ..options.clone() }, Position::default(), 1);
     assert_ne!(ids(&steps, 0), ids(&other_seed, 0));
+
+    // Not only batches change places: other utterances meet in the first window of 16.
+    let single = LoaderOptions { batch_size: 1, speeds: vec![], ..options.clone() };
+    let single = run(&single, Position::default(), 2);
+    let window = |epoch| ids(&single, epoch)[..16].iter().cloned().collect::<BTreeSet<_>>();
+    assert!(window(0).intersection(&window(1)).count() < 12);
+    let first: BTreeSet<String> = manifest.utterances[..16].iter().map(|u| u.id.clone()).collect();
+    assert!(window(0).intersection(&first).count() < 12);
 
     // The same utterance is augmented differently in each epoch.
     let of = |epoch: u64, id: &str| {
@@ -105,7 +114,7 @@ fn each_epoch_has_every_utterance_once_in_another_order() {
         panic!("{id} is missing");
     };
     let changed = expected.iter().filter(|id| of(0, id) != of(1, id)).count();
-    assert!(changed > 50, "only {changed} of 60 utterances were augmented anew");
+    assert!(changed > 80, "only {changed} of 90 utterances were augmented anew");
 }
 
 #[test]

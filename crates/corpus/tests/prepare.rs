@@ -505,3 +505,22 @@ fn a_missing_or_empty_or_wrong_folder_is_named_with_the_way_out() {
     assert!(error.contains("not one of the 1 utterances"), "{error}");
     assert!(!out.exists());
 }
+
+/// A disk that fails is no fault of the data: preparation and check stop and name the file.
+#[cfg(unix)]
+#[test]
+fn a_failing_disk_stops_preparation_and_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mine");
+    own_folder(&root);
+    // The system answers the attempt to open a socket with "no such device".
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("sp6/dead.wav")).unwrap();
+    fs::write(root.join("sp6/dead.txt"), "words").unwrap();
+    let out = folder.path().join("out");
+    let error = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap_err();
+    assert!(matches!(error, PrepareError::Read { .. }), "{error}");
+    assert!(error.to_string().contains("dead.wav"), "{error}");
+    assert!(!out.exists());
+    let error = labyrinth_corpus::check(&root, None, &silent).unwrap_err();
+    assert!(error.to_string().contains("dead.wav"), "{error}");
+}
