@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes digits.tar: connected digits spoken by speech synthesisers, for `labyrinth quickstart`.
 
-Every utterance is synthetic speech; no recording of a person is used. README.md beside this file says
+Every utterance is synthetic speech; nobody was recorded for it. README.md beside this file says
 which packages to install, under which licences the voices come, and how to run this script.
 
 Steps, all from one seed:
@@ -36,7 +36,8 @@ BITRATE = "11.5"  # kbit/s asked of the encoder; the rate varies with the sound
 WORDS = "zero one two three four five six seven eight nine".split()
 
 # --------------------------------------------------------------------------------------------------
-# Voices. `count` is the number of training utterances; dev and test counts are DEV_COUNT, TEST_COUNT.
+# Voices. `counts` are training utterances in a first and a second round over all voices: the second
+# round makes the corpus larger and leaves what the first one made as it is.
 
 DEV_COUNT = 70
 TEST_COUNT = 60  # of each of the two test voices
@@ -56,9 +57,9 @@ KOKORO_OTHER = (
 class Voice:
     """One base voice: a speaker, whatever engines can speak with it."""
 
-    def __init__(self, name, engine, key, sex, accent, count):
+    def __init__(self, name, engine, key, sex, accent, *counts):
         self.name, self.engine, self.key = name, engine, key
-        self.sex, self.accent, self.count = sex, accent, count
+        self.sex, self.accent, self.counts = sex, accent, counts
 
 
 def all_voices():
@@ -66,21 +67,21 @@ def all_voices():
                "i": "Italian", "j": "Japanese"}
     voices = []
     for key in KOKORO_ENGLISH + KOKORO_OTHER:
-        count = 10 if key in KOKORO_ENGLISH else 6
-        voices.append(Voice(key[3:], "kokoro", key, key[1], accents[key[0]], count))
+        counts = (10, 2) if key in KOKORO_ENGLISH else (6, 1)
+        voices.append(Voice(key[3:], "kokoro", key, key[1], accents[key[0]], *counts))
     voices += [
         # `heart` is spoken by hibari, a small model taught by Kokoro's af_heart: one base voice.
-        Voice("heart", "hibari", "heart", "f", "American", 14),
-        Voice("joe", "piper", "joe", "m", "American", 0),
+        Voice("heart", "hibari", "heart", "f", "American", 14, 10),
+        Voice("joe", "piper", "joe", "m", "American"),
         # kal and slt exist in two engines each: the utterances alternate.
-        Voice("kal", "flite+festival", "kal16/kal_diphone", "m", "American", 16),
-        Voice("slt", "flite+festival", "slt/cmu_us_slt_arctic_hts", "f", "American", 28),
-        Voice("ked", "festival", "ked_diphone", "m", "American", 14),
-        Voice("awb", "flite", "awb", "m", "Scottish", 26),
-        Voice("rms", "flite", "rms", "m", "American", 26),
-        Voice("espeak", "espeak-ng", "en", "m", "several", 26),
-        Voice("pico-us", "pico", "en-US", "f", "American", 26),
-        Voice("pico-gb", "pico", "en-GB", "f", "British", 26),
+        Voice("kal", "flite+festival", "kal16/kal_diphone", "m", "American", 16, 6),
+        Voice("slt", "flite+festival", "slt/cmu_us_slt_arctic_hts", "f", "American", 28, 10),
+        Voice("ked", "festival", "ked_diphone", "m", "American", 14, 6),
+        Voice("awb", "flite", "awb", "m", "Scottish", 26, 10),
+        Voice("rms", "flite", "rms", "m", "American", 26, 10),
+        Voice("espeak", "espeak-ng", "en", "m", "several", 26, 10),
+        Voice("pico-us", "pico", "en-US", "f", "American", 26, 10),
+        Voice("pico-gb", "pico", "en-GB", "f", "British", 26, 10),
     ]
     return voices
 
@@ -486,7 +487,7 @@ def place(samples, split, key, babblers):
         samples = samples + noise(kind, len(samples), random, babblers) * level * 10 ** (-snr / 20)
         done.append(kind)
     peak = np.abs(samples).max()
-    return (samples * (0.97 / peak) if peak > 0.97 else samples), done
+    return (samples * (0.9 / peak) if peak > 0.9 else samples), done
 
 
 # --------------------------------------------------------------------------------------------------
@@ -562,11 +563,12 @@ def encode(samples, serial):
 def speak_all(split, voices, strings, engines, checker, cache, report):
     """Speaks and checks a split; returns its utterances with clean samples."""
     made = []
-    for voice in voices:
-        wanted = {"train": voice.count, "dev": DEV_COUNT, "test": TEST_COUNT}[split]
-        turn = 0
+    rounds = {"train": (0, 1), "dev": (0,), "test": (0,)}[split]
+    for voice, number in [(voice, number) for number in rounds for voice in voices]:
+        wanted = {"train": voice.counts, "dev": (DEV_COUNT,), "test": (TEST_COUNT,)}[split][number]
         got = []
         while len(got) < wanted:
+            turn = sum(report[voice.name])
             words = strings.draw(split)
             key = f"{voice.name}/{turn}"
             random = keyed("speak", key)
@@ -582,15 +584,12 @@ def speak_all(split, voices, strings, engines, checker, cache, report):
                 if not ok:
                     print(f"  {voice.name} {turn} {fault}: said {' '.join(words)}; heard {heard}")
                 np.savez(where, samples=samples.astype(np.float32), words=words, engine=engine, ok=ok)
-            turn += 1
             report[voice.name][0 if ok else 1] += 1
             if ok:
                 got.append((voice, engine, words, np.float64(np.float32(samples))))
-            elif report[voice.name][1] > 8 and report[voice.name][1] > 0.5 * turn:
-                print(f"dropped voice {voice.name}: {report[voice.name]}")
-                got = []
-                break
-        print(f"{split} {voice.name}: {len(got)} of {turn}", flush=True)
+            elif report[voice.name][1] > 8 and report[voice.name][1] > report[voice.name][0]:
+                sys.exit(f"{voice.name} is not understood: {report[voice.name]}; leave it out")
+        print(f"{split} {voice.name}: {report[voice.name]}", flush=True)
         made += got
     return made
 
