@@ -13,6 +13,9 @@ static RECIPE: &[u8] = include_bytes!("../quickstart/quickstart.toml");
 /// The recipe's name in the unpacked folder.
 pub const RECIPE_NAME: &str = "quickstart.toml";
 
+/// What is done with one file: its name below the folder, and its bytes.
+type UseFile<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> Result<(), Failure>;
+
 /// Unpacks the corpus and its recipe into `folder`, which is there whole afterwards or not at all.
 ///
 /// A folder that stands there already is used again if every file in it is byte for byte what would be
@@ -52,10 +55,7 @@ fn verify(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Every file of the corpus, then the recipe, by its name below the folder.
-fn each_file(
-    folder: &Path,
-    use_file: &mut dyn FnMut(&Path, &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn each_file(folder: &Path, use_file: UseFile<'_>) -> Result<(), Failure> {
     // The archive was made by us; it is read with the same distrust as any other.
     let broken = |error: io::Error| {
         let folder = folder.display();

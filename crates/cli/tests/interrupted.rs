@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -154,6 +155,36 @@ fn a_full_disk_leaves_the_checkpoint_before_and_says_so() {
     assert_same(&sandbox, "full");
 }
 
+/// A reader, or a kill, never meets half a file: a name is given to what is whole.
+#[test]
+fn checkpoints_and_models_are_whole_at_every_moment() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let mut child = sandbox.command(&train("watched", &[])).stdout(Stdio::null()).spawn().unwrap();
+    let model = sandbox.path("watched/model.safetensors");
+    let mut looks = 0;
+    let mut sizes = BTreeMap::from([("checkpoint", BTreeSet::new()), ("model", BTreeSet::new())]);
+    while child.try_wait().unwrap().is_none() {
+        let checkpoints =
+            checkpoints(&sandbox, "watched").into_iter().map(|path| ("checkpoint", path));
+        for (kind, path) in checkpoints.chain([("model", model.clone())]) {
+            // One that is not there yet, or has made way for the next.
+            let Ok(bytes) = fs::read(path) else { continue };
+            sizes.get_mut(kind).unwrap().insert(tensor_bytes(&bytes));
+            looks += 1;
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(looks > 20, "{looks}");
+    assert!(sizes.values().all(|sizes| sizes.len() == 1 && !sizes.contains(&None)), "{sizes:?}");
+}
+
+/// Bytes behind the header of a safetensors file: as many for every model, and for every checkpoint.
+fn tensor_bytes(file: &[u8]) -> Option<usize> {
+    let header = u64::from_le_bytes(file.get(..8)?.try_into().unwrap());
+    file.len().checked_sub(8 + header as usize)
+}
+
 #[test]
 fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
     let sandbox = Sandbox::new();
@@ -174,7 +205,9 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
 fn killed_before_it_wrote_its_recipe_a_run_can_still_be_resumed() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);
-    fs::create_dir_all(sandbox.path("begun/checkpoints")).unwrap();
+    // What a kill can leave: the lock, and a recipe that was not whole yet.
+    sandbox.write("begun/lock", "");
+    sandbox.write("begun/.recipe.toml.4242.partial", "[data]\ntra");
     let arguments =
         ["train", "data/tones.toml", "--run", "begun", "--set", "train.epochs=1", "--resume"];
     sandbox.run_well(&arguments);

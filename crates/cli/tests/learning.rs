@@ -90,6 +90,16 @@ fn a_fault_of_one_utterance_goes_to_the_ledger_and_training_goes_on() {
 }
 
 #[test]
+fn a_corpus_without_one_usable_recording_is_no_success() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let lines = sandbox.read_text("data/train.jsonl").replace("tone-", "gone-");
+    sandbox.write("data/train.jsonl", lines);
+    let ran = sandbox.run(&["train", "data/tones.toml", "--set", "train.epochs=1"]);
+    ran.is_one_sentence("train.jsonl");
+}
+
+#[test]
 fn what_cannot_be_heard_counts_as_deletions_and_all_else_is_scored() {
     let sandbox = Sandbox::new();
     trained(&sandbox);

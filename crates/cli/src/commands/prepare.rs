@@ -20,9 +20,9 @@ const LITTLE_SPEECH: f64 = 600.0;
 /// Arguments of `labyrinth prepare`.
 #[derive(Args)]
 #[command(after_help = "\
-Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. For a folder it
-also writes a recipe sized to the hours it found. A `folder` is audio with a .txt of the same name
-beside each; its first-level subfolders are the speakers.
+Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. A `folder` is
+audio with a .txt of the same name beside each, its first-level subfolders are the speakers; it also
+gets a recipe sized to the hours found.
 
 Examples:
   labyrinth prepare an4 --from an4_raw.bigendian.tar.gz
