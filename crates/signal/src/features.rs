@@ -171,11 +171,10 @@ impl FeatureExtractor {
         self.next = 0;
     }
 
-    /// Drops samples that no later frame needs. The last `length` samples stay, because the end
-    /// of a recording may be mirrored over half a frame.
+    /// Drops samples that no later frame needs. A frame that is mirrored at the end has its middle
+    /// at or before the end, so mirroring leads to no sample before the frame's own first one.
     fn forget(&mut self) {
-        let begin = self.framing.begin(self.next).max(0) as u64;
-        let keep = begin.min(self.seen.saturating_sub(self.framing.length as u64));
+        let keep = (self.framing.begin(self.next).max(0) as u64).min(self.seen);
         let spent = keep.saturating_sub(self.first) as usize;
         // Moving what is left costs as much as what is dropped is long, so wait for enough.
         if spent >= self.framing.length && spent >= self.buffer.len() / 2 {

@@ -232,3 +232,16 @@ pub(crate) fn decode_wav(bytes: Vec<u8>, fact: Option<u64>) -> Result<Audio, Fau
         Ok(audio)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// symphonia 0.6.1 does panic on some damaged Vorbis headers, so the guard is needed.
+    #[test]
+    fn a_panic_in_a_decoder_is_the_files_fault() {
+        let answer = guarded(|| -> Result<(), Fault> { panic!("as a decoder might") });
+        assert!(matches!(answer, Err(Fault::Content(reason)) if reason.contains("ffmpeg")));
+        assert!(matches!(guarded(|| Ok(5)), Ok(5)));
+    }
+}
