@@ -9,7 +9,7 @@ use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_nn::{Memory, Mode, ModelOptions, Network};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, BLANK, ErrorCounts, Normalizer, character_errors, word_errors};
+use labyrinth_text::{Alphabet, ErrorCounts, Normalizer, character_errors, word_errors};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::hexadecimal;
@@ -41,6 +41,8 @@ pub struct DevScore {
     pub characters: ErrorCounts,
     /// Share of the frames whose best label is the blank: near 1 while a model says nothing.
     pub blank_share: f64,
+    /// What was recognised and what could not be used; the latter counts as all deletions.
+    pub ledger: Ledger,
 }
 
 impl Data {
@@ -131,6 +133,7 @@ pub(crate) fn score_dev(
         words: ErrorCounts::default(),
         characters: ErrorCounts::default(),
         blank_share: 0.0,
+        ledger: Ledger::new(),
     };
     let (mut feasible, mut blanks, mut frames) = (0usize, 0usize, 0usize);
     let labels = network.labels();
@@ -140,6 +143,7 @@ pub(crate) fn score_dev(
             let reference = data.normalizer.apply(text.map_or("", String::as_str));
             score.words += word_errors(&reference, "").counts;
             score.characters += character_errors(&reference, "").counts;
+            score.ledger.refuse(refusal.clone());
         }
         if batch.is_empty() {
             continue;
@@ -152,6 +156,7 @@ pub(crate) fn score_dev(
         ctc_batch(cpu, logits, &lengths, labels, &batch.targets, &ones, &mut losses, None)?;
         let mut row = 0;
         for (index, &length) in lengths.iter().enumerate() {
+            score.ledger.keep();
             let scores = &logits[row * labels..(row + length) * labels];
             row += length;
             let tokens = greedy(scores, labels);
@@ -168,7 +173,6 @@ pub(crate) fn score_dev(
             }
         }
     }
-    debug_assert_eq!(BLANK, 0);
     score.loss = if feasible == 0 { f64::MAX } else { score.loss / feasible as f64 };
     score.blank_share = blanks as f64 / frames.max(1) as f64;
     Ok(score)

@@ -37,8 +37,7 @@ impl RunDirectory {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }
         }
-        let checkpoints = path.join("checkpoints");
-        fs::create_dir_all(&checkpoints).map_err(TrainError::write(&checkpoints))?;
+        fs::create_dir_all(path).map_err(TrainError::write(path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(TrainError::write(&lock_path))?;
         match lock.try_lock() {
@@ -53,6 +52,13 @@ impl RunDirectory {
         if !holds_a_run {
             write_atomically(&recipe_path, |file| file.write_all(recipe_text.as_bytes()))
                 .map_err(TrainError::write(&recipe_path))?;
+        }
+        // Only now: a folder that holds checkpoints holds the recipe they belong to, whenever the
+        // process is killed.
+        let checkpoints = path.join("checkpoints");
+        fs::create_dir_all(&checkpoints).map_err(TrainError::write(&checkpoints))?;
+        for folder in [path, checkpoints.as_path()] {
+            remove_partial_files(folder)?;
         }
         let log_path = path.join("log.jsonl");
         let log = OpenOptions::new()
@@ -76,6 +82,11 @@ impl RunDirectory {
     /// Where checkpoints lie.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Where the ledger of the dev set lies, if any of it was refused.
+    pub fn dev_ledger(&self) -> PathBuf {
+        self.path.join("ledger-dev.jsonl")
     }
 
     /// Where the ledger lies.
@@ -104,6 +115,18 @@ impl RunDirectory {
         }
         Ok(())
     }
+}
+
+/// Removes what a process that was killed while writing left behind. The lock is held, so no
+/// other process is writing here.
+fn remove_partial_files(folder: &Path) -> Result<(), TrainError> {
+    for entry in fs::read_dir(folder).map_err(TrainError::read(folder))? {
+        let path = entry.map_err(TrainError::read(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "partial") {
+            fs::remove_file(&path).map_err(TrainError::write(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The first line in which two recipes differ, as `was …, is …`.

@@ -164,6 +164,10 @@ impl Training {
                 self.checkpoint()?;
             }
         }
+        if self.ledger.kept_count() == 0 {
+            let path = self.options.recipe.data.train.clone();
+            return Err(TrainError::NothingToUse { path, ledger: self.ledger.to_string() });
+        }
         self.standing.position = loader.position();
         self.validate(epoch + 1, tell)
     }
@@ -181,12 +185,14 @@ impl Training {
         // Features → logits [frames', labels] → loss and its gradient → gradients of all weights.
         let mode = Mode::Training { key: train.seed.wrapping_shl(40) ^ self.standing.step };
         network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
-        let loss = ctc_loss(cpu, network.labels(), batch, &mut self.memory)?;
+        let (loss, faulty) = ctc_loss(cpu, network.labels(), batch, &mut self.memory)?;
         self.gradients.fill(0.0);
         network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
         let norm = gradient_norm(cpu, &self.gradients);
         if !(norm.is_finite() && loss.is_finite()) {
-            self.skip(batch, norm)?;
+            // No one utterance is to blame where only the gradient overflowed.
+            let ids = if faulty.is_empty() { batch.ids.clone() } else { faulty };
+            self.skip(&ids, norm)?;
             return Ok((loss, learning_rate));
         }
         self.standing.skipped_in_a_row = 0;
@@ -346,6 +352,11 @@ impl Training {
             &self.network,
             &mut self.memory,
         )?;
+        if dev.ledger.refused_count() > 0 && !self.run.dev_ledger().exists() {
+            let note = format!("dev: {}; they count as all deletions", dev.ledger);
+            tell(Event::Note(&note));
+            dev.ledger.write(&self.run.dev_ledger())?;
+        }
         let utterances = self.standing.loss_utterances.max(1) as f64;
         let train_loss = f64::from_bits(self.standing.loss_bits) / utterances;
         let best = self.standing.best.is_none_or(|best| {
@@ -430,11 +441,11 @@ impl Training {
     }
 
     /// Leaves a step out whose gradient is no number; too many in a row end the training.
-    fn skip(&mut self, batch: &Batch, norm: f64) -> Result<(), TrainError> {
+    fn skip(&mut self, ids: &[String], norm: f64) -> Result<(), TrainError> {
         self.standing.skipped += 1;
         self.standing.skipped_in_a_row += 1;
         self.run.log(&json!({
-            "event": "skipped", "step": self.standing.step, "ids": batch.ids,
+            "event": "skipped", "step": self.standing.step, "ids": ids,
             "gradient-norm": norm.to_string(),
         }))?;
         if self.standing.skipped_in_a_row < GIVE_UP_AFTER {
@@ -443,7 +454,7 @@ impl Training {
         Err(TrainError::Diverged {
             count: self.standing.skipped_in_a_row,
             step: self.standing.step,
-            ids: batch.ids.join(", "),
+            ids: ids.join(", "),
         })
     }
 
@@ -461,22 +472,29 @@ impl Training {
     }
 }
 
-/// CTC loss per label, averaged over the batch; leaves its gradient with the logits in `memory`.
+/// CTC loss per label, averaged over the batch, and the ids of utterances that have none; leaves
+/// its gradient with the logits in `memory`.
 ///
 /// Each utterance's loss is divided by its number of labels, so that a long sentence does not
 /// outweigh a short one.
-pub(crate) fn ctc_loss(
+fn ctc_loss(
     cpu: Cpu,
     labels: usize,
     batch: &Batch,
     memory: &mut Memory<f32>,
-) -> Result<f64, TrainError> {
+) -> Result<(f64, Vec<String>), TrainError> {
     let lengths = memory.output_shape().map(|shape| shape.lengths.clone()).unwrap_or_default();
-    let utterances = batch.ids.len() as f32;
+    let utterances = batch.len() as f32;
     let scales: Vec<f32> =
         batch.targets.iter().map(|t| 1.0 / (t.len().max(1) as f32 * utterances)).collect();
-    let mut losses = vec![0.0; batch.ids.len()];
+    let mut losses = vec![0.0; batch.len()];
     let (logits, gradient) = memory.output_and_gradient();
-    ctc_batch(cpu, logits, &lengths, labels, &batch.targets, &scales, &mut losses, Some(gradient))?;
-    Ok(losses.iter().zip(&scales).map(|(&loss, &scale)| f64::from(loss) * f64::from(scale)).sum())
+    let targets = &batch.targets;
+    let outcome =
+        ctc_batch(cpu, logits, &lengths, labels, targets, &scales, &mut losses, Some(gradient))?;
+    let infeasible = outcome.infeasible.iter().map(|fault| fault.utterance);
+    let not_finite = outcome.not_finite.iter().map(|fault| fault.utterance);
+    let faulty = infeasible.chain(not_finite).map(|index| batch.ids[index].clone()).collect();
+    let loss = losses.iter().zip(&scales).map(|(&l, &s)| f64::from(l) * f64::from(s)).sum();
+    Ok((loss, faulty))
 }

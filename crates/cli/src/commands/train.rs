@@ -63,17 +63,7 @@ impl Train {
             cpu: self.isa.cpu()?,
             workers: self.workers.count(),
         };
-        let train_set = options.recipe.data.train.clone();
         let summary = training::run(options, self.threads)?;
-        if summary.ledger.kept_count() == 0 {
-            return Err(Failure::Sentence(format!(
-                "nothing was learnt, for not one utterance of {} could be used ({}); `labyrinth check \
-                 {}` says what is wrong",
-                train_set.display(),
-                wording::left_out(&summary.ledger),
-                train_set.display()
-            )));
-        }
         let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
         output::text(format_args!(
             "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
