@@ -181,6 +181,15 @@ fn an4_is_the_same_from_every_form_cmu_ships() {
             })
             .collect();
         assert_eq!(lines.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 4]);
+        // The bytes of a headerless file are read in the right order, whichever it is.
+        let test = set(&out, "test");
+        let first = &test.utterances[0];
+        let heard = read_audio(&test.audio_path(first), first.raw_format().as_ref()).unwrap();
+        let expected: Vec<f32> = raw_bytes(32, 5600, true)
+            .chunks(2)
+            .map(|pair| f32::from(i16::from_be_bytes([pair[0], pair[1]])) / 32768.0)
+            .collect();
+        assert!(heard.channels[0] == expected, "{}", from.display());
         assert_eq!(lines, *texts.get_or_insert(lines.clone()), "{}", from.display());
     }
     let texts = texts.unwrap();

@@ -14,6 +14,9 @@ use tar::{Archive, EntryType};
 /// Says inside `audio/` which archive it came from, so that a second preparation need not unpack again.
 const ORIGIN_FILE: &str = "unpacked-from.txt";
 
+/// A tar is made of blocks of so many bytes.
+const BLOCK: u64 = 512;
+
 /// Unpacks `archive` into `audio/` of the output folder and returns that folder.
 ///
 /// Everything goes to `audio.partial` first, which is renamed when it is complete; an unfinished one
@@ -78,28 +81,33 @@ fn unpack_into(path: &Path, folder: &Path) -> Result<(), PrepareError> {
     } else {
         Box::new(reader)
     };
-    let mut archive = Archive::new(TailReader { inner: packed, tail_zeros: 0 });
-    extract_entries(&mut archive, path, folder)?;
+    let mut archive = Archive::new(CountingReader { inner: packed, count: 0 });
+    let end = extract_entries(&mut archive, path, folder)?;
     // The rest must be read as well: the gzip checksum stands at the very end, and a tar that was cut
-    // between two files shows it only by lacking the two empty blocks that end every archive.
+    // between two files shows it only by lacking the two blocks of zeros that end every archive.
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(|error| archive_error(path, &error))?;
-    if rest.tail_zeros < 1024 {
+    if rest.count < end.saturating_add(2 * BLOCK) {
         return Err(cut_off(path));
     }
     Ok(())
 }
 
+/// Unpacks every file; gives the offset in the tar at which the last of them ends.
 fn extract_entries(
-    archive: &mut Archive<TailReader>,
+    archive: &mut Archive<CountingReader>,
     path: &Path,
     folder: &Path,
-) -> Result<(), PrepareError> {
+) -> Result<u64, PrepareError> {
     let mut made = BTreeSet::new();
+    let mut end = 0;
     for entry in archive.entries().map_err(|error| archive_error(path, &error))? {
         let mut entry = entry.map_err(|error| archive_error(path, &error))?;
         let name = entry.path().map_err(|error| archive_error(path, &error))?.into_owned();
         let kind = entry.header().entry_type();
+        // A header may lie about the size: no overflow, and more than was read is "cut off" below.
+        let unpadded = entry.raw_file_position().saturating_add(entry.size());
+        end = unpadded.div_ceil(BLOCK).saturating_mul(BLOCK);
         if matches!(kind, EntryType::XGlobalHeader) {
             continue;
         }
@@ -111,7 +119,7 @@ fn extract_entries(
             EntryType::Directory => {
                 fs::create_dir_all(&target).map_err(PrepareError::write(&target))?;
             }
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            EntryType::Regular | EntryType::Continuous => {
                 if let Some(parent) =
                     target.parent().filter(|parent| made.insert(parent.to_path_buf()))
                 {
@@ -128,13 +136,13 @@ fn extract_entries(
             }
         }
     }
-    Ok(())
+    Ok(end)
 }
 
 /// Copies one file. Reading and writing fail for different reasons and must not be mixed up, so this is
 /// not `io::copy`.
 fn copy_entry(
-    entry: &mut tar::Entry<'_, TailReader>,
+    entry: &mut tar::Entry<'_, CountingReader>,
     archive: &Path,
     target: &Path,
 ) -> Result<(), PrepareError> {
@@ -184,17 +192,16 @@ fn cut_off(path: &Path) -> PrepareError {
     PrepareError::Archive { path: path.to_owned(), reason: "is cut off before its end".to_owned() }
 }
 
-/// Counts the zero bytes with which what was read so far ends.
-struct TailReader {
+/// Counts the bytes that were read.
+struct CountingReader {
     inner: Box<dyn Read>,
-    tail_zeros: u64,
+    count: u64,
 }
 
-impl Read for TailReader {
+impl Read for CountingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        let zeros = buffer[..count].iter().rev().take_while(|byte| **byte == 0).count();
-        self.tail_zeros = if zeros == count { self.tail_zeros } else { 0 } + zeros as u64;
+        self.count += count as u64;
         Ok(count)
     }
 }
@@ -250,21 +257,36 @@ mod tests {
         }
     }
 
-    /// Cut anywhere: in a header, in a file, between two files, before the end blocks, in the checksum.
+    /// Cut in a header, in a file, between two files, before the end blocks, in the checksum; with files
+    /// of text and of zeros (digital silence), which look like the end of an archive.
     #[test]
     fn a_truncated_archive_is_refused_and_leaves_nothing() {
-        let tar = tar_with(&["an4/a.raw", "an4/b.raw"]);
-        let packed = gzip(&tar);
-        let block = 512 + tar_with(&["an4/a.raw"]).len().saturating_sub(1536);
-        let mut cuts: Vec<&[u8]> =
-            vec![&tar[..700], &tar[..300], &tar[..block], &tar[..tar.len() - 600]];
-        for part in 1..8 {
-            cuts.push(&packed[..packed.len() * part / 8]);
+        let text = tar_with(&["an4/a.raw", "an4/b.raw"]);
+        let mut zeros = text.clone();
+        let size = 9 * 2000usize;
+        let block = 512 + size.next_multiple_of(512);
+        for file in 0..2 {
+            zeros[file * block + 512..][..size].fill(0);
         }
-        cuts.push(&packed[..packed.len() - 1]);
+        let mut cuts: Vec<Vec<u8>> = Vec::new();
+        for tar in [&text, &zeros] {
+            for cut in
+                [300, 700, 512 + 4096, block, block + 100, block + 5000, 2 * block, 2 * block + 512]
+            {
+                cuts.push(tar[..cut].to_vec());
+            }
+            let packed = gzip(tar);
+            for part in 1..8 {
+                cuts.push(packed[..packed.len() * part / 8].to_vec());
+            }
+            cuts.push(packed[..packed.len() - 1].to_vec());
+            try_unpack(tar).0.unwrap();
+            try_unpack(&packed).0.unwrap();
+        }
         for (index, bytes) in cuts.into_iter().enumerate() {
-            let (result, names) = try_unpack(bytes);
-            let error = result.unwrap_err().to_string();
+            let (result, names) = try_unpack(&bytes);
+            let error =
+                result.map(|_| format!("cut {index} was accepted")).unwrap_err().to_string();
             assert!(error.contains("a.tar.gz"), "cut {index}: {error}");
             assert!(error.contains("cut off") || error.contains("damaged"), "cut {index}: {error}");
             assert!(names.is_empty(), "cut {index} left {names:?}");
