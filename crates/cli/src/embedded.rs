@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+
+use labyrinth_signal::{decode_audio, resample, write_wav};
+use rayon::prelude::*;
 
 use crate::failure::Failure;
 
@@ -13,39 +16,45 @@ static RECIPE: &[u8] = include_bytes!("../quickstart/quickstart.toml");
 /// The recipe's name in the unpacked folder.
 pub const RECIPE_NAME: &str = "quickstart.toml";
 
-/// What is done with one file: its name below the folder, and its bytes.
-type UseFile<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> Result<(), Failure>;
+/// The rate at which the corpus was made, and at which it is unpacked.
+const SAMPLE_RATE: u32 = 16_000;
+
+/// One file of the corpus by its name below the folder.
+type File = (PathBuf, Vec<u8>);
 
 /// Unpacks the corpus and its recipe into `folder`, which is there whole afterwards or not at all.
 ///
-/// A folder that stands there already is used again if every file in it is byte for byte what would be
-/// written, and refused otherwise.
+/// The recordings are Opus in the program and 16-bit WAV in the folder: every epoch reads them
+/// again, and Opus would be decoded as often. A folder that stands there already is used again if
+/// every file in it is byte for byte what would be written, and refused otherwise.
 pub fn unpack(folder: &Path) -> Result<(), Failure> {
-    if folder.exists() {
-        return each_file(folder, &mut |name, bytes| verify(&folder.join(name), bytes));
-    }
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let partial = folder.with_file_name(format!(".{name}.partial"));
-    match fs::remove_dir_all(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::write(&partial)(error));
-        }
-        _ => {}
-    }
+    remove_folder(&partial)?;
     fs::create_dir_all(&partial).map_err(Failure::write(&partial))?;
-    each_file(&partial, &mut |name, bytes| {
-        let path = partial.join(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Failure::write(parent))?;
-        }
-        fs::write(&path, bytes).map_err(Failure::write(&path))
-    })?;
-    fs::rename(&partial, folder).map_err(Failure::write(folder))
+    let files = files(&partial)?;
+    files.par_iter().try_for_each(|file| write(&partial, file))?;
+    if !folder.exists() {
+        return fs::rename(&partial, folder).map_err(Failure::write(folder));
+    }
+    let result = files.par_iter().try_for_each(|(name, _)| {
+        let name = unpacked_name(name);
+        same(&partial.join(&name), &folder.join(&name))
+    });
+    remove_folder(&partial)?;
+    result
 }
 
-fn verify(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+fn remove_folder(folder: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::write(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn same(wanted: &Path, path: &Path) -> Result<(), Failure> {
     let found = fs::read(path).map_err(Failure::read(path))?;
-    if found == bytes {
+    if found == fs::read(wanted).map_err(Failure::read(wanted))? {
         return Ok(());
     }
     Err(Failure::Sentence(format!(
@@ -54,16 +63,47 @@ fn verify(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     )))
 }
 
-/// Every file of the corpus, then the recipe, by its name below the folder.
-fn each_file(folder: &Path, use_file: UseFile<'_>) -> Result<(), Failure> {
-    // The archive was made by us; it is read with the same distrust as any other.
-    let broken = |error: io::Error| {
-        let folder = folder.display();
-        Failure::Sentence(format!(
-            "the corpus inside this program cannot be unpacked to {folder} ({error}); install it again"
-        ))
-    };
-    let mut bytes = Vec::new();
+/// Where a file of the archive goes: recordings become WAV.
+fn unpacked_name(name: &Path) -> PathBuf {
+    if is_recording(name) { name.with_extension("wav") } else { name.to_path_buf() }
+}
+
+fn is_recording(name: &Path) -> bool {
+    name.extension().is_some_and(|extension| extension == "opus")
+}
+
+fn write(folder: &Path, (name, bytes): &File) -> Result<(), Failure> {
+    let path = folder.join(unpacked_name(name));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(Failure::write(parent))?;
+    }
+    let extension = name.extension().unwrap_or_default();
+    if is_recording(name) {
+        let audio =
+            decode_audio(bytes.clone(), name, None).map_err(|error| broken(folder, error))?;
+        let samples = resample(&audio.mono(), audio.sample_rate, SAMPLE_RATE);
+        write_wav(&path, SAMPLE_RATE, &samples)
+            .map_err(|error| Failure::Sentence(error.to_string()))
+    } else if extension == "jsonl" {
+        let text = String::from_utf8_lossy(bytes).replace(".opus\"", ".wav\"");
+        fs::write(&path, text).map_err(Failure::write(&path))
+    } else {
+        fs::write(&path, bytes).map_err(Failure::write(&path))
+    }
+}
+
+// The archive was made by us; it is read with the same distrust as any other.
+fn broken(folder: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::Sentence(format!(
+        "the corpus inside this program cannot be unpacked to {} ({error}); install it again",
+        folder.display()
+    ))
+}
+
+/// Every file of the corpus, and the recipe.
+fn files(folder: &Path) -> Result<Vec<File>, Failure> {
+    let broken = |error: io::Error| broken(folder, error);
+    let mut files = vec![(PathBuf::from(RECIPE_NAME), RECIPE.to_vec())];
     for entry in tar::Archive::new(DIGITS).entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         if !entry.header().entry_type().is_file() {
@@ -73,11 +113,11 @@ fn each_file(folder: &Path, use_file: UseFile<'_>) -> Result<(), Failure> {
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(broken(io::Error::other("a name leads out of the folder")));
         }
-        bytes.clear();
+        let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(broken)?;
-        use_file(&name, &bytes)?;
+        files.push((name, bytes));
     }
-    use_file(Path::new(RECIPE_NAME), RECIPE)
+    Ok(files)
 }
 
 #[cfg(test)]
