@@ -83,8 +83,9 @@ fn unpack_into(path: &Path, folder: &Path) -> Result<(), PrepareError> {
     };
     let mut archive = Archive::new(CountingReader { inner: packed, count: 0 });
     let end = extract_entries(&mut archive, path, folder)?;
-    // The rest must be read as well: the gzip checksum stands at the very end, and a tar that was cut
-    // between two files shows it only by lacking the two blocks of zeros that end every archive.
+    // The rest must be read as well: the gzip checksum stands at the very end. And the tar reader takes
+    // an early end for the end of a file or of the archive; that the two blocks of zeros which end every
+    // archive were read behind the last file proves that all of it was there.
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(|error| archive_error(path, &error))?;
     if rest.count < end.saturating_add(2 * BLOCK) {
@@ -148,17 +149,14 @@ fn copy_entry(
 ) -> Result<(), PrepareError> {
     let mut file = File::create(target).map_err(PrepareError::write(target))?;
     let mut buffer = vec![0; 1 << 16];
-    let mut copied = 0;
     loop {
         let count = entry.read(&mut buffer).map_err(|error| archive_error(archive, &error))?;
         if count == 0 {
             break;
         }
         file.write_all(&buffer[..count]).map_err(PrepareError::write(target))?;
-        copied += count as u64;
     }
-    // The tar reader takes an early end of the archive for the end of the file.
-    if copied != entry.size() { Err(cut_off(archive)) } else { Ok(()) }
+    Ok(())
 }
 
 /// `name` below `folder`, or `None` where it is absolute or climbs out.
