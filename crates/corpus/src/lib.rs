@@ -4,7 +4,7 @@
 //! - [`manifest`]: one utterance a line, JSON Lines with NeMo's keys.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
-//! - [`check`]: what is wrong with a corpus, before training finds out.
+//! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
 //! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
 //!   order that is a function of (seed, epoch) and a position that is four numbers.
 //! - [`permutation`]: the keyed permutation behind that order.
