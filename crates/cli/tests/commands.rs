@@ -220,7 +220,7 @@ fn transcribe_writes_json_and_reads_headerless_audio() {
     let json = sandbox.run_well(&["transcribe", MODEL, file, "--format", "json"]).stdout;
     let value: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["text"].as_str().unwrap(), text.trim_end());
-    assert_eq!(value["file"], file);
+    assert_eq!(value["audio_filepath"], file);
     let words = value["words"].as_array().unwrap();
     let joined: Vec<&str> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
     assert_eq!(joined.join(" "), text.trim_end());

@@ -128,6 +128,9 @@ impl ConvolutionOptions {
     }
 }
 
+const LARGEST_WIDTH: usize = 4096;
+const MOST_LAYERS: usize = 32;
+
 impl CnnGruOptions {
     fn check(&self) -> Result<(), NnError> {
         let refuse = |message: String| Err(NnError::Options(message));
@@ -141,6 +144,15 @@ impl CnnGruOptions {
         }
         if self.projection == 0 || self.gru_layers == 0 || self.gru_hidden == 0 {
             return refuse("projection, gru-layers and gru-hidden must be at least 1".into());
+        }
+        // Far beyond what a CPU trains; without a limit a slip of the finger asks for all memory.
+        let widest = self.convolutions.iter().flat_map(|c| [c.channels, c.kernel[0], c.kernel[1]]);
+        let widest = widest.chain([self.projection, self.gru_hidden]).max().unwrap_or(0);
+        if widest > LARGEST_WIDTH || self.gru_layers.max(self.convolutions.len()) > MOST_LAYERS {
+            return refuse(format!(
+                "at most {LARGEST_WIDTH} channels, kernel frames or hidden values and {MOST_LAYERS} \
+                 layers of a kind are allowed"
+            ));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return refuse(format!("dropout must lie from 0 to below 1, not {}", self.dropout));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use labyrinth_signal::FeatureOptions;
 use labyrinth_text::{Alphabet, NormalizerOptions};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -151,8 +151,11 @@ impl ModelFile {
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ModelFileError> {
         let not_a_model = |reason: String| ModelFileError::NotAModel { path: path.into(), reason };
         let damaged = |reason: String| ModelFileError::Damaged { path: path.into(), reason };
-        let (_, metadata) =
-            SafeTensors::read_metadata(bytes).map_err(|error| not_a_model(error.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| match error {
+            // The header is whole, and less follows than it announces.
+            SafeTensorError::MetadataIncompleteBuffer => damaged("it is cut short".into()),
+            other => not_a_model(other.to_string()),
+        })?;
         let text = metadata
             .metadata()
             .as_ref()

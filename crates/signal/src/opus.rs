@@ -5,7 +5,7 @@
 //! `s` the position at which the stream starts (0 unless it was cut from a longer one), the
 //! recording has `g - s - pre_skip` samples.
 
-use opus_decoder::OpusDecoder;
+use opus_pure::OpusDecoder;
 
 use crate::audio::Audio;
 use crate::foreign::guarded;
@@ -71,7 +71,7 @@ fn decode_packets(stream: &Stream) -> Result<Audio, Fault> {
     if !tags.data.starts_with(b"OpusTags") {
         return Err(broken("its second header is missing"));
     }
-    let mut decoder = OpusDecoder::new(RATE, head.channels)
+    let mut decoder = OpusDecoder::new(RATE as i32, head.channels)
         .map_err(|error| broken(&format!("the decoder says: {error}")))?;
     let mut interleaved = vec![0.0; MAX_PACKET * head.channels];
     let mut planes = vec![Vec::new(); head.channels];
@@ -83,7 +83,7 @@ fn decode_packets(stream: &Stream) -> Result<Audio, Fault> {
             return Err(broken(&format!("an empty packet at {at:.2} s")));
         }
         let samples = decoder
-            .decode_float(&packet.data, &mut interleaved, false)
+            .decode(&packet.data, MAX_PACKET, &mut interleaved)
             .map_err(|error| broken(&format!("at {at:.2} s the decoder says: {error}")))?;
         for (channel, plane) in planes.iter_mut().enumerate() {
             let decoded = interleaved.iter().skip(channel).step_by(head.channels).take(samples);

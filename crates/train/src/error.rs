@@ -51,6 +51,14 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// The folder for the run holds something else.
+    #[error("{} holds {name}, which is not of a run, so no run goes there; name another folder with --run", path.display())]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+        /// One of the files in it.
+        name: String,
+    },
     /// A resume with another recipe.
     #[error("{} was trained with another recipe ({difference}); resume it with its own, or name another folder with --run", path.display())]
     OtherRecipe {

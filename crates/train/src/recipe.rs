@@ -187,6 +187,13 @@ impl Recipe {
             || !train.speeds.iter().all(|speed| (0.25..=4.0).contains(speed))
         {
             "speeds must name at least one factor, each from 0.25 to 4"
+        } else if train.spec_augment.as_ref().is_some_and(|masks| {
+            masks.freq_masks.max(masks.time_masks) > 1000
+                || !(0.0..=1.0).contains(&f64::from(masks.time_share))
+        }) {
+            "spec-augment allows at most 1000 masks, and a time-share from 0 to 1"
+        } else if holds_no_number(&self.features) {
+            "every value of [features] must be a finite number"
         } else {
             return Ok(());
         };
@@ -207,6 +214,14 @@ impl Recipe {
     pub fn to_toml(&self) -> Result<String, TrainError> {
         toml::to_string(self)
             .map_err(|error| TrainError::Override { assignment: error.to_string() })
+    }
+}
+
+/// Whether a value is infinite or not a number: JSON, in which model files keep it, has no such.
+fn holds_no_number(features: &FeatureOptions) -> bool {
+    match serde_json::to_value(features) {
+        Ok(serde_json::Value::Object(map)) => map.values().any(serde_json::Value::is_null),
+        _ => true,
     }
 }
 

@@ -2,7 +2,7 @@
 //! `model.safetensors`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::atomic::write_atomically;
@@ -14,6 +14,7 @@ use crate::recipe::Recipe;
 pub struct RunDirectory {
     path: PathBuf,
     log: File,
+    existed: bool,
     // Released by the system when the process ends, however it ends.
     _lock: File,
 }
@@ -36,10 +37,16 @@ impl RunDirectory {
             if let Some(difference) = first_difference(&found, &recipe_text) {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }
+        } else {
+            refuse_a_foreign_folder(path)?;
         }
         fs::create_dir_all(path).map_err(TrainError::write(path))?;
         let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(TrainError::write(&lock_path))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&lock_path)
+            .map_err(TrainError::write(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -66,12 +73,17 @@ impl RunDirectory {
             .append(true)
             .open(&log_path)
             .map_err(TrainError::write(&log_path))?;
-        Ok(Self { path: path.into(), log, _lock: lock })
+        Ok(Self { path: path.into(), log, existed: holds_a_run, _lock: lock })
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the folder held this run already.
+    pub fn existed(&self) -> bool {
+        self.existed
     }
 
     /// Where the best model lies.
@@ -117,12 +129,38 @@ impl RunDirectory {
     }
 }
 
+/// Refuses a folder that holds something else: a run must not mix with a corpus or with anyone's
+/// files. `data` may stand there (quickstart's corpus), and what a kill before the first file left.
+fn refuse_a_foreign_folder(path: &Path) -> Result<(), TrainError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(TrainError::Read { path: path.into(), source }),
+    };
+    for entry in entries {
+        let name = entry.map_err(TrainError::read(path))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        let empty_lock = || fs::metadata(path.join("lock")).is_ok_and(|file| file.len() == 0);
+        let ours = name == "data"
+            || (name == "lock" && empty_lock())
+            || (name.starts_with(".recipe.toml.") && name.ends_with(".partial"));
+        if !ours {
+            return Err(TrainError::ForeignFolder { path: path.into(), name });
+        }
+    }
+    Ok(())
+}
+
 /// Removes what a process that was killed while writing left behind. The lock is held, so no
 /// other process is writing here.
 fn remove_partial_files(folder: &Path) -> Result<(), TrainError> {
     for entry in fs::read_dir(folder).map_err(TrainError::read(folder))? {
         let path = entry.map_err(TrainError::read(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "partial") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // `.NAME.PID.partial`, as atomic writing names them; anything else is not ours.
+        let process = name.strip_suffix(".partial").and_then(|rest| rest.rsplit('.').next());
+        let ours = name.starts_with('.') && process.is_some_and(|id| id.parse::<u32>().is_ok());
+        if ours {
             fs::remove_file(&path).map_err(TrainError::write(&path))?;
         }
     }

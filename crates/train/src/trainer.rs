@@ -316,6 +316,7 @@ impl Training {
             }
         }
         let Some(found) = found else {
+            self.begin_anew(tell)?;
             self.run.truncate_log(0)?;
             return Ok(None);
         };
@@ -334,10 +335,32 @@ impl Training {
                 found: self.standing.instruction_set.clone(),
             });
         }
+        if found.best.is_some() && !self.run.model().exists() {
+            let reason = "model.safetensors, the best epoch's model, is gone".into();
+            return Err(TrainError::Checkpoint { path: self.run.path().into(), reason });
+        }
         self.run.truncate_log(found.log_length)?;
         let instruction_set = self.standing.instruction_set.clone();
         self.standing = Standing { instruction_set, ..found };
         Ok(Some(self.standing.step))
+    }
+
+    /// A resume that finds no checkpoint begins anew and says so, unless there must have been one.
+    fn begin_anew(&self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        if !self.options.resume {
+            return Ok(());
+        }
+        let path = self.run.path();
+        if self.run.model().exists() {
+            let epoch = ModelFile::read(&self.run.model())?.header.training.epoch;
+            if epoch > 1 {
+                let reason = format!("there is none, though model.safetensors is of epoch {epoch}");
+                return Err(TrainError::Checkpoint { path: path.into(), reason });
+            }
+        }
+        let what = if self.run.existed() { "no checkpoint yet" } else { "no run yet" };
+        tell(Event::Note(&format!("{} holds {what}: beginning at the first step", path.display())));
+        Ok(())
     }
 
     /// Recognises the dev set, keeps the model where it is the best so far, saves the standing.

@@ -61,6 +61,9 @@ impl Evaluate {
                 self.manifest.display()
             )));
         }
+        if let Some(path) = &self.out {
+            refuse_to_overwrite(path)?;
+        }
         let cpu = self.isa.cpu()?;
         let progress = Progress::new("recognising");
         let result =
@@ -69,15 +72,16 @@ impl Evaluate {
         let evaluation = result?;
         let isa = cpu.isa().to_string();
         let value = || to_json(&self.model, &self.manifest, &evaluation, &isa);
-        if let Some(path) = &self.out {
-            let text = format!("{:#}\n", value());
-            write_atomically(path, |file| file.write_all(text.as_bytes()))
-                .map_err(Failure::write(path))?;
-        }
+        // On the screen first: a test set is read once, and its figures must not be lost.
         if self.json {
             output::json(&value())?;
         } else {
             output::text(self.to_text(&evaluation, &isa))?;
+        }
+        if let Some(path) = &self.out {
+            let text = format!("{:#}\n", value());
+            write_atomically(path, |file| file.write_all(text.as_bytes()))
+                .map_err(Failure::write(path))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -104,6 +108,32 @@ impl Evaluate {
         }
         text
     }
+}
+
+/// An earlier result may be written over; a model, a manifest or a folder may not.
+fn refuse_to_overwrite(path: &Path) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Failure::Sentence(format!(
+            "{} is no folder, so nothing can be written there; make it, or name another file with -o",
+            folder.display()
+        )));
+    }
+    let earlier_result = || {
+        let text = std::fs::read_to_string(path).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        value.get("speed").map(|_| ())
+    };
+    if path.exists() && earlier_result().is_none() {
+        return Err(Failure::Sentence(format!(
+            "{} is not the result of an evaluation, so it is not written over; name another file with -o",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// All of an evaluation, for programs.

@@ -103,7 +103,7 @@ impl Transcribe {
                     })
                     .collect();
                 output::json(&json!({
-                    "file": file.display().to_string(),
+                    "audio_filepath": file.display().to_string(),
                     "text": text,
                     "duration": milliseconds(recognition.seconds),
                     "words": words,
