@@ -246,6 +246,57 @@ fn a_run_directory_with_another_run_is_refused_and_stays() {
 }
 
 #[test]
+fn a_run_does_not_mix_with_other_files() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    sandbox.write("films/film.mkv.partial", "half a film");
+    sandbox.write("locked/lock", "somebody's lock");
+    for folder in ["films", "data", "locked"] {
+        sandbox.refuses(&["train", "data/tones.toml", "--run", folder], folder);
+    }
+}
+
+#[test]
+fn an_evaluation_is_not_written_over_models_and_manifests() {
+    let sandbox = Sandbox::new();
+    trained(&sandbox);
+    for out in [MODEL, "data/test.jsonl", "data"] {
+        sandbox.refuses(&["evaluate", MODEL, "data/test.jsonl", "-o", out], out);
+    }
+    sandbox.run_well(&["evaluate", MODEL, "data/test.jsonl", "-o", "result.json"]);
+    sandbox.run_well(&["evaluate", MODEL, "data/test.jsonl", "-o", "result.json"]);
+}
+
+#[test]
+fn values_beyond_all_measure_are_refused_before_memory_is_asked_for() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    for set in [
+        "model.gru-hidden=1000000000000",
+        "model.projection=99999999999",
+        "model.gru-layers=1000000",
+        "features.high-freq=nan",
+        "train.spec-augment.freq-masks=1000000000",
+        "train.spec-augment.time-share=nan",
+    ] {
+        sandbox.refuses(&["train", "data/tones.toml", "--set", set], "");
+    }
+}
+
+#[test]
+fn a_run_whose_checkpoints_are_gone_is_not_begun_anew() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let train = ["train", "data/tones.toml", "--set", "train.epochs=3"];
+    sandbox.run_well(&train);
+    for checkpoint in std::fs::read_dir(sandbox.path("runs/tones/checkpoints")).unwrap() {
+        std::fs::remove_file(checkpoint.unwrap().path()).unwrap();
+    }
+    let said = sandbox.refuses(&[&train[..], &["--resume"]].concat(), "runs/tones");
+    assert!(said.contains("no checkpoint"), "{said}");
+}
+
+#[test]
 fn prepare_does_not_write_over_other_data() {
     let sandbox = Sandbox::new();
     let folder = |name: &str, first: u64| {

@@ -118,7 +118,8 @@ fn refuse_to_overwrite(path: &Path) -> Result<(), Failure> {
     };
     if !folder.is_dir() {
         return Err(Failure::Sentence(format!(
-            "{} is no folder, so nothing can be written there; make it, or name another file with -o",
+            "{} cannot be written, for {} is no folder; make it, or name another file with -o",
+            path.display(),
             folder.display()
         )));
     }
