@@ -3,6 +3,7 @@
 use crate::ledger::Reason;
 use crate::manifest::{Manifest, Utterance};
 use labyrinth_signal::{Audio, AudioError, RawFormat, read_audio, read_audio_section};
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -29,10 +30,41 @@ pub enum ClipFault {
 /// Reads a whole audio file.
 ///
 /// # Errors
-/// [`ClipFault::Refused`] where the file is missing, cannot be decoded or holds no samples;
+/// [`ClipFault::Refused`] where the file is missing, is no regular file, may not be read, cannot be
+/// decoded or holds no samples;
 /// [`ClipFault::Disk`] where the disk fails.
 pub fn read_file(path: &Path, raw: Option<&RawFormat>) -> Result<Audio, ClipFault> {
     guarded(path, || read_audio(path, raw))
+}
+
+/// Why this one file cannot be read although the disk is sound: it completes the sentence "`file` ...".
+/// `None` where the disk itself is to blame, which stops a run.
+pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
+    // The standard library's own kind for a loop of links is not stable yet.
+    let too_many_links = if cfg!(any(target_os = "linux", target_os = "android")) {
+        40
+    } else if cfg!(windows) {
+        1921
+    } else {
+        62
+    };
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            Some("is not there, or is a link to nothing")
+        }
+        io::ErrorKind::PermissionDenied => Some("may not be read; change its permissions"),
+        _ if error.raw_os_error() == Some(too_many_links) => {
+            Some("is a link that leads back to itself")
+        }
+        _ => None,
+    }
+}
+
+/// Whether `path`, its links followed, is a pipe, a device or a socket: reading one may never end, and
+/// already opening a pipe waits for somebody to write. What cannot be looked at is left to the reader,
+/// whose error tells more.
+pub(crate) fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir())
 }
 
 /// Reads the audio of one utterance: its file, cut to `offset` and `duration` where there is an
@@ -68,9 +100,16 @@ fn guarded(
     path: &Path,
     read: impl FnOnce() -> Result<Audio, AudioError>,
 ) -> Result<Audio, ClipFault> {
+    if is_special(path) {
+        let detail = format!("{} is no regular file", path.display());
+        return Err(ClipFault::Refused { reason: Reason::UnreadableAudio, detail });
+    }
     let (reason, detail) = match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(audio)) if audio.samples() > 0 => return Ok(audio),
-        Ok(Err(AudioError::Disk { path, source })) => return Err(ClipFault::Disk { path, source }),
+        Ok(Err(AudioError::Disk { path, source })) => match fault_of_one_file(&source) {
+            Some(fault) => (Reason::UnreadableAudio, format!("{} {fault}", path.display())),
+            None => return Err(ClipFault::Disk { path, source }),
+        },
         Ok(Ok(_)) => (Reason::EmptyAudio, format!("{} has no samples", path.display())),
         Ok(Err(AudioError::Missing { path })) => {
             (Reason::MissingAudio, format!("{} is not there", path.display()))

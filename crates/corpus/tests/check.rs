@@ -145,12 +145,12 @@ fn each_planted_fault_is_found_by_name() {
     }
     assert_eq!(report.findings.len(), 17, "{report}");
     assert_eq!(report.findings.iter().map(|f| f.kind.code()).collect::<BTreeSet<_>>().len(), 15);
-    let warnings = [FindingKind::ClippedAudio, FindingKind::SentenceOverlap, FindingKind::EmptySet];
+    let warnings = [FindingKind::ClippedAudio, FindingKind::SentenceOverlap];
     for finding in &report.findings {
         let warning = warnings.contains(&finding.kind);
         assert_eq!(finding.severity == Severity::Warning, warning, "{finding:?}");
     }
-    assert_eq!((report.errors(), report.warnings()), (14, 3));
+    assert_eq!((report.errors(), report.warnings()), (15, 2));
     let overlap = found(&report, FindingKind::SpeakerOverlap, "").unwrap();
     assert!(overlap.contains("1 of the 15 utterances of test (6.7 %)"), "{overlap}");
     let json: serde_json::Value = serde_json::from_str(&report.to_json().unwrap()).unwrap();
@@ -221,4 +221,33 @@ fn what_cannot_be_checked_at_all_is_one_sentence() {
     fs::write(folder.path().join("train.jsonl"), "{}\n").unwrap();
     let error = check(folder.path(), None, &silent).unwrap_err().to_string();
     assert!(error.contains("train.jsonl, line 1"), "{error}");
+}
+
+#[test]
+fn an_empty_set_is_an_error_where_no_training_could_begin() {
+    for (number, errors) in [(0, 1), (1, 1), (2, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sets = clean(folder.path());
+        sets[number].utterances.clear();
+        let report = report_on(folder.path(), &sets, None);
+        assert!(found(&report, FindingKind::EmptySet, "").is_some(), "{report}");
+        assert_eq!((report.errors(), report.warnings()), (errors, 1 - errors), "{report}");
+    }
+}
+
+/// A device never ends: it must not be opened at all, whole or in part.
+#[cfg(unix)]
+#[test]
+fn a_manifest_that_names_a_device_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sets = clean(folder.path());
+    sets[0].utterances[0].audio_filepath = "/dev/zero".into();
+    sets[0].utterances[1].audio_filepath = "/dev/zero".into();
+    sets[0].utterances[1].offset = Some(1.0);
+    let report = report_on(folder.path(), &sets, None);
+    for id in ["u000", "u001"] {
+        let detail = found(&report, FindingKind::UnreadableAudio, id).unwrap();
+        assert!(detail.contains("/dev/zero is no regular file"), "{detail}");
+    }
+    assert_eq!(report.errors(), 2, "{report}");
 }

@@ -287,6 +287,31 @@ fn a_broken_an4_archive_or_list_is_one_sentence_and_leaves_nothing() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("an4_train.transcription, line 2"), "{error}");
     assert!(!folder.path().join("o2").exists());
+
+    // A whole archive that is refused later: without any audio, or with the broken list.
+    let mut mute = an4_files("raw", true);
+    mute.retain(|name, _| !name.ends_with(".raw"));
+    for (files, fault) in [(mute, "not one of the 36"), (files, "line 2")] {
+        let archive = folder.path().join("refused/an4_raw.bigendian.tar.gz");
+        fs::create_dir_all(archive.parent().unwrap()).unwrap();
+        fs::write(&archive, gzip(&tar(&files))).unwrap();
+        let fresh = folder.path().join("o3");
+        let error = prepare_an4(&PrepareOptions::new(&archive, &fresh), &silent).unwrap_err();
+        assert!(error.to_string().contains(fault), "{error}");
+        assert!(!fresh.exists(), "{fault}: an unfinished output was left");
+        // What stood there before stays.
+        fs::create_dir(&fresh).unwrap();
+        fs::write(fresh.join("mine"), "x").unwrap();
+        prepare_an4(&PrepareOptions::new(&archive, &fresh), &silent).unwrap_err();
+        assert_eq!(snapshot(&fresh).into_keys().collect::<Vec<_>>(), ["mine"]);
+        fs::remove_dir_all(&fresh).unwrap();
+    }
+    // A second preparation that is refused keeps the audio of the first.
+    let options =
+        PrepareOptions { hold_out: Some("nobody".into()), ..PrepareOptions::new(&archive, &out) };
+    let before = snapshot(&out);
+    prepare_an4(&options, &silent).unwrap_err();
+    assert_eq!(snapshot(&out), before);
 }
 
 #[test]
@@ -516,14 +541,14 @@ fn a_missing_or_empty_or_wrong_folder_is_named_with_the_way_out() {
 }
 
 /// A disk that fails is no fault of the data: preparation and check stop and name the file.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_failing_disk_stops_preparation_and_check() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("mine");
     own_folder(&root);
-    // The system answers the attempt to open a socket with "no such device".
-    let _socket = std::os::unix::net::UnixListener::bind(root.join("sp6/dead.wav")).unwrap();
+    // A regular file whose first byte gives an input/output error: no memory is mapped there.
+    std::os::unix::fs::symlink("/proc/self/mem", root.join("sp6/dead.wav")).unwrap();
     fs::write(root.join("sp6/dead.txt"), "words").unwrap();
     let out = folder.path().join("out");
     let error = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap_err();
@@ -532,4 +557,123 @@ fn a_failing_disk_stops_preparation_and_check() {
     assert!(!out.exists());
     let error = labyrinth_corpus::check(&root, None, &silent).unwrap_err();
     assert!(error.to_string().contains("dead.wav"), "{error}");
+}
+
+/// The ledger's refusals by id.
+fn refused(report: &PrepareReport) -> BTreeMap<&str, (Reason, &str)> {
+    let refusals = report.ledger.refusals().iter();
+    refusals.map(|r| (r.id.as_str(), (r.reason, r.detail.as_str()))).collect()
+}
+
+/// `count` sound recordings with transcripts, `ok0` and on.
+fn few(root: &Path, count: u64) {
+    let mut files = Files::new();
+    for index in 0..count {
+        files.insert(format!("ok{index}.wav"), wav_bytes(index, 16000, 4000));
+        files.insert(format!("ok{index}.txt"), b"word".to_vec());
+    }
+    tree(root, &files);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_dead_links_and_link_loops_are_refusals_of_one_file() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mine");
+    few(&root, 3);
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(root.join(name)).status().unwrap();
+        assert!(made.success());
+    };
+    let sound = |name: &str| fs::write(root.join(name), wav_bytes(9, 16000, 4000)).unwrap();
+    let words = |name: &str| fs::write(root.join(name), "words").unwrap();
+    pipe("pipe-audio.wav");
+    words("pipe-audio.txt");
+    sound("pipe-text.wav");
+    pipe("pipe-text.txt");
+    symlink("nowhere", root.join("dead-audio.wav")).unwrap();
+    words("dead-audio.txt");
+    sound("dead-text.wav");
+    symlink("nowhere", root.join("dead-text.txt")).unwrap();
+    symlink("loop-audio.wav", root.join("loop-audio.wav")).unwrap();
+    words("loop-audio.txt");
+    sound("loop-text.wav");
+    symlink("loop-text.txt", root.join("loop-text.txt")).unwrap();
+    // A link to a regular file is as good as the file.
+    symlink("ok0.wav", root.join("link.wav")).unwrap();
+    words("link.txt");
+    let out = folder.path().join("out");
+    let report = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap();
+    let refusals = refused(&report);
+    for (id, reason, words) in [
+        ("pipe-audio", Reason::UnreadableAudio, "is no regular file"),
+        ("pipe-text", Reason::UnreadableTranscript, "is no regular file"),
+        ("dead-audio", Reason::MissingAudio, "is not there"),
+        ("dead-text", Reason::UnreadableTranscript, "is a link to nothing"),
+        ("loop-audio", Reason::UnreadableAudio, "leads back to itself"),
+        ("loop-text", Reason::UnreadableTranscript, "leads back to itself"),
+    ] {
+        assert_eq!(refusals[id].0, reason, "{id}");
+        assert!(refusals[id].1.contains(words), "{id}: {}", refusals[id].1);
+    }
+    assert_eq!((report.ledger.read_count(), report.ledger.kept_count()), (10, 4));
+    assert!(labyrinth_corpus::check(&root, None, &silent).unwrap().errors() >= 6);
+}
+
+#[test]
+fn recordings_in_formats_that_are_not_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mine");
+    few(&root, 3);
+    for name in ["a.aiff", "b.WEBM", "deep/c.wma", "ok1.caf"] {
+        tree(&root, &[(name.to_owned(), b"x".to_vec())].into());
+    }
+    fs::write(root.join("a.txt"), "words").unwrap();
+    let out = folder.path().join("out");
+    let report = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap();
+    let refusals = refused(&report);
+    assert_eq!(refusals.keys().copied().collect::<Vec<_>>(), ["a", "b", "deep/c"]);
+    for (id, file) in [("a", "a.aiff"), ("b", "b.WEBM"), ("deep/c", "deep/c.wma")] {
+        assert_eq!(refusals[id].0, Reason::UnreadableAudio);
+        assert!(refusals[id].1.contains(file) && refusals[id].1.contains("ffmpeg"));
+    }
+    assert_eq!((report.ledger.read_count(), report.ledger.kept_count()), (6, 3));
+    // Converted, the original left in place: no loss, but told.
+    assert!(
+        report.warnings.iter().any(|warning| warning.starts_with("1 recordings are in formats"))
+    );
+    assert_eq!(labyrinth_corpus::check(&root, None, &silent).unwrap().errors(), 3);
+}
+
+#[test]
+fn two_transcripts_of_one_name_are_not_silently_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mine");
+    few(&root, 3);
+    fs::write(root.join("ok1.TXT"), "other").unwrap();
+    if fs::read_to_string(root.join("ok1.txt")).unwrap() == "other" {
+        return; // This file system does not tell the two names apart.
+    }
+    fs::write(root.join("ok1.tXt"), "more").unwrap();
+    fs::write(root.join("ok1.txT"), "much").unwrap();
+    let out = folder.path().join("out");
+    let report = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap();
+    let refusals = refused(&report);
+    assert_eq!(refusals.keys().copied().collect::<Vec<_>>(), ["ok1.TXT", "ok1.tXt", "ok1.txT"]);
+    assert!(refusals.values().all(|(reason, _)| *reason == Reason::DuplicateId));
+    let lines = ["train", "dev", "test"].map(|name| set(&out, name).utterances).concat();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.text == "word"), "{lines:?}");
+}
+
+#[test]
+fn fewer_than_three_utterances_are_too_few() {
+    for count in 1..4 {
+        let folder = tempfile::tempdir().unwrap();
+        few(&folder.path().join("mine"), count);
+        let options = PrepareOptions::new(folder.path().join("mine"), folder.path().join("out"));
+        let report = prepare_folder(&options, &silent).unwrap();
+        let told = report.to_string().contains("too few: at least 3 are needed to train");
+        assert_eq!(told, count < 3, "{report}");
+    }
 }

@@ -18,7 +18,10 @@ pub(super) fn compare(
     for set in sets {
         if set.manifest.utterances.is_empty() {
             let detail = "it holds no utterances".to_owned();
-            findings.push(about(Severity::Warning, FindingKind::EmptySet, &set.name, detail));
+            // No training begins without these two; without a test set only the figure is missing.
+            let needed = matches!(set.name.as_str(), "train" | "dev");
+            let severity = if needed { Severity::Error } else { Severity::Warning };
+            findings.push(about(severity, FindingKind::EmptySet, &set.name, detail));
         }
     }
     for (place, later) in sets.iter().enumerate() {

@@ -18,6 +18,7 @@ use super::paths::{extension, files_under};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
+use crate::clip::fault_of_one_file;
 use crate::ledger::Reason;
 use labyrinth_signal::{Encoding, RawFormat};
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,7 +52,8 @@ pub fn prepare_an4(
     options: &PrepareOptions,
     progress: Progress<'_>,
 ) -> Result<PrepareReport, PrepareError> {
-    let root = locate(&SHAPE, options)?;
+    let located = locate(&SHAPE, options)?;
+    let root = located.root.clone();
     let mut found = Found::default();
     let mut transcripts = read_transcripts(&root)?;
     let order = byte_order(&root)?;
@@ -120,7 +122,9 @@ pub fn prepare_an4(
         split_rule: rule,
         hold_out: options.hold_out.clone(),
     };
-    finish(record, options, found, |_, _, _| Ok(()), progress)
+    let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
+    located.keep();
+    Ok(report)
 }
 
 /// `etc/*.transcription`: `<s> WORDS </s> (id)`, in the test list without the marks. Case is kept.
@@ -227,9 +231,16 @@ fn byte_order(root: &Path) -> Result<Encoding, PrepareError> {
     let folder = root.join("wav");
     let mut roughness = [0u64; 2];
     if folder.is_dir() {
-        let raw = files_under(&folder)?.into_iter().filter(|path| extension(path) == "raw");
+        let raw = files_under(&folder)?
+            .into_iter()
+            .filter(|path| extension(path) == "raw" && path.is_file());
         for path in raw.take(10) {
-            let bytes = fs::read(&path).map_err(PrepareError::read(&path))?;
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                // One file that may not be read is named when it is measured.
+                Err(error) if fault_of_one_file(&error).is_some() => continue,
+                Err(error) => return Err(PrepareError::read(&path)(error)),
+            };
             let read: [fn([u8; 2]) -> i16; 2] = [i16::from_be_bytes, i16::from_le_bytes];
             for (sum, read) in roughness.iter_mut().zip(read) {
                 let samples: Vec<i16> =

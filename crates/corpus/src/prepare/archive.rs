@@ -17,18 +17,22 @@ const ORIGIN_FILE: &str = "unpacked-from.txt";
 /// A tar is made of blocks of so many bytes.
 const BLOCK: u64 = 512;
 
-/// Unpacks `archive` into `audio/` of the output folder and returns that folder.
+/// Unpacks `archive` into `audio/` of the output folder; returns that folder, and whether this call filled
+/// it.
 ///
 /// Everything goes to `audio.partial` first, which is renamed when it is complete; an unfinished one
 /// that a killed run left behind is removed. Where `audio/` holds this very archive already it is used
 /// as it is; where it holds something else it stays, unless `--force` was given.
-pub(crate) fn unpack(archive: &Path, options: &PrepareOptions) -> Result<PathBuf, PrepareError> {
+pub(crate) fn unpack(
+    archive: &Path,
+    options: &PrepareOptions,
+) -> Result<(PathBuf, bool), PrepareError> {
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let origin = format!("{name}\nsha256 {}\n", digest(archive)?);
     let audio = options.out.join("audio");
     if audio.exists() {
         if fs::read_to_string(audio.join(ORIGIN_FILE)).is_ok_and(|text| text == origin) {
-            return Ok(audio);
+            return Ok((audio, false));
         }
         if !options.force {
             return Err(PrepareError::Occupied { path: audio });
@@ -48,7 +52,7 @@ pub(crate) fn unpack(archive: &Path, options: &PrepareOptions) -> Result<PathBuf
         // The error that brought us here is the one to tell; the next run removes what is left.
         let _ = fs::remove_dir_all(&partial);
     }
-    result.map(|()| audio)
+    result.map(|()| (audio, true))
 }
 
 fn remove_folder(folder: &Path) -> Result<(), PrepareError> {
@@ -232,7 +236,7 @@ mod tests {
     }
 
     /// The outcome, and the names left in the output folder.
-    fn try_unpack(bytes: &[u8]) -> (Result<PathBuf, PrepareError>, Vec<String>) {
+    fn try_unpack(bytes: &[u8]) -> (Result<(PathBuf, bool), PrepareError>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let archive = folder.path().join("a.tar.gz");
         fs::write(&archive, bytes).unwrap();
@@ -319,8 +323,8 @@ mod tests {
         fs::write(&first, tar_with(&["a"])).unwrap();
         fs::write(&second, tar_with(&["b"])).unwrap();
         fs::create_dir_all(options.out.join("audio.partial/left-by-a-killed-run")).unwrap();
-        unpack(&first, &options).unwrap();
-        unpack(&first, &options).unwrap();
+        assert!(unpack(&first, &options).unwrap().1);
+        assert!(!unpack(&first, &options).unwrap().1);
         assert!(matches!(unpack(&second, &options), Err(PrepareError::Occupied { .. })));
         assert!(options.out.join("audio/a").exists());
         unpack(&second, &PrepareOptions { force: true, ..options.clone() }).unwrap();

@@ -3,7 +3,9 @@
 //! Audio is known by its extension ([`AUDIO_EXTENSIONS`]), at any depth; names that begin with a dot are
 //! passed over. An utterance's id is its path below the folder without the extension. As soon as any
 //! recording lies in a subfolder, the first-level subfolders are the speakers, and recordings outside of
-//! them have none. A transcript is UTF-8 text, its white space collapsed.
+//! them have none. A transcript is UTF-8 text, its white space collapsed. Recordings in formats that are
+//! not read ([`FOREIGN_EXTENSIONS`]) are refused by name; where the same recording lies beside them in
+//! one that is, a warning counts them.
 //!
 //! With three or more speakers whole speakers go to the test and development sets, a tenth of the speech
 //! each; see the rule in `split.rs`. With fewer, single utterances do, and the report warns that the
@@ -15,6 +17,7 @@ use super::paths::{extension, files_under};
 use super::split::{FEWEST_SPEAKERS, SHARE, by_speaker, by_utterance};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
+use crate::clip::{fault_of_one_file, is_special};
 use crate::ledger::Reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,6 +27,13 @@ use std::path::{Path, PathBuf};
 /// What is taken for a recording. Headerless audio is not: nothing in a folder tells its format.
 pub const AUDIO_EXTENSIONS: [&str; 12] =
     ["wav", "wave", "flac", "mp3", "m4a", "mp4", "aac", "ogg", "oga", "opus", "sph", "nist"];
+
+/// What is a recording as well, but in a format that is not read.
+pub const FOREIGN_EXTENSIONS: [&str; 13] =
+    ["aiff", "aif", "webm", "wma", "amr", "3gp", "caf", "mp2", "w64", "mkv", "raw", "pcm", "au"];
+
+/// Training, development and test set need one utterance each.
+const FEWEST_UTTERANCES: usize = 3;
 
 const EXPECTED: &str = "a folder of recordings with a .txt beside each";
 
@@ -76,13 +86,27 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
     let mut found = Found::default();
     let mut ids = BTreeSet::new();
     let mut recordings: Vec<PathBuf> = Vec::new();
+    let mut foreign: Vec<PathBuf> = Vec::new();
     let mut texts: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for path in files_under(&root)? {
         let end = extension(&path);
         if end == "txt" {
-            texts.insert(path.with_extension(""), path);
+            // `a.txt` and `a.TXT` are two files: the one in lower case is taken, the other named.
+            let stem = path.with_extension("");
+            let rival = match texts.get(&stem) {
+                Some(_) if path.extension().is_none_or(|end| end != "txt") => Some(path),
+                _ => texts.insert(stem.clone(), path),
+            };
+            if let (Some(rival), Some(taken)) = (rival, texts.get(&stem)) {
+                let id = rival.strip_prefix(&root).unwrap_or(&rival).to_string_lossy();
+                let taken = taken.file_name().unwrap_or_default().to_string_lossy();
+                let detail = format!("{taken} beside it was taken; remove one of the two");
+                found.refuse(&id, Reason::DuplicateId, detail);
+            }
         } else if AUDIO_EXTENSIONS.contains(&end.as_str()) {
             recordings.push(path);
+        } else if FOREIGN_EXTENSIONS.contains(&end.as_str()) {
+            foreign.push(path);
         }
     }
     let below = |path: &Path| path.strip_prefix(&root).unwrap_or(path).to_owned();
@@ -105,11 +129,11 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
                 continue;
             }
             Some(Err(error)) => return Err(error),
-            Some(Ok(None)) => {
-                found.refuse(&id, Reason::UnreadableTranscript, format!("{id}.txt is not UTF-8"));
+            Some(Ok(Err(fault))) => {
+                found.refuse(&id, Reason::UnreadableTranscript, format!("{id}.txt {fault}"));
                 continue;
             }
-            Some(Ok(Some(text))) => text,
+            Some(Ok(Ok(text))) => text,
         };
         if text.is_empty() {
             found.refuse(&id, Reason::EmptyTranscript, format!("{id}.txt holds no text"));
@@ -121,6 +145,7 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
         let split = Split::Train;
         found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
     }
+    refuse_foreign(&foreign, &root, &mut used, &mut found);
     for (stem, text) in texts.iter().filter(|(stem, _)| !used.contains(*stem)) {
         let id = below(stem).to_string_lossy().into_owned();
         let detail = format!("{} stands without a recording", below(text).display());
@@ -129,15 +154,56 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
     Ok(found)
 }
 
-/// The transcript, or `None` where it is not UTF-8.
-fn read_text(path: &Path) -> Result<Option<String>, PrepareError> {
+/// Names the recordings that are not read. One that was converted, its original left in place, is no
+/// loss, and only counted.
+fn refuse_foreign(
+    foreign: &[PathBuf],
+    root: &Path,
+    used: &mut BTreeSet<PathBuf>,
+    found: &mut Found,
+) {
+    let known = used.clone();
+    let mut beside = 0;
+    for path in foreign {
+        let stem = path.with_extension("");
+        if known.contains(&stem) {
+            beside += 1;
+            continue;
+        }
+        let below = |path: &Path| {
+            path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/")
+        };
+        let (id, name) = (below(&stem), below(path));
+        let detail = format!(
+            "{name} is in a format that is not read; convert it, for example with ffmpeg, to \
+             {id}.wav"
+        );
+        found.refuse(&id, Reason::UnreadableAudio, detail);
+        used.insert(stem);
+    }
+    if beside > 0 {
+        found.warnings.push(format!(
+            "{beside} recordings are in formats that are not read; those of the same name beside them \
+             were taken"
+        ));
+    }
+}
+
+/// The transcript, or why this one cannot be read.
+fn read_text(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
+    if is_special(path) {
+        return Ok(Err("is no regular file"));
+    }
     match fs::read_to_string(path) {
         Ok(text) => {
             let text = text.trim_start_matches('\u{feff}');
-            Ok(Some(text.split_whitespace().collect::<Vec<_>>().join(" ")))
+            Ok(Ok(text.split_whitespace().collect::<Vec<_>>().join(" ")))
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-        Err(error) => Err(PrepareError::read(path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err("is not UTF-8")),
+        Err(error) => match fault_of_one_file(&error) {
+            Some(fault) => Ok(Err(fault)),
+            None => Err(PrepareError::read(path)(error)),
+        },
     }
 }
 
@@ -148,6 +214,13 @@ fn split(
     warnings: &mut Vec<String>,
 ) -> Result<(), PrepareError> {
     let percent = SHARE * 100.0;
+    if measured.len() < FEWEST_UTTERANCES {
+        warnings.push(format!(
+            "{} usable utterance{} too few: at least {FEWEST_UTTERANCES} are needed to train",
+            measured.len(),
+            if measured.len() == 1 { " is" } else { "s are" }
+        ));
+    }
     let names = |measured: &[Measured]| -> BTreeSet<String> {
         measured.iter().filter_map(|item| item.candidate.speaker.clone()).collect()
     };

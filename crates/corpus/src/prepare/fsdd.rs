@@ -41,7 +41,8 @@ pub fn prepare_fsdd(
     options: &PrepareOptions,
     progress: Progress<'_>,
 ) -> Result<PrepareReport, PrepareError> {
-    let root = locate(&SHAPE, options)?;
+    let located = locate(&SHAPE, options)?;
+    let root = located.root.clone();
     let mut found = Found::default();
     let mut ids = BTreeSet::new();
     for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
@@ -88,7 +89,9 @@ pub fn prepare_fsdd(
         split_rule: rule,
         hold_out: options.hold_out.clone(),
     };
-    finish(record, options, found, |_, _, _| Ok(()), progress)
+    let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
+    located.keep();
+    Ok(report)
 }
 
 /// Digit, speaker and index of `{digit}_{speaker}_{index}.wav`.

@@ -95,7 +95,7 @@ pub(crate) fn finish(
         let (path, read) = (options.from.clone(), ledger.read_count());
         return Err(PrepareError::NothingKept { path, read, first });
     }
-    for manifest in &manifests[1..] {
+    for manifest in &manifests {
         if manifest.utterances.is_empty() {
             found.warnings.push(format!("{} is empty", manifest.path.display()));
         }

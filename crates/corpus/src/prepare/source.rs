@@ -4,6 +4,7 @@ use super::archive::unpack;
 use super::output::{make_folder, remove_if_empty};
 use super::paths::entries;
 use super::{PrepareError, PrepareOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How a corpus is recognised.
@@ -20,11 +21,48 @@ pub(crate) struct Shape {
     pub(crate) is_root: fn(&Path) -> bool,
 }
 
+/// Where a corpus was found. Unless [`Located::keep`] is called, what was unpacked for it is removed
+/// again: a preparation that is refused leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// The canonical path of the corpus's root folder.
+    pub(crate) root: PathBuf,
+    leftover: Leftover,
+}
+
+impl Located {
+    /// The preparation stands: what was unpacked stays.
+    pub(crate) fn keep(mut self) {
+        // Emptied, not replaced: what is replaced is dropped, and dropping removes.
+        self.leftover.unpacked = None;
+        self.leftover.out = None;
+    }
+}
+
+/// What this call made, removed when it is dropped.
+#[derive(Debug, Default)]
+struct Leftover {
+    unpacked: Option<PathBuf>,
+    out: Option<PathBuf>,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Some(unpacked) = &self.unpacked {
+            // The refusal that brought us here is the one to tell.
+            let _ = fs::remove_dir_all(unpacked);
+        }
+        if let Some(out) = &self.out {
+            remove_if_empty(out);
+        }
+    }
+}
+
 const ARCHIVE_ENDS: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
 
-/// The canonical path of the corpus's root folder, unpacked into the output folder where that is needed.
+/// The corpus's root folder, unpacked into the output folder where that is needed.
 /// An unpacked tree is preferred to an archive beside it.
-pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<PathBuf, PrepareError> {
+pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located, PrepareError> {
     let from = &options.from;
     let expected = shape.expected.to_owned();
     if !from.exists() {
@@ -43,7 +81,8 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<PathBuf,
         from.clone()
     } else {
         if let Some(root) = find_root(shape, from)? {
-            return root.canonicalize().map_err(PrepareError::read(&root));
+            let root = root.canonicalize().map_err(PrepareError::read(&root))?;
+            return Ok(Located { root, leftover: Leftover::default() });
         }
         let inside = entries(from)?;
         if inside.is_empty() {
@@ -53,17 +92,15 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<PathBuf,
             not_this(from, format!("it holds neither {} nor its archive", shape.mark))
         })?
     };
-    let made = !options.out.exists();
+    let mut leftover =
+        Leftover { unpacked: None, out: (!options.out.exists()).then(|| options.out.clone()) };
     make_folder(&options.out)?;
-    let result = unpack(&archive, options).and_then(|audio| {
-        let root = find_root(shape, &audio)?
-            .ok_or_else(|| not_this(&archive, format!("it does not hold {}", shape.mark)))?;
-        root.canonicalize().map_err(PrepareError::read(&root))
-    });
-    if result.is_err() && made {
-        remove_if_empty(&options.out);
-    }
-    result
+    let (audio, fresh) = unpack(&archive, options)?;
+    leftover.unpacked = fresh.then(|| audio.clone());
+    let root = find_root(shape, &audio)?
+        .ok_or_else(|| not_this(&archive, format!("it does not hold {}", shape.mark)))?;
+    let root = root.canonicalize().map_err(PrepareError::read(&root))?;
+    Ok(Located { root, leftover })
 }
 
 /// `folder` itself or one of the folders in it, two levels deep: archives and people put one around.

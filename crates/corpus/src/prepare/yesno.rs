@@ -43,7 +43,8 @@ pub fn prepare_yesno(
     if let Some(speaker) = &options.hold_out {
         check_hold_out(std::iter::once(SPEAKER), speaker, &options.from)?;
     }
-    let root = locate(&SHAPE, options)?;
+    let located = locate(&SHAPE, options)?;
+    let root = located.root.clone();
     let mut found = Found::default();
     let mut ids = BTreeSet::new();
     for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
@@ -80,7 +81,9 @@ pub fn prepare_yesno(
                 .to_owned(),
         hold_out: None,
     };
-    finish(record, options, found, |_, _, _| Ok(()), progress)
+    let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
+    located.keep();
+    Ok(report)
 }
 
 /// The words of `0_1_….wav`, eight of them.
