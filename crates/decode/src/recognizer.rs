@@ -78,11 +78,8 @@ impl Recognizer {
         let start = Instant::now();
         let rate = self.extractor.sample_rate();
         let mono = audio.mono();
-        let samples = if audio.sample_rate == rate {
-            mono
-        } else {
-            resample(&mono, audio.sample_rate, rate)
-        };
+        let samples =
+            if audio.sample_rate == rate { mono } else { resample(&mono, audio.sample_rate, rate) };
         self.features.clear();
         self.extractor.compute(&samples, &mut self.features);
         let dim = self.extractor.dim();
@@ -105,8 +102,7 @@ impl Recognizer {
             let seconds_per_frame = shift * options.time_stride() as f64;
             words(&tokens, &self.model.header.alphabet, seconds_per_frame, 0.0)
         };
-        let text =
-            words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         Ok(Recognition {
             text,
             words,

@@ -189,7 +189,7 @@ impl Recipe {
             "speeds must name at least one factor, each from 0.25 to 4"
         } else if train.spec_augment.as_ref().is_some_and(|masks| {
             masks.freq_masks.max(masks.time_masks) > 1000
-                || !(0.0..=1.0).contains(&f64::from(masks.time_share))
+                || !(0.0..=1.0).contains(&masks.time_share)
         }) {
             "spec-augment allows at most 1000 masks, and a time-share from 0 to 1"
         } else if holds_no_number(&self.features) {
