@@ -1,4 +1,4 @@
-//! Promise 3: an utterance gives the same bytes alone and in any company; and length formulas.
+//! An utterance gives the same bytes alone and in any company; and length formulas.
 
 use labyrinth_kernels::{Cpu, Isa};
 use labyrinth_nn::network::remove_padding;

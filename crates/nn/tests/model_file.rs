@@ -1,4 +1,4 @@
-//! Promise 7: the model file gives back what was put in, and refuses everything else.
+//! The model file gives back what was put in, and refuses everything else.
 
 use std::path::Path;
 
