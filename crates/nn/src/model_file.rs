@@ -213,7 +213,12 @@ pub fn weights_digest(network: &Network<f32>) -> String {
         digest.update(format!("{} {:?}\n", spec.name, spec.shape));
         digest.update(to_bytes(values));
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest.finalize())
+}
+
+/// Bytes as hexadecimal digits: how digests stand in files.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {

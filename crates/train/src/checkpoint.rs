@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use labyrinth_corpus::Position;
 use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_nn::Parameters;
-use labyrinth_nn::model_file::{read_tensors, write_tensors};
+use labyrinth_nn::model_file::{hexadecimal, read_tensors, write_tensors};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -183,9 +183,4 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     paths.sort();
     paths.reverse();
     Ok(paths)
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,12 +7,12 @@ use labyrinth_corpus::{Infeasible, Ledger, Loader, LoaderOptions, Manifest, Posi
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
+use labyrinth_nn::model_file::hexadecimal;
 use labyrinth_nn::{Memory, Mode, ModelOptions, Network};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, ErrorCounts, Normalizer, character_errors, word_errors};
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::hexadecimal;
 use crate::error::TrainError;
 use crate::recipe::{Recipe, TrainSection};
 
