@@ -89,9 +89,10 @@ impl Teller {
                 resumed_at,
             } => {
                 self.line(&format!(
-                    "data     {ledger}, {} of speech, alphabet of {} characters and the blank",
+                    "data     {ledger}, {} of speech, alphabet of {} {} and the blank",
                     wording::speech(hours * 3600.0),
-                    alphabet.len().saturating_sub(1)
+                    alphabet.symbols().len(),
+                    alphabet.units().name(),
                 ));
                 self.line(&format!(
                     "model    {} parameters, {} of about {} each",

@@ -135,7 +135,7 @@ fn check_tells_errors_from_warnings_by_its_status() {
     for (id, kind) in [
         ("gone", "missing-audio"),
         ("text", "unreadable-audio"),
-        ("foreign", "unknown-characters"),
+        ("foreign", "outside-alphabet"),
         ("crammed", "too-short-for-ctc"),
     ] {
         let found = report["findings"]

@@ -26,8 +26,8 @@ pub enum Reason {
     UnreadableTranscript,
     /// The transcript is empty (after normalisation, where there is any).
     EmptyTranscript,
-    /// The transcript holds characters that the alphabet lacks.
-    UnknownCharacters,
+    /// The transcript holds characters or words that the alphabet lacks.
+    OutsideAlphabet,
     /// Fewer frames than labels plus repeated neighbours: no CTC path exists.
     TooShortForCtc,
     /// An utterance before it has the same id.
@@ -51,7 +51,7 @@ impl Reason {
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",
             Self::EmptyTranscript => "empty-transcript",
-            Self::UnknownCharacters => "unknown-characters",
+            Self::OutsideAlphabet => "outside-alphabet",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
             Self::NotListed => "not-listed",
@@ -340,7 +340,7 @@ mod tests {
             Reason::MissingTranscript,
             Reason::UnreadableTranscript,
             Reason::EmptyTranscript,
-            Reason::UnknownCharacters,
+            Reason::OutsideAlphabet,
             Reason::TooShortForCtc,
             Reason::DuplicateId,
             Reason::NotListed,

@@ -132,7 +132,7 @@ fn each_planted_fault_is_found_by_name() {
         (FindingKind::DuplicateAudio, "u011"),
         (FindingKind::DuplicateAudio, "u032"),
         (FindingKind::DuplicateId, "u013"),
-        (FindingKind::UnknownCharacters, "u034"),
+        (FindingKind::OutsideAlphabet, "u034"),
         (FindingKind::SpeakerOverlap, ""),
         (FindingKind::SentenceOverlap, ""),
         (FindingKind::EmptySet, ""),

@@ -172,7 +172,7 @@ fn planted(folder: &std::path::Path) -> (Manifest, BTreeMap<String, Reason>) {
     plant(7, Reason::EmptyAudio, &|u| u.audio_filepath = "blink.wav".into());
     plant(8, Reason::OffsetPastEnd, &|u| u.offset = Some(5.0));
     plant(9, Reason::OffsetPastEnd, &|u| u.offset = Some(0.15));
-    plant(11, Reason::UnknownCharacters, &|u| u.text = "naïve".into());
+    plant(11, Reason::OutsideAlphabet, &|u| u.text = "naïve".into());
     plant(12, Reason::EmptyTranscript, &|u| u.text = " ?! ".into());
     plant(13, Reason::TooShortForCtc, &|u| u.text = "a".repeat(40));
     plant(14, Reason::EmptyAudio, &|u| {
@@ -195,7 +195,7 @@ fn every_fault_is_named_once_an_epoch_and_never_stops_the_run() {
     let expected = [
         Reason::EmptyAudio,
         Reason::EmptyTranscript,
-        Reason::UnknownCharacters,
+        Reason::OutsideAlphabet,
         Reason::TooShortForCtc,
     ];
     assert_eq!(planned, expected.into());
@@ -225,7 +225,7 @@ fn an_evaluation_keeps_order_and_transcripts_and_refuses_audio_faults_only() {
     let audio_fault = |reason: &Reason| {
         !matches!(
             reason,
-            Reason::UnknownCharacters | Reason::EmptyTranscript | Reason::TooShortForCtc
+            Reason::OutsideAlphabet | Reason::EmptyTranscript | Reason::TooShortForCtc
         )
     };
     let refused: BTreeSet<&String> =
@@ -248,7 +248,7 @@ fn an_evaluation_keeps_order_and_transcripts_and_refuses_audio_faults_only() {
                 "{id}"
             );
             match faults.get(id) {
-                Some(Reason::UnknownCharacters) => {
+                Some(Reason::OutsideAlphabet) => {
                     assert_eq!(
                         (batch.texts[place].as_str(), batch.targets[place].len()),
                         ("naïve", 0)
@@ -265,7 +265,7 @@ fn an_evaluation_keeps_order_and_transcripts_and_refuses_audio_faults_only() {
         run(&LoaderOptions { batch_size: 1, ..options.clone() }, Position::default(), 1)
     {
         let Some(batch) = batch.filter(|batch| !batch.is_empty()) else { continue };
-        let mean = batch.features.iter().step_by(6).sum::<f32>() / batch.lengths[0] as f32;
+        let mean = batch.features.iter().sum::<f32>() / batch.features.len() as f32;
         assert!(mean.abs() < 1e-4, "{mean}");
         alone.insert(batch.ids[0].clone(), batch.features);
     }
@@ -359,6 +359,35 @@ fn an_utterance_that_only_its_speed_makes_infeasible_is_used_as_recorded() {
         .flat_map(|batch| batch.ids.iter().cloned().zip(batch.lengths.iter().copied()))
         .collect();
     assert_eq!(lengths, [("u000".to_owned(), 10), ("u001".to_owned(), 7)].into());
+}
+
+#[test]
+fn each_utterance_and_epoch_draws_its_warp() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = sound_corpus(folder.path(), 40);
+    let of = |vtln_warps: &[f32]| {
+        let options = LoaderOptions {
+            batch_size: 1,
+            speeds: vec![],
+            vtln_warps: vtln_warps.to_vec(),
+            spec_augment: None,
+            ..training(&manifest)
+        };
+        run(&options, Position::default(), 2)
+    };
+    let (low, high, both) = (of(&[0.8]), of(&[1.2]), of(&[0.8, 1.2]));
+    let mut drawn = BTreeSet::new();
+    let mut counts = [0, 0];
+    for ((low, high), both) in low.iter().zip(&high).zip(&both) {
+        let (Some(low), Some(high), Some(both)) = (&low.1, &high.1, &both.1) else { continue };
+        assert_ne!(low.features, high.features);
+        let side = usize::from(both.features == high.features);
+        assert_eq!(both.features, [low, high][side].features, "a third warp");
+        counts[side] += 1;
+        drawn.insert((both.ids.clone(), side));
+    }
+    assert!(counts.iter().all(|&count| count > 20), "{counts:?}");
+    assert!(drawn.len() > 45, "the second epoch draws as the first");
 }
 
 /// Counts in `output_frames`, which an evaluation calls once for each utterance that it has loaded.
@@ -486,6 +515,7 @@ fn senseless_options_are_refused_by_name() {
         (LoaderOptions { max_batch_seconds: f64::NAN, ..options.clone() }, "max-batch-seconds"),
         (LoaderOptions { max_batch_seconds: 0.0, ..options.clone() }, "max-batch-seconds"),
         (LoaderOptions { speeds: vec![1.0, 0.0], ..options.clone() }, "speeds"),
+        (LoaderOptions { vtln_warps: vec![1.0, 0.0], ..options.clone() }, "vtln-warp"),
         (LoaderOptions { manifest: Arc::new(empty), ..options.clone() }, "train.jsonl"),
     ] {
         let error = Loader::new(options, Position::default()).err().unwrap().to_string();

@@ -9,7 +9,7 @@
 //!
 //! Softmax keeps the order of the scores of a frame, so logits and log posteriors decode alike.
 
-use labyrinth_text::{Alphabet, BLANK};
+use labyrinth_text::{Alphabet, BLANK, Units};
 
 /// A label that was read, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,13 +76,15 @@ fn best_label(scores: &[f32]) -> u32 {
     label
 }
 
-/// The text of tokens: one character each, spaces as the model wrote them. A label beyond the
-/// alphabet becomes U+FFFD.
+/// The text of tokens: one symbol each, spaces between characters as the model wrote them. A label
+/// beyond the alphabet becomes U+FFFD.
 pub fn text(tokens: &[Token], alphabet: &Alphabet) -> String {
-    tokens.iter().map(|token| symbol(token, alphabet)).collect()
+    let labels: Vec<u32> = tokens.iter().map(|token| token.label).collect();
+    alphabet.decode(&labels)
 }
 
-/// The words of tokens: what stands between spaces. `seconds_per_frame` is the model's output frame
+/// The words of tokens: what stands between spaces, or every token of an alphabet of words.
+/// `seconds_per_frame` is the model's output frame
 /// shift and `offset` the time of frame 0, both in seconds.
 pub fn words(
     tokens: &[Token],
@@ -94,29 +96,25 @@ pub fn words(
     let mut words: Vec<Word> = Vec::new();
     let mut within_word = false;
     for token in tokens {
-        let character = symbol(token, alphabet);
-        if character == ' ' {
+        let symbol = alphabet.symbol(token.label).unwrap_or("\u{fffd}");
+        if symbol == " " {
             within_word = false;
             continue;
         }
         match words.last_mut() {
             Some(word) if within_word => {
-                word.text.push(character);
+                word.text.push_str(symbol);
                 word.end = time(token.end);
             }
             _ => words.push(Word {
-                text: character.to_string(),
+                text: symbol.to_owned(),
                 start: time(token.start),
                 end: time(token.end),
             }),
         }
-        within_word = true;
+        within_word = alphabet.units() == Units::Characters;
     }
     words
-}
-
-fn symbol(token: &Token, alphabet: &Alphabet) -> char {
-    alphabet.symbol(token.label).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 #[cfg(test)]
@@ -190,7 +188,7 @@ mod tests {
 
     #[test]
     fn words_split_at_spaces_and_carry_times() {
-        let alphabet = Alphabet::from_transcripts(["abc "].into_iter());
+        let alphabet = Alphabet::from_transcripts(Units::Characters, ["abc "].into_iter());
         // labels: 1 space, 2 a, 3 b, 4 c
         let path = [1, 0, 2, 2, 3, 0, 1, 1, 0, 1, 4, 4, 0, 1];
         let tokens = greedy(&scores(&path, alphabet.len()), alphabet.len());
@@ -203,6 +201,19 @@ mod tests {
         assert_eq!(words(&[], &alphabet, 0.25, 0.0), []);
         let beyond = [Token { label: 9, start: 0, end: 1 }];
         assert_eq!(words(&beyond, &alphabet, 1.0, 0.0), [word("\u{fffd}", 0.0, 1.0)]);
+    }
+
+    #[test]
+    fn a_token_of_an_alphabet_of_words_is_a_word() {
+        let alphabet = Alphabet::from_transcripts(Units::Words, ["yes no"].into_iter());
+        // labels: 1 no, 2 yes
+        let tokens = greedy(&scores(&[0, 2, 2, 0, 2, 1, 1], alphabet.len()), alphabet.len());
+        assert_eq!(text(&tokens, &alphabet), "yes yes no");
+        let word = |text: &str, start, end| Word { text: text.to_owned(), start, end };
+        assert_eq!(
+            words(&tokens, &alphabet, 0.5, 0.0),
+            [word("yes", 0.5, 1.5), word("yes", 2.0, 2.5), word("no", 2.5, 3.5)]
+        );
     }
 
     proptest! {
@@ -228,7 +239,7 @@ mod tests {
 
         #[test]
         fn words_are_those_of_the_text(path in prop::collection::vec(0_u32..4, 0..30)) {
-            let alphabet = Alphabet::from_transcripts(["ab "].into_iter());
+            let alphabet = Alphabet::from_transcripts(Units::Characters, ["ab "].into_iter());
             let tokens = greedy(&scores(&path, 4), 4);
             let (text, words) = (text(&tokens, &alphabet), words(&tokens, &alphabet, 0.5, 0.0));
             let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();

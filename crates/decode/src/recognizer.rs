@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use labyrinth_kernels::Cpu;
 use labyrinth_nn::{Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError};
-use labyrinth_signal::{Audio, FeatureExtractor, Normalization, normalize_utterance, resample};
+use labyrinth_signal::{Audio, FeatureExtractor, resample};
 use serde::Serialize;
 
 use crate::greedy::{Word, greedy, words};
@@ -83,9 +83,7 @@ impl Recognizer {
         self.features.clear();
         self.extractor.compute(&samples, &mut self.features);
         let dim = self.extractor.dim();
-        if self.model.header.features.normalize == Normalization::Utterance {
-            normalize_utterance(&mut self.features, dim);
-        }
+        self.model.header.features.normalize.apply(&mut self.features, dim);
         let feature_time = start.elapsed();
         let frames = self.features.len() / dim;
         let options = &self.model.header.model;

@@ -7,10 +7,10 @@ use labyrinth_nn::{
     CnnGruOptions, ConvolutionOptions, ModelFile, ModelHeader, ModelOptions, Network,
 };
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, NormalizerOptions};
+use labyrinth_text::{Alphabet, NormalizerOptions, Units};
 
 fn model() -> (ModelHeader, Network<f32>) {
-    let alphabet = Alphabet::from_transcripts(["yes no"].into_iter());
+    let alphabet = Alphabet::from_transcripts(Units::Characters, ["yes no"].into_iter());
     let options = ModelOptions::CnnGru(CnnGruOptions {
         convolutions: vec![ConvolutionOptions { channels: 2, ..ConvolutionOptions::default() }],
         projection: 4,

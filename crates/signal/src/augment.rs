@@ -1,4 +1,5 @@
-//! What training adds to recordings: another speed, and masks over the features.
+//! What training adds to recordings: another speed, noise, another microphone, and masks over the
+//! features.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,65 @@ pub fn change_speed(samples: &[f32], factor: f64) -> Vec<f32> {
         return samples.to_vec();
     }
     resample_by_ratio(samples, from as u64, FACTOR_PARTS as u64)
+}
+
+/// Noise of a random colour at a random level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Noise {
+    /// Least and greatest ratio of the recording's power to the noise's, in dB; one between is
+    /// drawn evenly.
+    pub snr_db: [f64; 2],
+}
+
+impl Noise {
+    /// Adds the noise to `samples`. Its spectrum falls with frequency, by a slope drawn between
+    /// white and nearly brown: a first-order recursion n' = c n + w over white w, c from 0 to 0.95.
+    pub fn apply(&self, samples: &mut [f32], random: &mut Random) {
+        let [low, high] = self.snr_db;
+        let snr = low + (high - low) * random.uniform();
+        let color = 0.95 * random.uniform();
+        let power = samples.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>()
+            / samples.len().max(1) as f64;
+        // The recursion's power is 1 / (1 - c^2) of the white noise's.
+        let amplitude = (power * 10f64.powf(-snr / 10.0) * (1.0 - color * color)).sqrt();
+        let mut state = 0.0;
+        for sample in samples {
+            state = color * state + random.normal();
+            *sample += (amplitude * state) as f32;
+        }
+    }
+}
+
+/// A smooth random filter over logarithmic features: another microphone, another room.
+///
+/// A filter multiplies the spectrum, so it adds to its logarithm: here three cosines over the bins,
+/// of half a period, one and one and a half, each of a random height.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RandomFilter {
+    /// Standard deviation of each cosine's height, in dB.
+    pub ripple_db: f64,
+}
+
+impl RandomFilter {
+    /// Adds the filter to `features`, `[frames, dim]`, natural logarithms of power.
+    pub fn apply(&self, features: &mut [f32], dim: usize, random: &mut Random) {
+        let nepers = self.ripple_db * std::f64::consts::LN_10 / 10.0;
+        let heights = [random.normal(), random.normal(), random.normal()];
+        let filter: Vec<f32> = (0..dim)
+            .map(|bin| {
+                let place = std::f64::consts::PI * (bin as f64 + 0.5) / dim as f64;
+                let cosines = heights.iter().zip([1.0, 2.0, 3.0]);
+                (nepers * cosines.map(|(height, k)| height * (k * place).cos()).sum::<f64>()) as f32
+            })
+            .collect();
+        for row in features.chunks_exact_mut(dim.max(1)) {
+            for (value, gain) in row.iter_mut().zip(&filter) {
+                *value += gain;
+            }
+        }
+    }
 }
 
 /// Masks over frequency and time (Park et al., "SpecAugment", Interspeech 2019), without time
@@ -93,6 +153,10 @@ fn draw(width: usize, length: usize, random: &mut Random) -> (usize, usize) {
 mod tests {
     use super::*;
 
+    fn tone(step: f64, n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f64 * step).sin() as f32 * 0.5).collect()
+    }
+
     #[test]
     fn masked_shares_are_bounded_and_reached() {
         let dim = 20;
@@ -118,6 +182,65 @@ mod tests {
     }
 
     #[test]
+    fn noise_has_the_stated_ratio_to_the_recording() {
+        let clean = tone(0.3, 16_000);
+        let power = |samples: &[f32]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+        let mut colors = Vec::new();
+        for seed in 0..40 {
+            for snr in [-5.0, 20.0] {
+                let mut noisy = clean.clone();
+                let noise = Noise { snr_db: [snr, snr] };
+                noise.apply(&mut noisy, &mut Random::from_key(&[seed]));
+                let added: Vec<f32> = noisy.iter().zip(&clean).map(|(a, b)| a - b).collect();
+                let measured = 10.0 * (power(&clean) / power(&added)).log10();
+                assert!((measured - snr).abs() < 1.0, "{measured} dB instead of {snr}");
+                let neighbours: f64 =
+                    added.windows(2).map(|pair| f64::from(pair[0]) * f64::from(pair[1])).sum();
+                colors.push(neighbours / power(&added));
+            }
+        }
+        // From white, where neighbours know nothing of each other, to nearly brown.
+        assert!(colors.iter().any(|&c| c < 0.1) && colors.iter().any(|&c| c > 0.85));
+        let drawn = |seed| {
+            let mut samples = clean.clone();
+            Noise { snr_db: [0.0, 30.0] }.apply(&mut samples, &mut Random::from_key(&[seed]));
+            samples
+        };
+        assert_eq!(drawn(3), drawn(3));
+        assert_ne!(power(&drawn(3)), power(&drawn(4)));
+        let mut silence = vec![0.0; 100];
+        Noise { snr_db: [0.0, 0.0] }.apply(&mut silence, &mut Random::from_key(&[1]));
+        assert_eq!(silence, [0.0; 100]);
+        Noise { snr_db: [0.0, 0.0] }.apply(&mut [], &mut Random::from_key(&[1]));
+    }
+
+    #[test]
+    fn a_random_filter_is_smooth_and_the_same_in_every_frame() {
+        let (dim, frames, ripple_db) = (40, 5, 6.0);
+        let mut squares = 0.0;
+        for seed in 0..200 {
+            let mut features: Vec<f32> = (0..dim * frames).map(|i| i as f32).collect();
+            let before = features.clone();
+            RandomFilter { ripple_db }.apply(&mut features, dim, &mut Random::from_key(&[seed]));
+            let filter: Vec<f32> = features.iter().zip(&before).map(|(a, b)| a - b).collect();
+            for row in filter.chunks(dim) {
+                assert!(row.iter().zip(&filter).all(|(a, b)| (a - b).abs() < 1e-4));
+            }
+            let decibels: Vec<f64> = filter[..dim]
+                .iter()
+                .map(|v| f64::from(*v) * 10.0 / std::f64::consts::LN_10)
+                .collect();
+            assert!(decibels.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 10.0));
+            // The mean level stays: a filter is not a change of volume.
+            assert!(decibels.iter().sum::<f64>().abs() < 1e-3);
+            squares += decibels.iter().map(|v| v * v).sum::<f64>() / dim as f64;
+        }
+        // Each of three cosines has half its height's variance.
+        let deviation = (squares / 200.0 / 1.5).sqrt();
+        assert!((deviation - ripple_db).abs() < 0.6, "{deviation}");
+    }
+
+    #[test]
     fn masks_are_a_function_of_the_key() {
         let masked = |seed| {
             let mut features = vec![1.0; 100 * 80];
@@ -130,9 +253,6 @@ mod tests {
 
     #[test]
     fn speed_changes_length_and_pitch() {
-        let tone = |step: f64, n: usize| -> Vec<f32> {
-            (0..n).map(|i| (i as f64 * step).sin() as f32 * 0.5).collect()
-        };
         for factor in [0.9, 1.1, 0.8, 1.037] {
             let fast = change_speed(&tone(0.2, 16_000), factor);
             let expected = tone(0.2 * factor, fast.len());

@@ -40,6 +40,10 @@ pub enum WindowType {
 pub enum Normalization {
     /// Mean 0 and variance 1 of each bin over the utterance; not causal.
     Utterance,
+    /// Mean 0 and variance 1 of all values of the utterance together: its loudness goes, the shape
+    /// of its spectrum stays. For recordings of a word or a vowel, whose mean spectrum tells what
+    /// was said; not causal.
+    Level,
     /// Nothing.
     None,
 }
@@ -97,6 +101,12 @@ pub struct FeatureOptions {
     /// Leave the lowest bin out of the first filter when `low-freq` is not 0, as HTK does. (In
     /// Kaldi a member of the options, not a command-line flag.)
     pub htk_mode: bool,
+    /// Warps the frequencies of the filters, for a vocal tract 1 / `vtln-warp` as long; 1 for none.
+    pub vtln_warp: f32,
+    /// Lower edge in Hz of the band that is warped whole.
+    pub vtln_low: f32,
+    /// Its upper edge in Hz; 0 and below count from half the sample frequency.
+    pub vtln_high: f32,
     /// Normalisation before the model; not part of [`crate::FeatureExtractor`].
     pub normalize: Normalization,
 }
@@ -125,6 +135,9 @@ impl Default for FeatureOptions {
             use_power: true,
             htk_compat: false,
             htk_mode: false,
+            vtln_warp: 1.0,
+            vtln_low: 100.0,
+            vtln_high: -500.0,
             normalize: Normalization::Utterance,
         }
     }

@@ -39,7 +39,7 @@ mod wav;
 mod window;
 
 pub use audio::{Audio, AudioError, decode_audio, read_audio, read_audio_section};
-pub use augment::{SpecAugment, change_speed};
+pub use augment::{Noise, RandomFilter, SpecAugment, change_speed};
 pub use encoding::{Encoding, RawFormat, UnknownEncoding};
 pub use feature_options::{FeatureError, FeatureKind, FeatureOptions, Normalization, WindowType};
 pub use features::FeatureExtractor;

@@ -5,6 +5,13 @@
 //! `d = (high - low) / (n + 1)`; the weight of a spectral bin is the triangle's height at the
 //! bin's own mel frequency. Single precision is used where Kaldi uses it, so that even the
 //! rounding is Kaldi's.
+//!
+//! Vocal tract length normalisation moves the triangles. A vocal tract shorter by a factor resonates
+//! higher by the same; `warp` > 1 moves the filters down by it, f / warp, between `vtln-low` and
+//! `vtln-high`, and two straight lines lead from there to the filterbank's own edges, which stay.
+//! (Lee & Rose 1998, "A frequency warping approach to speaker normalization"; where the lines meet
+//! is Kaldi's choice.) Drawn at random in training it is an augmentation (Jaitly & Hinton 2013,
+//! "Vocal Tract Length Perturbation improves speech recognition").
 
 use crate::feature_options::{FeatureError, FeatureOptions};
 
@@ -23,6 +30,71 @@ pub(crate) struct MelBanks {
 
 fn mel(frequency: f32) -> f32 {
     1127.0 * (1.0 + frequency / 700.0).ln()
+}
+
+fn hertz(mel: f32) -> f32 {
+    700.0 * ((mel / 1127.0).exp() - 1.0)
+}
+
+/// A frequency map in three straight pieces.
+struct Warp {
+    /// Edges of the filterbank, in Hz: nothing beyond is moved.
+    low: f32,
+    high: f32,
+    /// Between these two, f becomes f · scale.
+    lower: f32,
+    upper: f32,
+    scale: f32,
+}
+
+impl Warp {
+    /// The warp of these options over a filterbank from `low` to `high` Hz; none for a factor of 1.
+    fn new(options: &FeatureOptions, low: f32, high: f32) -> Result<Option<Self>, FeatureError> {
+        let factor = options.vtln_warp;
+        if factor == 1.0 {
+            return Ok(None);
+        }
+        if !(0.2..=5.0).contains(&factor) {
+            let reason = "must lie from 0.2 to 5; 1 means no warp";
+            return Err(FeatureError::new("vtln-warp", factor, reason));
+        }
+        let nyquist = 0.5 * options.sample_frequency;
+        let vtln_high = match options.vtln_high {
+            edge if edge > 0.0 => edge,
+            edge => nyquist + edge,
+        };
+        if !(low < options.vtln_low && options.vtln_low < vtln_high) {
+            let reason = format!("must lie between low-freq ({low} Hz) and vtln-high");
+            return Err(FeatureError::new("vtln-low", options.vtln_low, reason));
+        }
+        // NaN is refused too.
+        if !(vtln_high < high) {
+            let reason =
+                format!("means {vtln_high} Hz, which must lie below high-freq ({high} Hz)");
+            return Err(FeatureError::new("vtln-high", options.vtln_high, reason));
+        }
+        let (lower, upper) = (options.vtln_low * factor.max(1.0), vtln_high * factor.min(1.0));
+        if lower >= upper {
+            let reason = format!(
+                "leaves no band to warp between vtln-low and vtln-high ({lower} to {upper} Hz)"
+            );
+            return Err(FeatureError::new("vtln-warp", factor, reason));
+        }
+        Ok(Some(Warp { low, high, lower, upper, scale: 1.0 / factor }))
+    }
+
+    fn apply(&self, frequency: f32) -> f32 {
+        let Warp { low, high, lower, upper, scale } = *self;
+        if frequency < low || frequency > high {
+            frequency
+        } else if frequency < lower {
+            low + (scale * lower - low) / (lower - low) * (frequency - low)
+        } else if frequency < upper {
+            scale * frequency
+        } else {
+            high + (high - scale * upper) / (high - upper) * (frequency - high)
+        }
+    }
 }
 
 impl MelBanks {
@@ -48,14 +120,19 @@ impl MelBanks {
             );
             return Err(FeatureError::new("high-freq", options.high_freq, reason));
         }
+        let warp = Warp::new(options, low, high)?;
         let width = options.sample_frequency / padded as f32;
         let (low_mel, high_mel) = (mel(low), mel(high));
         let delta = (high_mel - low_mel) / (bins + 1) as f32;
         let mut triangles = Vec::with_capacity(bins);
         for bin in 0..bins {
-            let left = low_mel + bin as f32 * delta;
-            let center = low_mel + (bin + 1) as f32 * delta;
-            let right = low_mel + (bin + 2) as f32 * delta;
+            let [left, center, right] = [bin, bin + 1, bin + 2].map(|edge| {
+                let unwarped = low_mel + edge as f32 * delta;
+                match &warp {
+                    Some(warp) => mel(warp.apply(hertz(unwarped))),
+                    None => unwarped,
+                }
+            });
             let mut triangle = Triangle { first: 0, weights: Vec::new() };
             for index in 0..padded / 2 {
                 let position = mel(width * index as f32);

@@ -4,9 +4,22 @@
 //! response and the level. It needs the whole utterance, so it is not causal and has no place in
 //! a stream.
 
+use crate::feature_options::Normalization;
+
 /// Least variance divided by, in squared units of the features (for log features: a standard
 /// deviation of 0.001 nepers); a bin that does not vary becomes zero rather than noise.
 const VARIANCE_FLOOR: f64 = 1e-6;
+
+impl Normalization {
+    /// Normalises the features of an utterance, `[frames, dim]`, in place.
+    pub fn apply(self, features: &mut [f32], dim: usize) {
+        match self {
+            Normalization::Utterance => normalize_utterance(features, dim),
+            Normalization::Level => normalize_utterance(features, 1),
+            Normalization::None => {}
+        }
+    }
+}
 
 /// Normalises each bin of `features`, `[frames, dim]`, in place: sums in `f64`, divisor `frames`.
 /// A last row that is not whole, and `dim` = 0, are left alone.
@@ -61,6 +74,27 @@ mod tests {
             let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 100.0;
             assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-5, "{mean} {variance}");
         }
+    }
+
+    #[test]
+    fn the_level_goes_and_the_spectrum_stays() {
+        let (dim, spectrum) = (3, [4.0, 1.0, 7.0]);
+        let recording = |gain: f32| -> Vec<f32> {
+            let frame = |i: i32| spectrum.map(|bin: f32| bin + (i as f32 * 0.7).sin() + gain);
+            (0..50).flat_map(frame).collect()
+        };
+        let (mut quiet, mut loud) = (recording(-3.0), recording(5.0));
+        Normalization::Level.apply(&mut quiet, dim);
+        Normalization::Level.apply(&mut loud, dim);
+        assert!(quiet.iter().zip(&loud).all(|(a, b)| (a - b).abs() < 1e-5));
+        assert!(quiet.iter().sum::<f32>().abs() < 1e-3);
+        assert!(quiet.chunks(dim).all(|row| row[1] < row[0] && row[0] < row[2]));
+        let before = recording(1.0);
+        let mut after = before.clone();
+        Normalization::None.apply(&mut after, dim);
+        assert_eq!(after, before);
+        Normalization::Utterance.apply(&mut after, dim);
+        assert!(after.chunks(dim).all(|row| (row[0] - row[2]).abs() < 1e-5));
     }
 
     #[test]

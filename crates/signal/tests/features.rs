@@ -101,7 +101,9 @@ fn filterbank_is_htks() {
     };
     let folder = PathBuf::from(folder).join("kaldi-feat");
     let audio = read_audio(&folder.join("test.wav"), None).expect("the test recording");
-    for (case, low_freq) in [(1, 0.0), (2, 25.0)] {
+    for (case, low_freq, vtln_warp) in
+        [(1, 0.0, 1.0), (2, 25.0, 1.0), (3, 25.0, 0.9), (4, 25.0, 1.1)]
+    {
         let bytes =
             std::fs::read(folder.join(format!("test.wav.fbank_htk.{case}"))).expect("HTK's output");
         let frames = u32::from_be_bytes(bytes[0..4].try_into().expect("4 bytes")) as usize;
@@ -117,14 +119,32 @@ fn filterbank_is_htks() {
             remove_dc_offset: false,
             htk_compat: true,
             htk_mode: true,
+            vtln_warp,
+            vtln_low: 100.0,
+            vtln_high: 7500.0,
             ..FeatureOptions::default()
         };
         let (dim, ours) = compute(&options, &audio.mono());
         assert_eq!((frames, dim), (142, 23));
         assert_eq!(ours.len(), theirs.len());
-        let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        println!("fbank {case}: differs by at most {worst:.1e}");
-        assert!(worst < 1e-4, "fbank {case}: {worst}");
+        // Where the three straight lines of the warp meet is defined otherwise: for warp w, edge e
+        // and scale 1 / w, HTK bends at 2 e / (1 + 1 / w), Kaldi at e max(1, w) below and
+        // e min(1, w) above. So the filters near a bend differ.
+        let bent: &[usize] = match case {
+            3 => &[21, 22], // from 6750 Hz on instead of 7105 Hz
+            4 => &[0, 1],   // up to 110 Hz instead of 105 Hz
+            _ => &[],
+        };
+        let mut worst = [0f32; 2];
+        for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            let worst = &mut worst[usize::from(bent.contains(&(index % dim)))];
+            *worst = worst.max((ours - theirs).abs());
+        }
+        println!(
+            "fbank {case}: differs by at most {:.1e}, bent filters {:.1e}",
+            worst[0], worst[1]
+        );
+        assert!(worst[0] < 1e-4 && worst[1] < 0.5, "fbank {case}: {worst:?}");
     }
 }
 

@@ -1,9 +1,13 @@
-//! The alphabet: characters to CTC labels and back.
+//! The alphabet: characters or words to CTC labels and back.
 //!
-//! Label 0 is the CTC blank ([`BLANK`]); label `1 + i` is the `i`-th character. Built from the
+//! Label 0 is the CTC blank ([`BLANK`]); label `1 + i` is the `i`-th symbol. Built from the
 //! training transcripts alone, in code point order, so that it does not depend on the order of the
-//! utterances. A character outside of it is an error that names it: leaving it out in silence would
+//! utterances. A symbol outside of it is an error that names it: leaving it out in silence would
 //! train on other words than were said.
+//!
+//! The symbols are characters, with which a model can spell words it was never taught; or whole
+//! words, for commands, digits and other closed lists: such a model cannot misspell, needs a frame
+//! or two for a word, and knows nothing beyond its list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,92 +16,171 @@ use serde::{Deserialize, Serialize};
 /// The label of the CTC blank.
 pub const BLANK: u32 = 0;
 
-/// The characters a model can write, each with its label. As JSON: a list of characters, the blank
-/// not among them.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "Vec<char>", into = "Vec<char>")]
-pub struct Alphabet {
-    characters: Vec<char>,
-    labels: BTreeMap<char, u32>,
+/// What one label stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Units {
+    /// A character; the space between words is one too.
+    #[default]
+    Characters,
+    /// A word.
+    Words,
 }
 
-/// A text that holds characters outside the alphabet.
+impl Units {
+    /// The name in recipes and messages: `characters` or `words`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Units::Characters => "characters",
+            Units::Words => "words",
+        }
+    }
+}
+
+/// The symbols a model can write, each with its label. As JSON: a list of characters, or an object
+/// whose `words` lists words; the blank is not among them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "AlphabetFile", into = "AlphabetFile")]
+pub struct Alphabet {
+    units: Units,
+    symbols: Vec<String>,
+    labels: BTreeMap<String, u32>,
+}
+
+/// The alphabet as a model file holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum AlphabetFile {
+    Characters(Vec<String>),
+    Words { words: Vec<String> },
+}
+
+/// A text that holds characters or words outside the alphabet.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "the transcript `{text}` holds {}, outside the alphabet: correct the transcript or let the normaliser remove or replace them",
-    list(.characters)
+    "the transcript `{text}` holds {}, outside the alphabet: {}",
+    list(.units, .symbols),
+    way_out(.units)
 )]
-pub struct UnknownCharacters {
-    /// Each unknown character once, in the order in which they first occur.
-    pub characters: Vec<char>,
+pub struct OutsideAlphabet {
+    /// What a symbol is.
+    pub units: Units,
+    /// Each unknown symbol once, in the order in which they first occur.
+    pub symbols: Vec<String>,
     /// The text they were found in.
     pub text: String,
 }
 
-/// A list of characters that is no alphabet.
+/// A list that is no alphabet.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InvalidAlphabet {
     /// The list is empty.
-    #[error("the alphabet holds no characters: list those that the model was trained on")]
-    Empty,
-    /// A character stands in the list twice.
-    #[error("the alphabet holds {} twice: keep the one whose place is its label", list(&[*.0]))]
-    Duplicate(char),
+    #[error("the alphabet holds no {}: list those that the model was trained on", .0.name())]
+    Empty(Units),
+    /// A symbol stands in the list twice.
+    #[error(
+        "the alphabet holds {} twice: keep the one whose place is its label",
+        list(.units, std::slice::from_ref(.symbol))
+    )]
+    Duplicate {
+        /// What a symbol is.
+        units: Units,
+        /// The symbol.
+        symbol: String,
+    },
+    /// An entry of a list of characters is not one, or an entry of a list of words is empty or holds
+    /// white space.
+    #[error("`{symbol}` in the alphabet is not one of its {}: give each on its own", .units.name())]
+    NotASymbol {
+        /// What a symbol should be.
+        units: Units,
+        /// The entry.
+        symbol: String,
+    },
 }
 
-/// Characters for a message, with code points, since a no-break space looks like a space.
-fn list(characters: &[char]) -> String {
-    let named: Vec<String> = characters
-        .iter()
-        .map(|&c| format!("`{}` (U+{:04X})", c.escape_debug(), u32::from(c)))
-        .collect();
-    named.join(", ")
+/// Symbols for a message; characters with code points, since a no-break space looks like a space.
+fn list(units: &Units, symbols: &[String]) -> String {
+    let named = symbols.iter().map(|symbol| {
+        let shown = symbol.escape_debug();
+        match (units, symbol.chars().next()) {
+            (Units::Characters, Some(c)) => format!("`{shown}` (U+{:04X})", u32::from(c)),
+            _ => format!("`{shown}`"),
+        }
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn way_out(units: &Units) -> &'static str {
+    match units {
+        Units::Characters => "correct the transcript or let the normaliser remove or replace them",
+        Units::Words => "correct the transcript, or train on recordings of these words too",
+    }
+}
+
+/// The symbols of a text, one after another.
+fn split(units: Units, text: &str) -> Box<dyn Iterator<Item = &str> + '_> {
+    match units {
+        Units::Characters => {
+            Box::new(text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]))
+        }
+        Units::Words => Box::new(text.split_whitespace()),
+    }
 }
 
 impl Alphabet {
-    /// Every character that occurs in the transcripts, in code point order. Give it transcripts
-    /// that went through the normaliser. From no text at all it is empty ([`Alphabet::is_empty`]).
-    pub fn from_transcripts<'a>(transcripts: impl Iterator<Item = &'a str>) -> Self {
-        let characters: BTreeSet<char> = transcripts.flat_map(str::chars).collect();
-        Self::from_distinct(characters.into_iter().collect())
+    /// Every character or word that occurs in the transcripts, in code point order. Give it
+    /// transcripts that went through the normaliser. From no text at all it is empty
+    /// ([`Alphabet::is_empty`]).
+    pub fn from_transcripts<'a>(units: Units, transcripts: impl Iterator<Item = &'a str>) -> Self {
+        let symbols: BTreeSet<&str> = transcripts.flat_map(|text| split(units, text)).collect();
+        Self::from_distinct(units, symbols.into_iter().map(str::to_owned).collect())
     }
 
-    fn from_distinct(characters: Vec<char>) -> Self {
-        // Unicode has fewer than 2^21 characters, so labels fit.
-        let labels = characters.iter().enumerate().map(|(i, &c)| (c, i as u32 + 1)).collect();
-        Alphabet { characters, labels }
+    fn from_distinct(units: Units, symbols: Vec<String>) -> Self {
+        // More than 2^32 distinct symbols do not fit into memory, so labels fit.
+        let labels = symbols.iter().zip(1u32..).map(|(symbol, label)| (symbol.clone(), label));
+        Alphabet { units, labels: labels.collect(), symbols }
+    }
+
+    /// What a label stands for.
+    pub fn units(&self) -> Units {
+        self.units
     }
 
     /// The number of labels, blank included: the width of the model's output.
     pub fn len(&self) -> usize {
-        self.characters.len() + 1
+        self.symbols.len() + 1
     }
 
     /// Whether it holds nothing but the blank.
     pub fn is_empty(&self) -> bool {
-        self.characters.is_empty()
+        self.symbols.is_empty()
     }
 
-    /// The characters in the order of their labels, from label 1.
-    pub fn characters(&self) -> &[char] {
-        &self.characters
+    /// The symbols in the order of their labels, from label 1.
+    pub fn symbols(&self) -> &[String] {
+        &self.symbols
     }
 
-    /// One label per character. No blanks: CTC puts them in.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, UnknownCharacters> {
+    /// One label per symbol. No blanks: CTC puts them in.
+    ///
+    /// # Errors
+    /// [`OutsideAlphabet`] names every symbol that has no label.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, OutsideAlphabet> {
         let mut labels = Vec::with_capacity(text.len());
-        let mut unknown = Vec::new();
-        for character in text.chars() {
-            match self.labels.get(&character) {
+        let mut unknown: Vec<String> = Vec::new();
+        for symbol in split(self.units, text) {
+            match self.labels.get(symbol) {
                 Some(&label) => labels.push(label),
-                None if unknown.contains(&character) => {}
-                None => unknown.push(character),
+                None if unknown.iter().any(|known| known == symbol) => {}
+                None => unknown.push(symbol.to_owned()),
             }
         }
         if unknown.is_empty() {
             Ok(labels)
         } else {
-            Err(UnknownCharacters { characters: unknown, text: text.to_owned() })
+            Err(OutsideAlphabet { units: self.units, symbols: unknown, text: text.to_owned() })
         }
     }
 
@@ -105,36 +188,53 @@ impl Alphabet {
     /// the decoder's work); a label beyond the alphabet becomes U+FFFD.
     pub fn decode(&self, labels: &[u32]) -> String {
         let visible = labels.iter().filter(|&&label| label != BLANK);
-        visible.map(|&label| self.symbol(label).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        let symbols = visible.map(|&label| self.symbol(label).unwrap_or("\u{fffd}"));
+        let between = match self.units {
+            Units::Characters => "",
+            Units::Words => " ",
+        };
+        symbols.collect::<Vec<_>>().join(between)
     }
 
-    /// The character of a label; `None` for the blank and beyond the alphabet.
-    pub fn symbol(&self, label: u32) -> Option<char> {
+    /// The symbol of a label; `None` for the blank and beyond the alphabet.
+    pub fn symbol(&self, label: u32) -> Option<&str> {
         let index = usize::try_from(label.checked_sub(1)?).ok()?;
-        self.characters.get(index).copied()
+        self.symbols.get(index).map(String::as_str)
     }
 }
 
-impl TryFrom<Vec<char>> for Alphabet {
+impl TryFrom<AlphabetFile> for Alphabet {
     type Error = InvalidAlphabet;
 
-    /// Characters in the order of their labels. Any order will do, so that the alphabet of a model
-    /// trained elsewhere can be kept; none and duplicates are refused.
-    fn try_from(characters: Vec<char>) -> Result<Self, InvalidAlphabet> {
-        if characters.is_empty() {
-            return Err(InvalidAlphabet::Empty);
+    /// Symbols in the order of their labels. Any order will do, so that the alphabet of a model
+    /// trained elsewhere can be kept; none, duplicates and what is no symbol are refused.
+    fn try_from(file: AlphabetFile) -> Result<Self, InvalidAlphabet> {
+        let (units, symbols) = match file {
+            AlphabetFile::Characters(symbols) => (Units::Characters, symbols),
+            AlphabetFile::Words { words } => (Units::Words, words),
+        };
+        if symbols.is_empty() {
+            return Err(InvalidAlphabet::Empty(units));
         }
         let mut seen = BTreeSet::new();
-        match characters.iter().find(|&&character| !seen.insert(character)) {
-            Some(&twice) => Err(InvalidAlphabet::Duplicate(twice)),
-            None => Ok(Self::from_distinct(characters)),
+        for symbol in &symbols {
+            if !split(units, symbol).eq([symbol.as_str()]) {
+                return Err(InvalidAlphabet::NotASymbol { units, symbol: symbol.clone() });
+            }
+            if !seen.insert(symbol) {
+                return Err(InvalidAlphabet::Duplicate { units, symbol: symbol.clone() });
+            }
         }
+        Ok(Self::from_distinct(units, symbols))
     }
 }
 
-impl From<Alphabet> for Vec<char> {
+impl From<Alphabet> for AlphabetFile {
     fn from(alphabet: Alphabet) -> Self {
-        alphabet.characters
+        match alphabet.units {
+            Units::Characters => AlphabetFile::Characters(alphabet.symbols),
+            Units::Words => AlphabetFile::Words { words: alphabet.symbols },
+        }
     }
 }
 
@@ -152,41 +252,68 @@ mod tests {
 
     #[test]
     fn labels_follow_code_points_whatever_the_order_of_transcripts() {
-        let alphabet = Alphabet::from_transcripts(["no way", "é"].into_iter());
-        assert_eq!(alphabet.characters(), [' ', 'a', 'n', 'o', 'w', 'y', 'é']);
-        assert_eq!(alphabet, Alphabet::from_transcripts(["é", "way no"].into_iter()));
+        let alphabet = Alphabet::from_transcripts(Units::Characters, ["no way", "é"].into_iter());
+        assert_eq!(alphabet.symbols(), [" ", "a", "n", "o", "w", "y", "é"]);
+        assert_eq!(
+            alphabet,
+            Alphabet::from_transcripts(Units::Characters, ["é", "way no"].into_iter())
+        );
         assert_eq!(alphabet.len(), 8);
         assert_eq!(alphabet.encode("noé").unwrap(), [3, 4, 7]);
         assert_eq!(alphabet.symbol(BLANK), None);
-        assert_eq!(alphabet.symbol(1), Some(' '));
+        assert_eq!(alphabet.symbol(1), Some(" "));
         assert_eq!(alphabet.symbol(8), None);
         assert_eq!(alphabet.decode(&[0, 3, 3, 0, 4, 8]), "nno\u{fffd}");
     }
 
     #[test]
     fn unknown_characters_are_named_once_each() {
-        let alphabet = Alphabet::from_transcripts(["abc "].into_iter());
+        let alphabet = Alphabet::from_transcripts(Units::Characters, ["abc "].into_iter());
         let error = alphabet.encode("a cab\u{a0}is bliss").unwrap_err();
-        assert_eq!(error.characters, ['\u{a0}', 'i', 's', 'l']);
+        assert_eq!(error.symbols, ["\u{a0}", "i", "s", "l"]);
         let message = error.to_string();
         assert!(message.contains("a cab\u{a0}is bliss") && message.contains("U+00A0"), "{message}");
     }
 
     #[test]
     fn json_is_a_list_of_characters_and_refuses_duplicates_and_nothing() {
-        let alphabet = Alphabet::from_transcripts(["b a'"].into_iter());
+        let alphabet = Alphabet::from_transcripts(Units::Characters, ["b a'"].into_iter());
         let json = serde_json::to_string(&alphabet).unwrap();
         assert_eq!(json, r#"[" ","'","a","b"]"#);
         assert_eq!(serde_json::from_str::<Alphabet>(&json).unwrap(), alphabet);
         for (json, part) in [
             ("[]", "no characters"),
             (r#"["a","b","a"]"#, "`a` (U+0061) twice"),
-            (r#"["ab"]"#, "ab"),
+            (r#"["ab"]"#, "`ab`"),
+            (r#"[""]"#, "is not one of its characters"),
+            (r#"{"words":[]}"#, "no words"),
+            (r#"{"words":["yes","no","yes"]}"#, "`yes` twice"),
+            (r#"{"words":["yes no"]}"#, "`yes no`"),
+            (r#"{"words":[""]}"#, "is not one of its words"),
         ] {
             let message = serde_json::from_str::<Alphabet>(json).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
-        assert!(Alphabet::from_transcripts([""].into_iter()).is_empty());
+        assert!(Alphabet::from_transcripts(Units::Characters, [""].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn words_are_symbols_too() {
+        let texts = ["nine one", "oh one one"];
+        let alphabet = Alphabet::from_transcripts(Units::Words, texts.into_iter());
+        assert_eq!(alphabet.symbols(), ["nine", "oh", "one"]);
+        assert_eq!(alphabet.len(), 4);
+        let labels = alphabet.encode("one one nine").unwrap();
+        assert_eq!(labels, [3, 3, 1]);
+        assert_eq!(alphabet.decode(&labels), "one one nine");
+        assert_eq!(alphabet.decode(&[0, 2, 0, 9]), "oh \u{fffd}");
+        let error = alphabet.encode("one two on two").unwrap_err();
+        assert_eq!(error.symbols, ["two", "on"]);
+        let message = error.to_string();
+        assert!(message.contains("`two`, `on`") && message.contains("recordings"), "{message}");
+        let json = serde_json::to_string(&alphabet).unwrap();
+        assert_eq!(json, r#"{"words":["nine","oh","one"]}"#);
+        assert_eq!(serde_json::from_str::<Alphabet>(&json).unwrap(), alphabet);
     }
 
     #[test]
@@ -207,7 +334,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(texts in prop::collection::vec(any::<String>(), 1..4)) {
-            let alphabet = Alphabet::from_transcripts(texts.iter().map(String::as_str));
+            let alphabet = Alphabet::from_transcripts(Units::Characters, texts.iter().map(String::as_str));
             for text in &texts {
                 let labels = alphabet.encode(text).unwrap();
                 prop_assert!(labels.iter().all(|&l| l != BLANK && (l as usize) < alphabet.len()));

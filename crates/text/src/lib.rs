@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`normalize`]: one function from a transcript as written to a transcript as trained and scored;
-//! - [`alphabet`]: characters to CTC labels and back, and the fewest frames a transcript needs;
+//! - [`alphabet`]: characters or words to CTC labels and back, and the fewest frames a transcript needs;
 //! - [`align`](mod@align): the edit alignment of two sequences, with ties broken by a rule that fixes the counts;
 //! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
 //! - [`interval`]: the 95 % confidence interval of an error rate;
@@ -33,7 +33,7 @@ pub mod score;
 pub mod transcripts;
 
 pub use align::{Alignment, Operation, align, error_counts};
-pub use alphabet::{Alphabet, BLANK, InvalidAlphabet, UnknownCharacters, ctc_minimum_frames};
+pub use alphabet::{Alphabet, BLANK, InvalidAlphabet, OutsideAlphabet, Units, ctc_minimum_frames};
 pub use counts::{ErrorCounts, character_errors, word_errors};
 pub use interval::{Interval, confidence_interval};
 pub use normalize::{Case, Normalizer, NormalizerError, NormalizerOptions};

@@ -62,7 +62,10 @@ impl Data {
         Ok(Self {
             train_digest: file_digest(&recipe.data.train)?,
             dev_digest: file_digest(&recipe.data.dev)?,
-            alphabet: Alphabet::from_transcripts(texts.iter().map(String::as_str)),
+            alphabet: Alphabet::from_transcripts(
+                recipe.data.units,
+                texts.iter().map(String::as_str),
+            ),
             train: Arc::new(train),
             dev: Arc::new(dev),
             normalizer,
@@ -99,6 +102,9 @@ impl Data {
             shuffle: true,
             prefetch_batches: 4,
             speeds: train.speeds.clone(),
+            vtln_warps: train.vtln_warps.clone(),
+            noise: train.noise.clone(),
+            random_filter: train.random_filter.clone(),
             spec_augment: train.spec_augment.clone(),
             infeasible: Infeasible::Refuse,
             ..self.options(&self.train, train, workers)

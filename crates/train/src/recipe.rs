@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use labyrinth_nn::{CnnGruOptions, ModelOptions};
-use labyrinth_signal::{FeatureOptions, SpecAugment};
-use labyrinth_text::NormalizerOptions;
+use labyrinth_signal::{
+    FeatureKind, FeatureOptions, Noise, Normalization, RandomFilter, SpecAugment,
+};
+use labyrinth_text::{NormalizerOptions, Units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,9 @@ pub struct DataSection {
     /// How transcripts are brought into one form.
     #[serde(default)]
     pub normalizer: NormalizerOptions,
+    /// What a label stands for: a character, or a word of a closed list.
+    #[serde(default)]
+    pub units: Units,
 }
 
 /// `[train]`: the training.
@@ -76,6 +81,14 @@ pub struct TrainSection {
     pub clip: f64,
     /// Factors of speed, one drawn for each utterance and epoch.
     pub speeds: Vec<f64>,
+    /// Factors by which the filters are warped, one drawn for each utterance and epoch: speakers
+    /// with longer and shorter vocal tracts (`vtln-warp` of `[features]`). Empty for none.
+    pub vtln_warps: Vec<f32>,
+    /// Noise added to the samples; absent for none.
+    pub noise: Option<Noise>,
+    /// A smooth filter, drawn anew for each utterance and epoch: other microphones and rooms. For
+    /// logarithmic features that are not normalised bin by bin; absent for none.
+    pub random_filter: Option<RandomFilter>,
     /// Masks over time and frequency; absent for none.
     pub spec_augment: Option<SpecAugment>,
     /// Steps between two checkpoints (one more follows each epoch).
@@ -94,6 +107,9 @@ impl Default for TrainSection {
             weight_decay: 0.01,
             clip: 5.0,
             speeds: vec![1.0],
+            vtln_warps: Vec::new(),
+            noise: None,
+            random_filter: None,
             spec_augment: None,
             checkpoint_every: 100,
         }
@@ -192,6 +208,24 @@ impl Recipe {
                 || !(0.0..=1.0).contains(&masks.time_share)
         }) {
             "spec-augment allows at most 1000 masks, and a time-share from 0 to 1"
+        } else if train.noise.as_ref().is_some_and(|noise| {
+            let [low, high] = noise.snr_db;
+            !(low <= high && (-100.0..=200.0).contains(&low) && (-100.0..=200.0).contains(&high))
+        }) {
+            "noise wants snr-db = [lowest, highest], decibels from -100 to 200"
+        } else if train
+            .random_filter
+            .as_ref()
+            .is_some_and(|filter| !(0.0..=100.0).contains(&filter.ripple_db))
+        {
+            "random-filter wants a ripple-db from 0 to 100"
+        } else if train.random_filter.is_some()
+            && (self.features.normalize == Normalization::Utterance
+                || self.features.kind == FeatureKind::Spectrogram
+                || !self.features.use_log_fbank)
+        {
+            "random-filter adds to logarithmic features, and normalize = \"utterance\" would take \
+             it away again: set [features] normalize to \"level\" or \"none\", or leave it out"
         } else if holds_no_number(&self.features) {
             "every value of [features] must be a finite number"
         } else {

@@ -61,7 +61,8 @@ impl Check {
 fn context(path: &Path) -> Result<CheckContext, Failure> {
     let recipe = Recipe::read(path, &[])?.with_paths_from(recipe_folder(path));
     let normalizer = Normalizer::new(&recipe.data.normalizer).map_err(TrainError::from)?;
-    let alphabet = training_alphabet(&Manifest::read(&recipe.data.train)?, &normalizer);
+    let alphabet =
+        training_alphabet(&Manifest::read(&recipe.data.train)?, &normalizer, recipe.data.units);
     let model = recipe.model.clone();
     Ok(CheckContext {
         normalizer,

@@ -20,7 +20,7 @@ use crate::parallel::try_map;
 use crate::prepare::{CORPUS_FILE, CorpusRecord, PrepareError, folder};
 use audio::Sound;
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, Normalizer, ctc_minimum_frames};
+use labyrinth_text::{Alphabet, Normalizer, Units, ctc_minimum_frames};
 use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,8 +61,8 @@ pub enum FindingKind {
     UnreadableTranscript,
     /// A transcript without text.
     EmptyTranscript,
-    /// Characters that the recipe's alphabet lacks.
-    UnknownCharacters,
+    /// Characters or words that the recipe's alphabet lacks.
+    OutsideAlphabet,
     /// Fewer model frames than labels and repeated neighbours.
     TooShortForCtc,
     /// A file name that cannot stand in a manifest.
@@ -95,7 +95,7 @@ impl FindingKind {
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",
             Self::EmptyTranscript => "empty-transcript",
-            Self::UnknownCharacters => "unknown-characters",
+            Self::OutsideAlphabet => "outside-alphabet",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::UnusableName => "unusable-name",
             Self::DuplicateId => "duplicate-id",
@@ -116,7 +116,7 @@ impl FindingKind {
             Reason::MissingTranscript => Self::MissingTranscript,
             Reason::UnreadableTranscript => Self::UnreadableTranscript,
             Reason::EmptyTranscript => Self::EmptyTranscript,
-            Reason::UnknownCharacters => Self::UnknownCharacters,
+            Reason::OutsideAlphabet => Self::OutsideAlphabet,
             Reason::TooShortForCtc => Self::TooShortForCtc,
             Reason::DuplicateId => Self::DuplicateId,
             Reason::NotListed | Reason::UnexpectedName => Self::RefusedInPreparation,
@@ -237,11 +237,11 @@ struct Set {
     sounds: Vec<Option<Sound>>,
 }
 
-/// The alphabet of a training set: every character of its normalised transcripts.
-pub fn training_alphabet(manifest: &Manifest, normalizer: &Normalizer) -> Alphabet {
+/// The alphabet of a training set: every character or word of its normalised transcripts.
+pub fn training_alphabet(manifest: &Manifest, normalizer: &Normalizer, units: Units) -> Alphabet {
     let texts: Vec<String> =
         manifest.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
-    Alphabet::from_transcripts(texts.iter().map(String::as_str))
+    Alphabet::from_transcripts(units, texts.iter().map(String::as_str))
 }
 
 /// Checks a prepared folder, a manifest, or a folder of recordings.
@@ -472,7 +472,7 @@ fn transcripts_under(
             let labels = match context.alphabet.encode(&text) {
                 Ok(labels) => labels,
                 Err(error) => {
-                    report(FindingKind::UnknownCharacters, error.to_string());
+                    report(FindingKind::OutsideAlphabet, error.to_string());
                     continue;
                 }
             };

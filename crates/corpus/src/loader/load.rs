@@ -5,9 +5,7 @@ use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor};
 use crate::clip::{ClipFault, read_clip};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
-use labyrinth_signal::{
-    FeatureExtractor, Normalization, Random, Resampler, change_speed, normalize_utterance,
-};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions, Random, Resampler, change_speed};
 use labyrinth_text::ctc_minimum_frames;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +26,7 @@ pub(super) fn transcript(options: &LoaderOptions, utterance: &Utterance) -> Tran
     match options.alphabet.encode(&text) {
         Err(error) => {
             let detail = error.to_string();
-            let refusal = refusal(Reason::UnknownCharacters, detail);
+            let refusal = refusal(Reason::OutsideAlphabet, detail);
             Transcript { text, targets: Vec::new(), refusal }
         }
         Ok(targets) if targets.is_empty() => {
@@ -59,10 +57,26 @@ pub(super) fn check_frames(
     Err(Refusal::new(&utterance.id, Reason::TooShortForCtc, detail))
 }
 
+/// An extractor for each warp that may be drawn.
+///
+/// # Errors
+/// [`LoaderError::Features`] names the warp that cannot be.
+pub(super) fn warped_extractors(
+    options: &LoaderOptions,
+) -> Result<Vec<FeatureExtractor>, LoaderError> {
+    let warped = |&vtln_warp: &f32| {
+        let features = FeatureOptions { vtln_warp, ..options.features.clone() };
+        Ok(FeatureExtractor::new(&features)?)
+    };
+    options.vtln_warps.iter().map(warped).collect()
+}
+
 /// What a worker works with.
 pub(super) struct BatchLoader {
     options: Arc<LoaderOptions>,
     extractor: FeatureExtractor,
+    // One for each of the options' warps: a filterbank is a small table.
+    warped: Vec<FeatureExtractor>,
     // Corpora have one rate, or few: the filter of the last one is kept.
     resampler: Option<(u32, Resampler)>,
 }
@@ -70,7 +84,8 @@ pub(super) struct BatchLoader {
 impl BatchLoader {
     pub(super) fn new(options: Arc<LoaderOptions>) -> Result<Self, LoaderError> {
         let extractor = extractor(&options)?;
-        Ok(Self { options, extractor, resampler: None })
+        let warped = warped_extractors(&options)?;
+        Ok(Self { options, extractor, warped, resampler: None })
     }
 
     /// Loads the utterances of a plan; `cancelled` ends it early with whatever there is.
@@ -144,15 +159,22 @@ impl BatchLoader {
             }
         }
         let begin = batch.features.len();
-        self.extractor.compute(&samples, &mut batch.features);
+        let random =
+            |purpose| Random::from_key(&[options.seed, epoch, purpose as u64, item.index as u64]);
+        if let Some(noise) = &options.noise {
+            noise.apply(&mut samples, &mut random(Purpose::Noise));
+        }
+        let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
+        let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
+        extractor.compute(&samples, &mut batch.features);
         let dim = self.extractor.dim();
         let features = &mut batch.features[begin..]; // [frames, dim]
-        if options.features.normalize == Normalization::Utterance {
-            normalize_utterance(features, dim);
+        if let Some(filter) = &options.random_filter {
+            filter.apply(features, dim, &mut random(Purpose::Filter));
         }
+        options.features.normalize.apply(features, dim);
         if let Some(masks) = &options.spec_augment {
-            let key = [options.seed, epoch, Purpose::Masks as u64, item.index as u64];
-            masks.apply(features, dim, &mut Random::from_key(&key));
+            masks.apply(features, dim, &mut random(Purpose::Masks));
         }
         batch.lengths.push(features.len() / dim);
         batch.ids.push(utterance.id.clone());

@@ -1,7 +1,7 @@
 //! The streaming loader: a manifest becomes batches of features, in worker threads and bounded memory.
 //!
 //! What comes out is a function of the manifest, the options and the position alone. The order of an
-//! epoch is a keyed permutation ([`crate::permutation`]); speed and masks are drawn from a generator
+//! epoch is a keyed permutation ([`crate::permutation`]); speed, warp and masks are drawn from a generator
 //! keyed by (seed, epoch, utterance); so neither the number of workers nor an interruption can change a
 //! byte. The order is cut into windows of some batches, sorted by duration inside a window, and cut into
 //! batches (see [`plan`]); a position is (epoch, window, batch within it), and finding it again looks at
@@ -17,7 +17,9 @@ mod pool;
 
 use crate::ledger::{Ledger, Refusal};
 use crate::manifest::Manifest;
-use labyrinth_signal::{FeatureError, FeatureExtractor, FeatureOptions, SpecAugment};
+use labyrinth_signal::{
+    FeatureError, FeatureExtractor, FeatureOptions, Noise, RandomFilter, SpecAugment,
+};
 use labyrinth_text::{Alphabet, Normalizer};
 use plan::{Cursor, Planner, Step};
 use pool::Pool;
@@ -57,7 +59,7 @@ pub struct LoaderOptions {
     /// Most seconds of audio in a batch, after the change of speed; an utterance that alone is longer
     /// makes a batch of its own. Infinite: no limit.
     pub max_batch_seconds: f64,
-    /// Of the order, the speeds and the masks.
+    /// Of the order, the speeds, the warps and the masks.
     pub seed: u64,
     /// Threads; 0 counts as 1.
     pub workers: usize,
@@ -67,6 +69,13 @@ pub struct LoaderOptions {
     pub shuffle: bool,
     /// One of these is drawn for each utterance and epoch; none: 1.0.
     pub speeds: Vec<f64>,
+    /// One of these factors of [`FeatureOptions::vtln_warp`] is drawn for each utterance and epoch;
+    /// none: that of `features`.
+    pub vtln_warps: Vec<f32>,
+    /// Noise added to the samples.
+    pub noise: Option<Noise>,
+    /// A filter over the logarithmic features.
+    pub random_filter: Option<RandomFilter>,
     /// Masks over the normalised features.
     pub spec_augment: Option<SpecAugment>,
     /// For what CTC needs.
@@ -97,6 +106,9 @@ impl LoaderOptions {
             prefetch_batches: 2,
             shuffle: false,
             speeds: Vec::new(),
+            vtln_warps: Vec::new(),
+            noise: None,
+            random_filter: None,
             spec_augment: None,
             output_frames,
             infeasible: Infeasible::Keep,

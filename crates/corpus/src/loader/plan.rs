@@ -8,7 +8,7 @@
 //!
 //! Without shuffling, windows are runs of the manifest and nothing is sorted.
 
-use super::load::{check_frames, transcript};
+use super::load::{check_frames, transcript, warped_extractors};
 use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor};
 use crate::ledger::{Reason, Refusal};
 use crate::permutation::Permutation;
@@ -26,6 +26,9 @@ pub(super) enum Purpose {
     Batches = 2,
     Speed = 3,
     Masks = 4,
+    Warp = 5,
+    Noise = 6,
+    Filter = 7,
 }
 
 /// One utterance of a batch.
@@ -70,6 +73,7 @@ impl Planner {
             return Err(error("speeds", speed.to_string(), "factors from 0.25 to 4"));
         }
         let extractor = extractor(&options)?;
+        warped_extractors(&options)?;
         Ok(Self { options, extractor, sound: OnceLock::new() })
     }
 

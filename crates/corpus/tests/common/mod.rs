@@ -3,8 +3,10 @@
 
 use labyrinth_corpus::loader::LoaderOptions;
 use labyrinth_corpus::{Infeasible, Manifest, Utterance};
-use labyrinth_signal::{FeatureOptions, Random, SpecAugment, write_wav};
-use labyrinth_text::{Alphabet, Normalizer, NormalizerOptions};
+use labyrinth_signal::{
+    FeatureOptions, Noise, Normalization, Random, RandomFilter, SpecAugment, write_wav,
+};
+use labyrinth_text::{Alphabet, Normalizer, NormalizerOptions, Units};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,9 +50,13 @@ pub fn sound_corpus(folder: &Path, count: u64) -> Manifest {
 pub fn training(manifest: &Manifest) -> LoaderOptions {
     LoaderOptions {
         manifest: Arc::new(manifest.clone()),
-        features: FeatureOptions { num_mel_bins: 6, ..FeatureOptions::default() },
+        features: FeatureOptions {
+            num_mel_bins: 6,
+            normalize: Normalization::Level,
+            ..FeatureOptions::default()
+        },
         normalizer: Normalizer::new(&NormalizerOptions::default()).unwrap(),
-        alphabet: Alphabet::from_transcripts([LETTERS].into_iter()),
+        alphabet: Alphabet::from_transcripts(Units::Characters, [LETTERS].into_iter()),
         batch_size: 3,
         max_batch_seconds: 1.6,
         seed: 11,
@@ -58,6 +64,9 @@ pub fn training(manifest: &Manifest) -> LoaderOptions {
         prefetch_batches: 2,
         shuffle: true,
         speeds: vec![0.9, 1.0, 1.1],
+        noise: Some(Noise { snr_db: [0.0, 30.0] }),
+        random_filter: Some(RandomFilter { ripple_db: 6.0 }),
+        vtln_warps: vec![0.9, 1.0, 1.1],
         spec_augment: Some(SpecAugment::default()),
         output_frames: Arc::new(|frames: usize| frames.div_ceil(2)),
         infeasible: Infeasible::Refuse,
