@@ -30,6 +30,11 @@ pub enum NnError {
         /// The layer.
         layer: String,
     },
+    /// A backward pass without a forward pass in training mode before it.
+    #[error(
+        "there is no forward pass to go back through; run one in training mode with this memory first"
+    )]
+    NothingToGoBackThrough,
     /// Options that describe no possible network.
     #[error("the model cannot be built: {0}")]
     Options(String),

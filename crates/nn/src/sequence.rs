@@ -23,8 +23,13 @@ pub struct Sequence<T> {
 }
 
 /// Where everything lies for one batch shape. Made by [`Sequence::plan`].
+///
+/// Training keeps every activation and all that the layers save, for the way back. Inference needs
+/// an activation only until the next one stands: two places, used in turn, and one for what a layer
+/// would save, do for any number of layers.
 #[derive(Clone, Debug, PartialEq)]
 struct Plan {
+    training: bool,
     /// Shape before each step, and behind the last.
     shapes: Vec<Shape>,
     /// Output of each step within the activations.
@@ -151,26 +156,39 @@ impl<T: Real> Sequence<T> {
         self.steps.iter().map(|step| step.layer.state_len(batch)).sum()
     }
 
-    fn plan(&self, input: &Shape) -> Result<Plan, NnError> {
+    fn plan(&self, input: &Shape, training: bool) -> Result<Plan, NnError> {
         let mut plan = Plan {
+            training,
             shapes: vec![input.clone()],
             outputs: Vec::new(),
             saved: Vec::new(),
             widest: input.len(),
             scratch: 0,
         };
-        let (mut outputs_end, mut saved_end) = (0, 0);
         for step in &self.steps {
             let before = &plan.shapes[plan.shapes.len() - 1];
             let after = step.layer.output_shape(before)?;
-            plan.outputs.push(outputs_end..outputs_end + after.len());
-            outputs_end += after.len();
-            let saved = step.layer.saved_len(before);
-            plan.saved.push(saved_end..saved_end + saved);
-            saved_end += saved;
+            plan.outputs.push(0..after.len());
+            plan.saved.push(0..step.layer.saved_len(before));
             plan.scratch = plan.scratch.max(step.layer.scratch_len(before));
             plan.widest = plan.widest.max(after.len());
             plan.shapes.push(after);
+        }
+        if training {
+            // One behind the other.
+            for ranges in [&mut plan.outputs, &mut plan.saved] {
+                let mut end = 0;
+                for range in ranges {
+                    *range = end..end + range.len();
+                    end = range.end;
+                }
+            }
+        } else {
+            // The even ones at the front, the odd ones behind the largest of those.
+            let largest = plan.outputs.iter().step_by(2).map(Range::len).max().unwrap_or(0);
+            for range in plan.outputs.iter_mut().skip(1).step_by(2) {
+                *range = largest..largest + range.len();
+            }
         }
         Ok(plan)
     }
@@ -192,13 +210,16 @@ impl<T: Real> Sequence<T> {
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
         expect_size("the input", input.len(), x.len())?;
-        if memory.plan.as_ref().is_none_or(|plan| plan.shapes[0] != *input) {
+        let training = mode != Mode::Inference;
+        let fits = |plan: &Plan| plan.shapes[0] == *input && plan.training == training;
+        if !memory.plan.as_ref().is_some_and(fits) {
             memory.plan = None;
-            memory.plan = Some(self.plan(input)?);
+            memory.plan = Some(self.plan(input, training)?);
         }
         let Some(plan) = &memory.plan else { return Ok(()) };
-        grow(&mut memory.activations, plan.outputs.last().map_or(0, |range| range.end));
-        grow(&mut memory.saved, plan.saved.last().map_or(0, |range| range.end));
+        let end = |ranges: &[Range<usize>]| ranges.iter().map(|range| range.end).max().unwrap_or(0);
+        grow(&mut memory.activations, end(&plan.outputs));
+        grow(&mut memory.saved, end(&plan.saved));
         let batch = input.lengths.len();
         if !states.is_empty() {
             expect_size("the state", self.state_len(batch), states.len())?;
@@ -206,8 +227,18 @@ impl<T: Real> Sequence<T> {
         let mut states = states;
         for (index, step) in self.steps.iter().enumerate() {
             let output = plan.outputs[index].clone();
-            let (before, y) = memory.activations[..output.end].split_at_mut(output.start);
-            let x = if index == 0 { x } else { &before[plan.outputs[index - 1].clone()] };
+            let (x, y) = if index == 0 {
+                (x, &mut memory.activations[output])
+            } else {
+                let input = plan.outputs[index - 1].clone();
+                if input.end <= output.start {
+                    let (before, y) = memory.activations[..output.end].split_at_mut(output.start);
+                    (&before[input], y)
+                } else {
+                    let (y, x) = memory.activations[..input.end].split_at_mut(input.start);
+                    (&*x, &mut y[output])
+                }
+            };
             let wanted = if states.is_empty() { 0 } else { step.layer.state_len(batch) };
             let (state, rest) = states.split_at_mut(wanted);
             states = rest;
@@ -226,7 +257,7 @@ impl<T: Real> Sequence<T> {
         Ok(())
     }
 
-    /// Computes all gradients of the last forward pass, whose output gradient stands in
+    /// Computes all gradients of the last forward pass, one in training mode, whose output gradient stands in
     /// [`Memory::output_and_gradient`], and adds them to `gradients`.
     ///
     /// With `dx` the gradient with respect to the input is written there.
@@ -241,7 +272,9 @@ impl<T: Real> Sequence<T> {
         memory: &mut Memory<T>,
         mut dx: Option<&mut [T]>,
     ) -> Result<(), NnError> {
-        let Some(plan) = &memory.plan else { return Ok(()) };
+        let Some(plan) = memory.plan.as_ref().filter(|plan| plan.training) else {
+            return Err(NnError::NothingToGoBackThrough);
+        };
         grow(&mut memory.gradient, plan.widest);
         grow(&mut memory.next_gradient, plan.widest);
         grow(&mut memory.scratch, plan.scratch);

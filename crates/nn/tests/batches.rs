@@ -144,3 +144,33 @@ fn a_batch_that_does_not_fit_its_lengths_is_refused_with_both_sizes() {
     assert!(error.contains("600") && error.contains("620"), "{error}");
     assert_eq!(Shape::features(&[31], DIM).len(), 620);
 }
+
+/// Inference keeps two activations, whatever the number of layers; the two kinds of pass share one
+/// memory, and only a training pass can be gone back through.
+#[test]
+fn inference_needs_little_memory_and_leaves_nothing_to_go_back_through() {
+    let network = network(true);
+    let features = utterance(1, 700);
+    let (cpu, lengths) = (Cpu::detect(), [700]);
+    let alone = logits(&network, cpu, &features, &lengths);
+    let mut inference = Memory::new();
+    network.forward(cpu, Mode::Inference, &features, &lengths, &mut inference).unwrap();
+    let mut memory = Memory::new();
+    let mut gradients = vec![0.0; network.parameters.len()];
+    for key in 0..2 {
+        let mode = Mode::Training { key };
+        network.forward(cpu, mode, &features, &lengths, &mut memory).unwrap();
+        memory.output_and_gradient().1.fill(0.1);
+        network.backward(cpu, mode, &features, &mut gradients, &mut memory).unwrap();
+        network.forward(cpu, Mode::Inference, &features, &lengths, &mut memory).unwrap();
+        let bits: Vec<u32> = memory.output().iter().map(|value| value.to_bits()).collect();
+        assert_eq!(vec![bits], alone);
+        let error = network
+            .backward(cpu, Mode::Inference, &features, &mut gradients, &mut memory)
+            .unwrap_err();
+        assert!(error.to_string().contains("training mode"), "{error}");
+    }
+    assert!(gradients.iter().any(|&gradient| gradient != 0.0));
+    let (little, much) = (inference.bytes(), memory.bytes());
+    assert!(3 * little < much, "{little} bytes against {much}");
+}

@@ -67,8 +67,7 @@ impl Warp {
             let reason = format!("must lie between low-freq ({low} Hz) and vtln-high");
             return Err(FeatureError::new("vtln-low", options.vtln_low, reason));
         }
-        // NaN is refused too.
-        if !(vtln_high < high) {
+        if vtln_high.is_nan() || vtln_high >= high {
             let reason =
                 format!("means {vtln_high} Hz, which must lie below high-freq ({high} Hz)");
             return Err(FeatureError::new("vtln-high", options.vtln_high, reason));
