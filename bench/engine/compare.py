@@ -148,12 +148,18 @@ def contenders(arguments, case, file):
     for mode in modes:
         if mode == "fast" and not preload:
             continue
-        named = {"f32": "PyTorch f32, as installed", "fast": "PyTorch f32, MKL's AVX-512 path"}
+        named = {
+            "f32": "PyTorch f32, as installed",
+            "fast": "PyTorch f32, MKL's AVX-512 path",
+            "channels-last": "PyTorch f32, channels last",
+            "bf16": "PyTorch bf16 autocast",
+            "channels-last+bf16": "PyTorch bf16 autocast, channels last",
+        }
         kind = F32 if mode == "fast" else mode
         command = [arguments.python, HERE / "peer.py", file, model, kind, str(threads)]
+        # Only "as installed" means as installed; the other modes get MKL's fast path too.
         environment = None if mode == F32 else preload
-        name = named.get(mode, "PyTorch " + mode.replace("bf16", "bf16 autocast").replace("+", ", "))
-        children.append(Child(name, threads, command, environment))
+        children.append(Child(named[mode], threads, command, environment))
     return children
 
 
