@@ -60,12 +60,11 @@ impl Golden {
         assert_eq!(expected.len(), found.len(), "{} {tensor}", self.name);
         let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         // A NaN must not pass as "not larger".
-        let worst =
-            expected
-                .iter()
-                .zip(found)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0f32, |most, e| if e.is_nan() { f32::INFINITY } else { most.max(e) });
+        let worst = expected
+            .iter()
+            .zip(found)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0f32, |most, e| if e.is_nan() { f32::INFINITY } else { most.max(e) });
         let error = worst / largest;
         assert!(error <= BOUND, "{} {tensor} on {}: {error:e}", self.name, cpu.isa());
         println!("{} {tensor} on {}: {error:.1e}", self.name, cpu.isa());
