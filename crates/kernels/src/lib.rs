@@ -22,16 +22,20 @@ pub mod dropout;
 pub mod error;
 mod extended;
 pub mod gru;
+mod lanes;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
+pub mod mean;
 pub mod optimizer;
+pub mod pooling;
 pub mod real;
 mod scratch;
 mod softmax;
 #[cfg(test)]
 mod testing;
 mod vector;
+mod window;
 
 pub use convolution::Convolution;
 pub use cpu::{Cpu, Isa};
@@ -40,3 +44,4 @@ pub use gru::{Gru, GruGradients, GruVariant, GruWeights};
 pub use linear::{linear_backward, linear_forward};
 pub use matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 pub use real::Real;
+pub use window::Window;

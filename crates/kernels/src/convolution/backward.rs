@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use super::correlate::{Grid, Taps, TapsShape, correlate};
 use super::picture::Picture;
-use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Batch, Block, Convolution};
-use super::{blocks, split_rows};
+use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
 use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
 use crate::real::Real;
+use crate::window::{Batch, Block, blocks, split_rows};
 use crate::{scratch, vector};
 
 /// Most groups of blocks whose weight gradients are summed side by side.
