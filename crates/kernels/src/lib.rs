@@ -16,8 +16,10 @@ pub mod batch_norm;
 mod blocks;
 pub mod convolution;
 pub mod cpu;
+pub mod cross_entropy;
 pub mod ctc;
 mod ctc_lattice;
+pub mod depthwise;
 pub mod dropout;
 pub mod error;
 mod extended;
@@ -30,6 +32,7 @@ pub mod mean;
 pub mod optimizer;
 pub mod pooling;
 pub mod real;
+pub mod residual;
 mod scratch;
 mod softmax;
 #[cfg(test)]
@@ -39,6 +42,7 @@ mod window;
 
 pub use convolution::Convolution;
 pub use cpu::{Cpu, Isa};
+pub use depthwise::DepthwiseConvolution;
 pub use error::KernelError;
 pub use gru::{Gru, GruGradients, GruVariant, GruWeights};
 pub use linear::{linear_backward, linear_forward};
