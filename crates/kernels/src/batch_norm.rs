@@ -26,6 +26,8 @@
 //! At inference the running estimates stand in for μ and v, every element is computed by itself,
 //! and an utterance's result cannot depend on its mates.
 
+mod relu;
+
 use rayon::prelude::*;
 
 use crate::blocks::{row_task, sum_over_rows};
@@ -33,6 +35,8 @@ use crate::cpu::{Cpu, per_isa};
 use crate::error::{KernelError, check_size};
 use crate::real::Real;
 use crate::softmax::check_rows;
+
+pub use relu::{batch_norm_relu_backward, batch_norm_relu_eval, batch_norm_relu_train_forward};
 
 /// Channels whose sums are kept in registers together.
 const LANES: usize = 16;
@@ -169,13 +173,32 @@ pub fn batch_norm_train_forward<T: Real>(
     saved_inverse_std: &mut [T],
 ) -> Result<(), KernelError> {
     const OPERATION: &str = "batch_norm_train_forward";
-    let positions = positions(OPERATION, x, channels)?;
+    positions(OPERATION, x, channels)?;
     check_size(OPERATION, "gamma", gamma.len(), channels)?;
     check_size(OPERATION, "beta", beta.len(), channels)?;
     check_size(OPERATION, "y", y.len(), x.len())?;
     check_size(OPERATION, "saved_mean", saved_mean.len(), channels)?;
     check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), channels)?;
 
+    let scale = statistics(cpu, x, gamma, epsilon, saved_mean, saved_inverse_std);
+    let task = row_task(channels);
+    x.par_chunks(task)
+        .zip(y.par_chunks_mut(task))
+        .for_each(|(x, y)| scale_rows(cpu, x, saved_mean, &scale, beta, y));
+    Ok(())
+}
+
+/// μ and r of each channel into the two slices; returns γ r.
+fn statistics<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    gamma: &[T],
+    epsilon: T,
+    saved_mean: &mut [T],
+    saved_inverse_std: &mut [T],
+) -> Vec<T> {
+    let channels = gamma.len();
+    let positions = x.len() / channels;
     let origin = &x[..channels];
     let sums = sum_over_rows(positions, 2 * channels, |first, rows, sums| {
         add_moments(cpu, &x[first * channels..(first + rows) * channels], origin, sums);
@@ -190,11 +213,31 @@ pub fn batch_norm_train_forward<T: Real>(
         saved_inverse_std[c] = T::from_f64(inverse_std);
         scale[c] = T::from_f64(inverse_std * gamma[c].to_f64());
     }
-    let task = row_task(channels);
-    x.par_chunks(task)
-        .zip(y.par_chunks_mut(task))
-        .for_each(|(x, y)| scale_rows(cpu, x, saved_mean, &scale, beta, y));
-    Ok(())
+    scale
+}
+
+/// From Σg and Σg x̂: γ r, Σg / n and r Σg x̂ / n of each channel one after another, and the gradients
+/// of γ and β added to theirs.
+fn gradient_constants<T: Real>(
+    sums: &[f64],
+    positions: usize,
+    gamma: &[T],
+    saved_inverse_std: &[T],
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) -> Vec<T> {
+    let channels = gamma.len();
+    let n = positions as f64;
+    let mut constants = vec![T::ZERO; 3 * channels];
+    for c in 0..channels {
+        let inverse_std = saved_inverse_std[c].to_f64();
+        constants[c] = T::from_f64(gamma[c].to_f64() * inverse_std);
+        constants[channels + c] = T::from_f64(sums[c] / n);
+        constants[2 * channels + c] = T::from_f64(inverse_std * sums[channels + c] / n);
+        dbeta[c] += T::from_f64(sums[c]);
+        dgamma[c] += T::from_f64(sums[channels + c]);
+    }
+    constants
 }
 
 /// Moves the running estimates towards the statistics of a batch, in PyTorch's convention:
@@ -269,19 +312,9 @@ pub fn batch_norm_backward<T: Real>(
         let range = first * channels..(first + rows) * channels;
         add_gradient_sums(cpu, &x[range.clone()], &dy[range], saved_mean, saved_inverse_std, sums);
     });
-    let n = positions as f64;
-    let mut constants = vec![T::ZERO; 3 * channels];
-    let (scale, rest) = constants.split_at_mut(channels);
-    let (offset, slope) = rest.split_at_mut(channels);
-    for c in 0..channels {
-        let inverse_std = saved_inverse_std[c].to_f64();
-        scale[c] = T::from_f64(gamma[c].to_f64() * inverse_std);
-        offset[c] = T::from_f64(sums[c] / n);
-        slope[c] = T::from_f64(inverse_std * sums[channels + c] / n);
-        dbeta[c] += T::from_f64(sums[c]);
-        dgamma[c] += T::from_f64(sums[channels + c]);
-    }
-    let (scale, offset, slope) = (&*scale, &*offset, &*slope);
+    let constants = gradient_constants(&sums, positions, gamma, saved_inverse_std, dgamma, dbeta);
+    let (scale, rest) = constants.split_at(channels);
+    let (offset, slope) = rest.split_at(channels);
     let task = row_task(channels);
     x.par_chunks(task)
         .zip(dy.par_chunks(task))
@@ -315,16 +348,21 @@ pub fn batch_norm_eval<T: Real>(
     check_size(OPERATION, "running_mean", running_mean.len(), channels)?;
     check_size(OPERATION, "running_var", running_var.len(), channels)?;
     check_size(OPERATION, "y", y.len(), x.len())?;
-    let scale: Vec<T> = gamma
-        .iter()
-        .zip(running_var)
-        .map(|(gamma, var)| T::from_f64(gamma.to_f64() / (var.to_f64() + epsilon.to_f64()).sqrt()))
-        .collect();
+    let scale = eval_scale(gamma, running_var, epsilon);
     let task = row_task(channels);
     x.par_chunks(task)
         .zip(y.par_chunks_mut(task))
         .for_each(|(x, y)| scale_rows(cpu, x, running_mean, &scale, beta, y));
     Ok(())
+}
+
+/// γ / √(v + ε) with the running variance.
+fn eval_scale<T: Real>(gamma: &[T], running_var: &[T], epsilon: T) -> Vec<T> {
+    gamma
+        .iter()
+        .zip(running_var)
+        .map(|(gamma, var)| T::from_f64(gamma.to_f64() / (var.to_f64() + epsilon.to_f64()).sqrt()))
+        .collect()
 }
 
 /// The number of positions, at least one.
