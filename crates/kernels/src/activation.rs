@@ -35,12 +35,6 @@ per_isa! {
             *dx = if open { dy } else { T::ZERO };
         }
     }
-    /// dx = dy where y > 0, else 0, on this thread.
-    pub(crate) fn relu_backward_rows<T>(y: &[T], dy: &[T], dx: &mut [T]) {
-        for ((dx, &dy), &y) in dx.iter_mut().zip(dy).zip(y) {
-            *dx = if y > T::ZERO { dy } else { T::ZERO };
-        }
-    }
     fn backward_in_place<T>(y: &[T], ceiling: T, gradient: &mut [T]) {
         for (gradient, &y) in gradient.iter_mut().zip(y) {
             let open = (y > T::ZERO) & (y < ceiling);

@@ -7,15 +7,12 @@
 
 use rayon::prelude::*;
 
-use super::{
-    add_gradient_sums, eval_scale, gradient_constants, gradient_rows, positions, statistics,
-};
-use crate::activation::relu_backward_rows;
+use super::{GradientSums, eval_scale, gradient_constants, positions, statistics};
 use crate::blocks::{row_task, sum_over_rows};
 use crate::cpu::{Cpu, per_isa};
 use crate::error::{KernelError, check_size};
+use crate::lanes::over_channels;
 use crate::real::Real;
-use crate::scratch;
 use crate::softmax::check_rows;
 
 /// max(x, 0), NaN left as it is.
@@ -47,6 +44,37 @@ per_isa! {
             let values = y.iter_mut().zip(row).zip(shortcut);
             for (((y, &x), &shortcut), ((&mean, &scale), &beta)) in values.zip(constants()) {
                 *y = rectified((x - mean) * scale + beta + shortcut);
+            }
+        }
+    }
+}
+
+per_isa! {
+    /// Adds Σg and Σg x̂ of each channel onto `sums`: `[2, channels]`; g is dy where y > 0.
+    fn add_rectified_sums<T>(
+        x: &[T], y: &[T], dy: &[T], mean: &[T], inverse_std: &[T], sums: &mut [f64],
+    ) {
+        let (first, second) = sums.split_at_mut(mean.len());
+        let mut work = GradientSums::<_, true> { x, y, dy, mean, inverse_std, first, second };
+        over_channels(mean.len(), &mut work);
+    }
+
+    /// dx = scale · (g - offset - (x - mean) · slope) for whole rows; g is dy where y > 0.
+    fn rectified_gradient_rows<T>(
+        x: &[T], y: &[T], dy: &[T], constants: [&[T]; 4], dx: &mut [T],
+    ) {
+        let [mean, scale, offset, slope] = constants;
+        let channels = mean.len();
+        let constants = || mean.iter().zip(scale).zip(offset).zip(slope);
+        let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels));
+        let rows = rows.zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels));
+        for (((x, y), dy), dx) in rows {
+            let values = dx.iter_mut().zip(x).zip(y).zip(dy);
+            for ((((dx, &x), &y), &dy), (((&mean, &scale), &offset), &slope)) in
+                values.zip(constants())
+            {
+                let g = if y > T::ZERO { dy } else { T::ZERO };
+                *dx = scale * (g - offset - (x - mean) * slope);
             }
         }
     }
@@ -160,27 +188,21 @@ pub fn batch_norm_relu_backward<T: Real>(
     check_size(OPERATION, "dgamma", dgamma.len(), channels)?;
     check_size(OPERATION, "dbeta", dbeta.len(), channels)?;
 
-    // g is made twice in blocks that stay in the cache; written out, it would cost two more passes.
     let sums = sum_over_rows(positions, 2 * channels, |first, rows, sums| {
         let range = first * channels..(first + rows) * channels;
-        scratch::with(range.len(), |gradient: &mut [T]| {
-            relu_backward_rows(cpu, &y[range.clone()], &dy[range.clone()], gradient);
-            add_gradient_sums(cpu, &x[range], gradient, saved_mean, saved_inverse_std, sums);
-        });
+        let (x, y, dy) = (&x[range.clone()], &y[range.clone()], &dy[range]);
+        add_rectified_sums(cpu, x, y, dy, saved_mean, saved_inverse_std, sums);
     });
     let constants = gradient_constants(&sums, positions, gamma, saved_inverse_std, dgamma, dbeta);
     let (scale, rest) = constants.split_at(channels);
     let (offset, slope) = rest.split_at(channels);
+    let constants = [saved_mean, scale, offset, slope];
     let task = row_task(channels);
     x.par_chunks(task)
-        .zip(y.par_chunks(task).zip(dy.par_chunks(task)))
+        .zip(y.par_chunks(task))
+        .zip(dy.par_chunks(task))
         .zip(dx.par_chunks_mut(task))
-        .for_each(|((x, (y, dy)), dx)| {
-            scratch::with(dy.len(), |gradient: &mut [T]| {
-                relu_backward_rows(cpu, y, dy, gradient);
-                gradient_rows(cpu, x, gradient, saved_mean, scale, offset, slope, dx);
-            });
-        });
+        .for_each(|(((x, y), dy), dx)| rectified_gradient_rows(cpu, x, y, dy, constants, dx));
     Ok(())
 }
 
