@@ -35,6 +35,8 @@ fn sum_of<T: Real, const N: usize>(rows: [&[T]; N], value: impl Fn([T; N]) -> f6
     let mut sums = [0.0; LANES];
     let whole = count / LANES;
     let groups = rows.map(|row| row[..count].as_chunks::<LANES>().0);
+    // Several rows go side by side.
+    #[allow(clippy::needless_range_loop)]
     for group in 0..whole {
         for lane in 0..LANES {
             sums[lane] += value(std::array::from_fn(|n| groups[n][group][lane]));

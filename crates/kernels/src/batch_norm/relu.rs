@@ -11,7 +11,7 @@ use super::{GradientSums, eval_scale, gradient_constants, positions, statistics}
 use crate::blocks::{row_task, sum_over_rows};
 use crate::cpu::{Cpu, per_isa};
 use crate::error::{KernelError, check_size};
-use crate::lanes::over_channels;
+use crate::lanes::{Lanes, load, over_channels, store};
 use crate::real::Real;
 use crate::softmax::check_rows;
 
@@ -63,20 +63,35 @@ per_isa! {
     fn rectified_gradient_rows<T>(
         x: &[T], y: &[T], dy: &[T], constants: [&[T]; 4], dx: &mut [T],
     ) {
-        let [mean, scale, offset, slope] = constants;
-        let channels = mean.len();
-        let constants = || mean.iter().zip(scale).zip(offset).zip(slope);
+        let channels = constants[0].len();
         let rows = x.chunks_exact(channels).zip(y.chunks_exact(channels));
         let rows = rows.zip(dy.chunks_exact(channels)).zip(dx.chunks_exact_mut(channels));
         for (((x, y), dy), dx) in rows {
-            let values = dx.iter_mut().zip(x).zip(y).zip(dy);
-            for ((((dx, &x), &y), &dy), (((&mean, &scale), &offset), &slope)) in
-                values.zip(constants())
-            {
-                let g = if y > T::ZERO { dy } else { T::ZERO };
-                *dx = scale * (g - offset - (x - mean) * slope);
-            }
+            over_channels(channels, &mut Gradient { x, y, dy, constants, dx });
         }
+    }
+}
+
+/// dx of one row. (As a loop over eight slices the compiler would not vectorise it.)
+struct Gradient<'a, T> {
+    x: &'a [T],
+    y: &'a [T],
+    dy: &'a [T],
+    constants: [&'a [T]; 4],
+    dx: &'a mut [T],
+}
+
+impl<T: Real> Lanes for Gradient<'_, T> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, channel: usize) {
+        let [x, y, dy] = [self.x, self.y, self.dy].map(|values| load::<T, L>(values, channel));
+        let [mean, scale, offset, slope] = self.constants.map(|c| load::<T, L>(c, channel));
+        let mut dx = [T::ZERO; L];
+        for lane in 0..L {
+            let g = if y[lane] > T::ZERO { dy[lane] } else { T::ZERO };
+            dx[lane] = scale[lane] * (g - offset[lane] - (x[lane] - mean[lane]) * slope[lane]);
+        }
+        store(self.dx, channel, dx);
     }
 }
 
