@@ -26,94 +26,96 @@
 //! At inference the running estimates stand in for μ and v, every element is computed by itself,
 //! and an utterance's result cannot depend on its mates.
 
+mod relu;
+
 use rayon::prelude::*;
 
 use crate::blocks::{row_task, sum_over_rows};
 use crate::cpu::{Cpu, per_isa};
 use crate::error::{KernelError, check_size};
+use crate::lanes::{Lanes, add_to, load, over_channels};
 use crate::real::Real;
 use crate::softmax::check_rows;
 
-/// Channels whose sums are kept in registers together.
-const LANES: usize = 16;
+pub use relu::{batch_norm_relu_backward, batch_norm_relu_eval, batch_norm_relu_train_forward};
+
+/// Σd and Σd², d = x - origin, of a few channels.
+struct Moments<'a, T> {
+    x: &'a [T],
+    origin: &'a [T],
+    first: &'a mut [f64],
+    second: &'a mut [f64],
+}
+
+impl<T: Real> Lanes for Moments<'_, T> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, channel: usize) {
+        let shift = load::<T, L>(self.origin, channel).map(T::to_f64);
+        let (mut a, mut b) = ([0.0; L], [0.0; L]);
+        for row in self.x.chunks_exact(self.origin.len()) {
+            let values: [T; L] = load(row, channel);
+            for lane in 0..L {
+                let d = values[lane].to_f64() - shift[lane];
+                a[lane] += d;
+                b[lane] += d * d;
+            }
+        }
+        add_to(self.first, channel, a);
+        add_to(self.second, channel, b);
+    }
+}
+
+/// Σg and Σg x̂ of a few channels; with `RECTIFIED`, g is dy where y > 0 and 0 elsewhere.
+struct GradientSums<'a, T, const RECTIFIED: bool> {
+    x: &'a [T],
+    /// The output behind the rectifier; where there is none, anything of the same size.
+    y: &'a [T],
+    dy: &'a [T],
+    mean: &'a [T],
+    inverse_std: &'a [T],
+    first: &'a mut [f64],
+    second: &'a mut [f64],
+}
+
+impl<T: Real, const RECTIFIED: bool> Lanes for GradientSums<'_, T, RECTIFIED> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, channel: usize) {
+        let channels = self.mean.len();
+        let center = load::<T, L>(self.mean, channel).map(T::to_f64);
+        let scale = load::<T, L>(self.inverse_std, channel).map(T::to_f64);
+        let (mut a, mut b) = ([0.0; L], [0.0; L]);
+        let rows = self.x.chunks_exact(channels).zip(self.dy.chunks_exact(channels));
+        for ((row, slopes), outputs) in rows.zip(self.y.chunks_exact(channels)) {
+            let values: [T; L] = load(row, channel);
+            let slopes: [T; L] = load(slopes, channel);
+            let outputs: [T; L] = if RECTIFIED { load(outputs, channel) } else { [T::ONE; L] };
+            for lane in 0..L {
+                let slope = if outputs[lane] > T::ZERO { slopes[lane] } else { T::ZERO }.to_f64();
+                a[lane] += slope;
+                b[lane] += slope * (values[lane].to_f64() - center[lane]);
+            }
+        }
+        for lane in 0..L {
+            b[lane] *= scale[lane];
+        }
+        add_to(self.first, channel, a);
+        add_to(self.second, channel, b);
+    }
+}
 
 per_isa! {
     /// Adds Σd and Σd², d = x - origin, of each channel onto `sums`: `[2, channels]`.
     fn add_moments<T>(x: &[T], origin: &[T], sums: &mut [f64]) {
-        let channels = origin.len();
-        let (first, second) = sums.split_at_mut(channels);
-        let mut start = 0;
-        while start < channels {
-            let width = LANES.min(channels - start);
-            let range = start..start + width;
-            let mut shift = [0.0; LANES];
-            for (shift, origin) in shift.iter_mut().zip(&origin[range.clone()]) {
-                *shift = origin.to_f64();
-            }
-            let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
-            for row in x.chunks_exact(channels) {
-                let mut values = [0.0; LANES];
-                if width == LANES {
-                    for (value, x) in values.iter_mut().zip(&row[start..start + LANES]) {
-                        *value = x.to_f64();
-                    }
-                } else {
-                    for (value, x) in values.iter_mut().zip(&row[range.clone()]) {
-                        *value = x.to_f64();
-                    }
-                }
-                for lane in 0..LANES {
-                    let d = values[lane] - shift[lane];
-                    a[lane] += d;
-                    b[lane] += d * d;
-                }
-            }
-            for lane in 0..width {
-                first[start + lane] += a[lane];
-                second[start + lane] += b[lane];
-            }
-            start += width;
-        }
+        let (first, second) = sums.split_at_mut(origin.len());
+        over_channels(origin.len(), &mut Moments { x, origin, first, second });
     }
 
     /// Adds Σg and Σg x̂ of each channel onto `sums`: `[2, channels]`.
     fn add_gradient_sums<T>(x: &[T], dy: &[T], mean: &[T], inverse_std: &[T], sums: &mut [f64]) {
-        let channels = mean.len();
-        let (first, second) = sums.split_at_mut(channels);
-        let mut start = 0;
-        while start < channels {
-            let width = LANES.min(channels - start);
-            let range = start..start + width;
-            let (mut center, mut scale) = ([0.0; LANES], [0.0; LANES]);
-            for lane in 0..width {
-                center[lane] = mean[start + lane].to_f64();
-                scale[lane] = inverse_std[start + lane].to_f64();
-            }
-            let (mut a, mut b) = ([0.0; LANES], [0.0; LANES]);
-            for (row, gradient) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
-                let (mut values, mut slopes) = ([0.0; LANES], [0.0; LANES]);
-                if width == LANES {
-                    let pairs = row[start..start + LANES].iter().zip(&gradient[start..start + LANES]);
-                    for ((value, slope), (x, g)) in values.iter_mut().zip(&mut slopes).zip(pairs) {
-                        (*value, *slope) = (x.to_f64(), g.to_f64());
-                    }
-                } else {
-                    let pairs = row[range.clone()].iter().zip(&gradient[range.clone()]);
-                    for ((value, slope), (x, g)) in values.iter_mut().zip(&mut slopes).zip(pairs) {
-                        (*value, *slope) = (x.to_f64(), g.to_f64());
-                    }
-                }
-                for lane in 0..LANES {
-                    a[lane] += slopes[lane];
-                    b[lane] += slopes[lane] * (values[lane] - center[lane]);
-                }
-            }
-            for lane in 0..width {
-                first[start + lane] += a[lane];
-                second[start + lane] += b[lane] * scale[lane];
-            }
-            start += width;
-        }
+        let (first, second) = sums.split_at_mut(mean.len());
+        let mut work =
+            GradientSums::<_, false> { x, y: x, dy, mean, inverse_std, first, second };
+        over_channels(mean.len(), &mut work);
     }
 
     /// y = (x - mean) · scale + beta for whole rows.
@@ -169,13 +171,32 @@ pub fn batch_norm_train_forward<T: Real>(
     saved_inverse_std: &mut [T],
 ) -> Result<(), KernelError> {
     const OPERATION: &str = "batch_norm_train_forward";
-    let positions = positions(OPERATION, x, channels)?;
+    positions(OPERATION, x, channels)?;
     check_size(OPERATION, "gamma", gamma.len(), channels)?;
     check_size(OPERATION, "beta", beta.len(), channels)?;
     check_size(OPERATION, "y", y.len(), x.len())?;
     check_size(OPERATION, "saved_mean", saved_mean.len(), channels)?;
     check_size(OPERATION, "saved_inverse_std", saved_inverse_std.len(), channels)?;
 
+    let scale = statistics(cpu, x, gamma, epsilon, saved_mean, saved_inverse_std);
+    let task = row_task(channels);
+    x.par_chunks(task)
+        .zip(y.par_chunks_mut(task))
+        .for_each(|(x, y)| scale_rows(cpu, x, saved_mean, &scale, beta, y));
+    Ok(())
+}
+
+/// μ and r of each channel into the two slices; returns γ r.
+fn statistics<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    gamma: &[T],
+    epsilon: T,
+    saved_mean: &mut [T],
+    saved_inverse_std: &mut [T],
+) -> Vec<T> {
+    let channels = gamma.len();
+    let positions = x.len() / channels;
     let origin = &x[..channels];
     let sums = sum_over_rows(positions, 2 * channels, |first, rows, sums| {
         add_moments(cpu, &x[first * channels..(first + rows) * channels], origin, sums);
@@ -190,11 +211,31 @@ pub fn batch_norm_train_forward<T: Real>(
         saved_inverse_std[c] = T::from_f64(inverse_std);
         scale[c] = T::from_f64(inverse_std * gamma[c].to_f64());
     }
-    let task = row_task(channels);
-    x.par_chunks(task)
-        .zip(y.par_chunks_mut(task))
-        .for_each(|(x, y)| scale_rows(cpu, x, saved_mean, &scale, beta, y));
-    Ok(())
+    scale
+}
+
+/// From Σg and Σg x̂: γ r, Σg / n and r Σg x̂ / n of each channel one after another, and the gradients
+/// of γ and β added to theirs.
+fn gradient_constants<T: Real>(
+    sums: &[f64],
+    positions: usize,
+    gamma: &[T],
+    saved_inverse_std: &[T],
+    dgamma: &mut [T],
+    dbeta: &mut [T],
+) -> Vec<T> {
+    let channels = gamma.len();
+    let n = positions as f64;
+    let mut constants = vec![T::ZERO; 3 * channels];
+    for c in 0..channels {
+        let inverse_std = saved_inverse_std[c].to_f64();
+        constants[c] = T::from_f64(gamma[c].to_f64() * inverse_std);
+        constants[channels + c] = T::from_f64(sums[c] / n);
+        constants[2 * channels + c] = T::from_f64(inverse_std * sums[channels + c] / n);
+        dbeta[c] += T::from_f64(sums[c]);
+        dgamma[c] += T::from_f64(sums[channels + c]);
+    }
+    constants
 }
 
 /// Moves the running estimates towards the statistics of a batch, in PyTorch's convention:
@@ -269,19 +310,9 @@ pub fn batch_norm_backward<T: Real>(
         let range = first * channels..(first + rows) * channels;
         add_gradient_sums(cpu, &x[range.clone()], &dy[range], saved_mean, saved_inverse_std, sums);
     });
-    let n = positions as f64;
-    let mut constants = vec![T::ZERO; 3 * channels];
-    let (scale, rest) = constants.split_at_mut(channels);
-    let (offset, slope) = rest.split_at_mut(channels);
-    for c in 0..channels {
-        let inverse_std = saved_inverse_std[c].to_f64();
-        scale[c] = T::from_f64(gamma[c].to_f64() * inverse_std);
-        offset[c] = T::from_f64(sums[c] / n);
-        slope[c] = T::from_f64(inverse_std * sums[channels + c] / n);
-        dbeta[c] += T::from_f64(sums[c]);
-        dgamma[c] += T::from_f64(sums[channels + c]);
-    }
-    let (scale, offset, slope) = (&*scale, &*offset, &*slope);
+    let constants = gradient_constants(&sums, positions, gamma, saved_inverse_std, dgamma, dbeta);
+    let (scale, rest) = constants.split_at(channels);
+    let (offset, slope) = rest.split_at(channels);
     let task = row_task(channels);
     x.par_chunks(task)
         .zip(dy.par_chunks(task))
@@ -315,16 +346,21 @@ pub fn batch_norm_eval<T: Real>(
     check_size(OPERATION, "running_mean", running_mean.len(), channels)?;
     check_size(OPERATION, "running_var", running_var.len(), channels)?;
     check_size(OPERATION, "y", y.len(), x.len())?;
-    let scale: Vec<T> = gamma
-        .iter()
-        .zip(running_var)
-        .map(|(gamma, var)| T::from_f64(gamma.to_f64() / (var.to_f64() + epsilon.to_f64()).sqrt()))
-        .collect();
+    let scale = eval_scale(gamma, running_var, epsilon);
     let task = row_task(channels);
     x.par_chunks(task)
         .zip(y.par_chunks_mut(task))
         .for_each(|(x, y)| scale_rows(cpu, x, running_mean, &scale, beta, y));
     Ok(())
+}
+
+/// γ / √(v + ε) with the running variance.
+fn eval_scale<T: Real>(gamma: &[T], running_var: &[T], epsilon: T) -> Vec<T> {
+    gamma
+        .iter()
+        .zip(running_var)
+        .map(|(gamma, var)| T::from_f64(gamma.to_f64() / (var.to_f64() + epsilon.to_f64()).sqrt()))
+        .collect()
 }
 
 /// The number of positions, at least one.

@@ -6,6 +6,10 @@
 
 use rayon::prelude::*;
 
+use crate::cpu::Cpu;
+use crate::real::Real;
+use crate::{scratch, vector};
+
 /// Rows that one partial sum covers.
 pub(crate) const ROW_BLOCK: usize = 512;
 
@@ -31,6 +35,38 @@ pub(crate) fn sum_over_rows(
         }
     }
     total
+}
+
+/// Sums `size` numbers over `blocks` blocks whose cut the caller has fixed. `add(block, sums)` adds a
+/// block onto sums that start at zero; groups of blocks, as many as the number of blocks and the size
+/// say, are summed side by side and then added in order. `finish` gets the total.
+pub(crate) fn sum_blocks<T: Real>(
+    cpu: Cpu,
+    blocks: usize,
+    size: usize,
+    add: impl Fn(usize, &mut [T]) + Sync,
+    finish: impl FnOnce(&[T]),
+) {
+    /// Most groups, and numbers that all groups together may take.
+    const GROUPS: usize = 32;
+    const MEMORY: usize = 1 << 22;
+    // A matter of the shape alone: the threads find these groups, they do not make them.
+    let most = GROUPS.min(MEMORY / size.max(1)).clamp(1, blocks.max(1));
+    let group = blocks.div_ceil(most).max(1);
+    let groups = blocks.div_ceil(group).max(1);
+    scratch::with(groups * size, |partial: &mut [T]| {
+        partial.par_chunks_mut(size.max(1)).enumerate().for_each(|(index, sums)| {
+            sums.fill(T::ZERO);
+            for block in index * group..blocks.min((index + 1) * group) {
+                add(block, sums);
+            }
+        });
+        let (total, rest) = partial.split_at_mut(size);
+        for sums in rest.chunks_exact(size.max(1)) {
+            vector::add(cpu, sums, total);
+        }
+        finish(total);
+    });
 }
 
 /// Whole rows that make up about one [`ELEMENT_BLOCK`]: the length of a task in elements.

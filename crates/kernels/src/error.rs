@@ -66,6 +66,20 @@ pub enum KernelError {
         /// What is wrong with it.
         reason: Box<crate::ctc::CtcError>,
     },
+    /// A row whose target is no label.
+    #[error(
+        "{operation}: the target of row {row} is {label}, where labels from 0 to below {labels} are possible."
+    )]
+    Label {
+        /// The kernel that refused.
+        operation: &'static str,
+        /// Which row of the batch, counted from 0.
+        row: usize,
+        /// The target found.
+        label: u32,
+        /// Number of labels of the logits.
+        labels: usize,
+    },
     /// A setting outside the range in which the operation is defined.
     #[error("{operation}: {what} is {value} and must be {range}.")]
     Setting {

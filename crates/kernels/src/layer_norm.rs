@@ -33,27 +33,17 @@ const LANES: usize = 8;
 fn sum_of<T: Real, const N: usize>(rows: [&[T]; N], value: impl Fn([T; N]) -> f64) -> f64 {
     let count = rows[0].len();
     let mut sums = [0.0; LANES];
-    let mut start = 0;
-    while start < count {
-        let width = LANES.min(count - start);
-        let mut group = [[T::ZERO; LANES]; N];
-        for (group, row) in group.iter_mut().zip(rows) {
-            if width == LANES {
-                group.copy_from_slice(&row[start..start + LANES]);
-            } else {
-                group[..width].copy_from_slice(&row[start..start + width]);
-            }
-        }
-        let mut values = [0.0; LANES];
+    let whole = count / LANES;
+    let groups = rows.map(|row| row[..count].as_chunks::<LANES>().0);
+    // Several rows go side by side.
+    #[allow(clippy::needless_range_loop)]
+    for group in 0..whole {
         for lane in 0..LANES {
-            values[lane] = value(std::array::from_fn(|n| group[n][lane]));
+            sums[lane] += value(std::array::from_fn(|n| groups[n][group][lane]));
         }
-        // Past the end of the row the value of zeros need not be zero.
-        values[width..].fill(0.0);
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += value;
-        }
-        start += LANES;
+    }
+    for (lane, sum) in sums.iter_mut().enumerate().take(count - whole * LANES) {
+        *sum += value(std::array::from_fn(|n| rows[n][whole * LANES + lane]));
     }
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }

@@ -1,20 +1,16 @@
 //! Loops over rows that several layers share: bias rows and sums over rows in a fixed order.
 
 use crate::cpu::per_isa;
+use crate::lanes::{Lanes, add_to, load, over_channels};
 
 /// Rows whose sum is one chain of additions; the chains are then added one after another. This
 /// bounds rounding over long batches and depends on the number of rows alone.
 const CHAIN: usize = 256;
 
 per_isa! {
-    /// sums[j] += Σᵢ x[i · stride + j] over `rows` rows of `sums.len()` columns.
+    /// sums[j] += Σᵢ x[i · stride + j] over `rows` rows of `sums.len()` columns, the sum from zero.
     fn add_rows<T>(x: &[T], stride: usize, rows: usize, sums: &mut [T]) {
-        for i in 0..rows {
-            let row = &x[i * stride..][..sums.len()];
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
+        over_channels(sums.len(), &mut Columns { x, stride, rows, sums });
     }
 
     /// sums[j] += x[j].
@@ -33,15 +29,31 @@ pub(crate) fn add_column_sums<T: crate::real::Real>(
     rows: usize,
     sums: &mut [T],
 ) {
-    let columns = sums.len();
-    crate::scratch::with(columns, |chain: &mut [T]| {
-        for first in (0..rows).step_by(CHAIN) {
-            let count = CHAIN.min(rows - first);
-            chain.fill(T::ZERO);
-            add_rows(cpu, &x[first * stride..], stride, count, chain);
-            add(cpu, chain, sums);
+    for first in (0..rows).step_by(CHAIN) {
+        add_rows(cpu, &x[first * stride..], stride, CHAIN.min(rows - first), sums);
+    }
+}
+
+/// Sums of columns, kept in registers.
+struct Columns<'a, T> {
+    x: &'a [T],
+    stride: usize,
+    rows: usize,
+    sums: &'a mut [T],
+}
+
+impl<T: crate::real::Real> Lanes for Columns<'_, T> {
+    #[inline(always)]
+    fn run<const L: usize>(&mut self, column: usize) {
+        let mut chain = [T::ZERO; L];
+        for i in 0..self.rows {
+            let values: [T; L] = load(self.x, i * self.stride + column);
+            for (sum, value) in chain.iter_mut().zip(values) {
+                *sum += value;
+            }
         }
-    });
+        add_to(self.sums, column, chain);
+    }
 }
 
 /// Writes `row` into every row of `x`.

@@ -122,6 +122,11 @@ impl<T: Real> Sequence<T> {
         Self { steps }
     }
 
+    /// Whether there is no layer: the output is the input.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Every weight, named `layer.weight`, in the order of the arena.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         self.named(|layer| layer.parameters())
@@ -318,5 +323,131 @@ impl<T: Real> Sequence<T> {
             )?;
         }
         Ok(())
+    }
+}
+
+/// A sequence is a layer too: inside of another one all that it keeps lies in that one's memory.
+///
+/// What it keeps is the outputs of all steps but the last, then what each step keeps. Its work space is two
+/// gradients of the widest activation, then the largest work space of a step. Without a step it is
+/// the identity.
+impl<T: Real> Layer<T> for Sequence<T> {
+    fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
+        Sequence::output_shape(self, input)
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        Sequence::parameters(self)
+    }
+
+    fn buffers(&self) -> Vec<ParameterSpec> {
+        Sequence::buffers(self)
+    }
+
+    fn saved_len(&self, input: &Shape) -> usize {
+        // A shape that does not fit is refused by `output_shape`, which is asked first.
+        self.plan(input).map_or(0, |plan| plan.kept() + plan.saved.last().map_or(0, |r| r.end))
+    }
+
+    fn scratch_len(&self, input: &Shape) -> usize {
+        self.plan(input).map_or(0, |plan| 2 * plan.widest + plan.scratch)
+    }
+
+    fn state_len(&self, batch: usize) -> usize {
+        Sequence::state_len(self, batch)
+    }
+
+    fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
+        let plan = self.plan(pass.shape)?;
+        if self.steps.is_empty() {
+            pass.y.copy_from_slice(pass.x);
+            return Ok(());
+        }
+        let (activations, saved) = pass.saved.split_at_mut(plan.kept());
+        let batch = pass.shape.lengths.len();
+        let mut states = pass.state;
+        for (index, step) in self.steps.iter().enumerate() {
+            let output = plan.outputs[index].clone();
+            let last = index + 1 == self.steps.len();
+            let (before, after) = activations.split_at_mut(output.start);
+            let wanted = if states.is_empty() { 0 } else { step.layer.state_len(batch) };
+            let (state, rest) = states.split_at_mut(wanted);
+            states = rest;
+            step.layer.forward(Forward {
+                cpu: pass.cpu,
+                mode: pass.mode,
+                shape: &plan.shapes[index],
+                x: match index {
+                    0 => pass.x,
+                    _ => &before[plan.outputs[index - 1].clone()],
+                },
+                parameters: &pass.parameters[step.parameters.clone()],
+                buffers: &pass.buffers[step.buffers.clone()],
+                saved: &mut saved[plan.saved[index].clone()],
+                state,
+                y: if last { &mut *pass.y } else { &mut after[..output.len()] },
+            })?;
+        }
+        Ok(())
+    }
+
+    fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
+        let plan = self.plan(pass.shape)?;
+        let mut dx = pass.dx;
+        if self.steps.is_empty() {
+            if let Some(dx) = dx {
+                dx.copy_from_slice(pass.dy);
+            }
+            return Ok(());
+        }
+        let (activations, saved) = pass.saved.split_at(plan.kept());
+        let (mut gradient, rest) = pass.scratch.split_at_mut(plan.widest);
+        let (mut next_gradient, scratch) = rest.split_at_mut(plan.widest);
+        for (index, step) in self.steps.iter().enumerate().rev() {
+            let shape = &plan.shapes[index];
+            let last = index + 1 == self.steps.len();
+            let y = if last { pass.y } else { &activations[plan.outputs[index].clone()] };
+            step.layer.backward(Backward {
+                cpu: pass.cpu,
+                mode: pass.mode,
+                shape,
+                x: match index {
+                    0 => pass.x,
+                    _ => &activations[plan.outputs[index - 1].clone()],
+                },
+                y,
+                dy: if last { pass.dy } else { &gradient[..y.len()] },
+                parameters: &pass.parameters[step.parameters.clone()],
+                saved: &saved[plan.saved[index].clone()],
+                scratch: &mut scratch[..plan.scratch],
+                dx: match index {
+                    0 => dx.as_deref_mut(),
+                    _ => Some(&mut next_gradient[..shape.len()]),
+                },
+                gradients: &mut pass.gradients[step.parameters.clone()],
+            })?;
+            std::mem::swap(&mut gradient, &mut next_gradient);
+        }
+        Ok(())
+    }
+
+    fn update_buffers(&self, input: &Shape, saved: &[T], buffers: &mut [T]) -> Result<(), NnError> {
+        let plan = self.plan(input)?;
+        let saved = &saved[plan.kept()..];
+        for (index, step) in self.steps.iter().enumerate() {
+            step.layer.update_buffers(
+                &plan.shapes[index],
+                &saved[plan.saved[index].clone()],
+                &mut buffers[step.buffers.clone()],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Values of all outputs but the last: what a sequence keeps that is itself a layer.
+    fn kept(&self) -> usize {
+        self.outputs.last().map_or(0, |range| range.start)
     }
 }

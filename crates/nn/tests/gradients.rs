@@ -3,11 +3,13 @@
 //! The loss is a fixed random weighting of the outputs; its derivative along each weight and each
 //! input value is measured as (L(v + h) - L(v - h)) / 2h and compared with the backward pass.
 
-use labyrinth_kernels::Cpu;
 use labyrinth_kernels::convolution::Convolution;
 use labyrinth_kernels::gru::GruVariant;
+use labyrinth_kernels::pooling::Average;
+use labyrinth_kernels::{Cpu, DepthwiseConvolution, Window};
 use labyrinth_nn::layers::{
-    BatchNorm, ConvolutionLayer, Dropout, GruLayer, LayerNorm, Linear, Relu,
+    AveragePool, BatchNorm, ConvolutionLayer, DepthwiseLayer, Dropout, GlobalMean, GruLayer,
+    LayerNorm, Linear, MaxPool, MeanOverBins, Relu, Residual,
 };
 use labyrinth_nn::{
     CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Sequence,
@@ -165,6 +167,103 @@ fn convolution() {
         let shape = Shape { lengths: vec![7, 5], bins: 6, channels: 2 };
         Check::new(layer(ConvolutionLayer { convolution }), shape, TRAINING).run(300);
     }
+}
+
+#[test]
+fn depthwise_convolution() {
+    let convolution =
+        DepthwiseConvolution { channels: 3, kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
+    let shape = Shape { lengths: vec![7, 5], bins: 4, channels: 3 };
+    Check::new(layer(DepthwiseLayer { convolution }), shape, TRAINING).run(300);
+}
+
+#[test]
+fn pooling() {
+    let window = Window { kernel: [3, 2], stride: [2, 2], padding: [1, 1] };
+    let shape = || Shape { lengths: vec![7, 5, 1], bins: 4, channels: 3 };
+    Check::new(layer(MaxPool { window }), shape(), TRAINING).run(300);
+    for average in [Average::WholeWindow, Average::InsideOnly] {
+        Check::new(layer(AveragePool { window, average }), shape(), TRAINING).run(300);
+    }
+    Check::new(layer(MeanOverBins), shape(), TRAINING).run(300);
+    let sequence = layer(GlobalMean);
+    let mean = Shape { lengths: vec![1, 1, 1], bins: 1, channels: 3 };
+    assert_eq!(sequence.output_shape(&shape()).unwrap(), mean);
+    Check::new(sequence, shape(), TRAINING).run(300);
+}
+
+/// A basic block of a ResNet, with a shortcut of its own where the shape changes.
+fn block(channels: [usize; 2], stride: usize, relu: bool) -> Residual<f64> {
+    let convolution = |in_channels, kernel: usize, stride: usize| {
+        let layer: Box<dyn Layer<f64>> = Box::new(ConvolutionLayer {
+            convolution: Convolution {
+                in_channels,
+                out_channels: channels[1],
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [kernel / 2; 2],
+            },
+        });
+        layer
+    };
+    let norm = || -> Box<dyn Layer<f64>> { Box::new(BatchNorm { channels: channels[1] }) };
+    let body = Sequence::new(vec![
+        ("conv1".into(), convolution(channels[0], 3, stride)),
+        ("norm1".into(), norm()),
+        ("relu".into(), Box::new(Relu)),
+        ("conv2".into(), convolution(channels[1], 3, 1)),
+        ("norm2".into(), norm()),
+    ]);
+    let shortcut = if stride > 1 || channels[0] != channels[1] {
+        vec![("conv".into(), convolution(channels[0], 1, stride)), ("norm".into(), norm())]
+    } else {
+        Vec::new()
+    };
+    Residual { body, shortcut: Sequence::new(shortcut), relu }
+}
+
+#[test]
+fn residual_blocks() {
+    let shape = Shape { lengths: vec![4, 3], bins: 4, channels: 2 };
+    for relu in [false, true] {
+        for (channels, stride) in [([2, 2], 1), ([2, 3], 2)] {
+            let sequence = layer(block(channels, stride, relu));
+            Check::new(sequence, shape.clone(), TRAINING).run(300);
+        }
+        // One behind the other, and one inside the other.
+        let inner = Residual {
+            body: layer(block([2, 2], 1, true)),
+            shortcut: Sequence::new(Vec::new()),
+            relu,
+        };
+        let both: Vec<(String, Box<dyn Layer<f64>>)> =
+            vec![("a".into(), Box::new(inner)), ("b".into(), Box::new(block([2, 3], 2, relu)))];
+        Check::new(Sequence::new(both), shape.clone(), TRAINING).run(300);
+    }
+    // Branches that do not fit each other are refused with both shapes.
+    let misfit = Residual {
+        body: layer(Linear { input: 8, output: 5 }),
+        shortcut: Sequence::new(Vec::new()),
+        relu: true,
+    };
+    let message = layer(misfit).output_shape(&shape).unwrap_err().to_string();
+    assert!(message.contains("5 channels") && message.contains("2 channels"), "{message}");
+}
+
+#[test]
+fn running_statistics_inside_a_block_move_by_name() {
+    let shape = Shape { lengths: vec![4, 3], bins: 4, channels: 2 };
+    let sequence = layer(block([2, 3], 2, true));
+    let names: Vec<String> = sequence.buffers().into_iter().map(|spec| spec.name).collect();
+    assert!(names.contains(&"layer.body.norm1.running_mean".to_owned()), "{names:?}");
+    assert!(names.contains(&"layer.shortcut.norm.running_var".to_owned()), "{names:?}");
+    let mut check = Check::new(sequence, shape, TRAINING);
+    let parameters = Parameters::<f64>::initialize(check.sequence.parameters(), 7).values;
+    let x = random_values(check.shape.len(), 11);
+    check.loss(&parameters, &x);
+    let before = check.buffers.clone();
+    check.sequence.update_buffers(&mut check.buffers, &check.memory).unwrap();
+    assert!(before.iter().zip(&check.buffers).all(|(a, b)| a != b), "a statistic did not move");
 }
 
 #[test]

@@ -4,18 +4,18 @@ use rayon::prelude::*;
 
 use super::correlate::{Grid, Taps, TapsShape, correlate};
 use super::picture::Picture;
-use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Batch, Block, Convolution};
-use super::{blocks, split_rows};
+use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
 use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
 use crate::real::Real;
+use crate::window::{Batch, Block, blocks, split_rows};
 use crate::{scratch, vector};
 
-/// Most groups of blocks whose weight gradients are summed side by side.
-const GROUPS: usize = 32;
-/// Numbers that all groups together may take.
-const GROUPS_MEMORY: usize = 1 << 22;
+/// Tasks that the gradient of the weights is cut into, about.
+const TASKS: usize = 32;
+/// Taps and channels in a row of the kernel from which on each row is a task of its own.
+const LONG_ROW: usize = 64;
 
 /// One axis of a phase: the positions x with (x + padding) mod stride = phase.
 #[derive(Clone, Copy)]
@@ -207,98 +207,153 @@ impl Convolution {
         dweight: &mut [T],
         dbias: &mut [T],
     ) {
-        let kernel = T::kernel(cpu);
+        let width = T::kernel(cpu).columns;
+        let segment_rows = self.kernel[1] * self.in_channels;
+        let panels = self.out_channels.div_ceil(width);
+        // Where the rows of the kernel are long, each is a task; short ones would copy more than multiply.
+        let rows = if segment_rows >= LONG_ROW { 1 } else { self.kernel[0] };
+        let parts = self.kernel[0] / rows;
         let blocks = self.output_blocks(batch);
-        let out = self.out_channels;
-        let weights = dweight.len();
-        let size = weights + out;
         // A matter of the shape alone: the threads find these groups, they do not make them.
-        let most = GROUPS.min(GROUPS_MEMORY / size).clamp(1, blocks.len());
+        let most = (TASKS / (panels * parts)).clamp(1, blocks.len());
         let group = blocks.len().div_ceil(most);
         let groups = blocks.len().div_ceil(group);
-        scratch::with(groups * size, |partial: &mut [T]| {
-            partial.par_chunks_mut(size).zip(blocks.par_chunks(group)).for_each(
-                |(partial, blocks)| {
-                    partial.fill(T::ZERO);
-                    let (partial_weight, partial_bias) = partial.split_at_mut(weights);
-                    for block in blocks {
-                        let rows = block.utterance.out_first + block.first;
-                        let width = batch.out_bins * out;
-                        let dy = &dy[rows * width..][..block.count * width];
-                        let positions = block.count * batch.out_bins;
-                        vector::add_column_sums(cpu, dy, out, positions, partial_bias);
-                        self.weight_gradient_of(&kernel, batch, block, x, dy, partial_weight);
-                    }
-                },
-            );
-            for partial in partial.chunks_exact(size) {
-                let (partial_weight, partial_bias) = partial.split_at(weights);
-                self.add_transposed(partial_weight, dweight);
-                vector::add(cpu, partial_bias, dbias);
+        // The weights of a task as [rows, bins, in, width], then the bias.
+        let size = (rows * segment_rows + 1) * width;
+        let work = Weights { layer: self, cpu, batch, x, dy, rows };
+        scratch::with(groups * panels * parts * size, |partial: &mut [T]| {
+            partial.par_chunks_mut(size).enumerate().for_each(|(index, sums)| {
+                let (group_index, place) = (index / (panels * parts), index % (panels * parts));
+                let (panel, part) = (place / parts, place % parts);
+                let first = group_index * group;
+                let blocks = &blocks[first..blocks.len().min(first + group)];
+                work.add_blocks(blocks, panel * width, part * rows, sums);
+            });
+            let (total, others) = partial.split_at_mut(panels * parts * size);
+            total.par_chunks_mut(size).enumerate().for_each(|(index, total)| {
+                for group in others.chunks_exact(panels * parts * size) {
+                    vector::add(cpu, &group[index * size..][..size], total);
+                }
+            });
+            let total = &*total;
+            let out_size = dweight.len() / self.out_channels;
+            let sums = total.par_chunks(parts * size);
+            dweight.par_chunks_mut(width * out_size).zip(sums).for_each(|(dweight, sums)| {
+                self.add_transposed(sums, rows, width, dweight);
+            });
+            for (dbias, sums) in dbias.chunks_mut(width).zip(total.chunks_exact(parts * size)) {
+                vector::add(cpu, &sums[size - width..][..dbias.len()], dbias);
             }
         });
     }
 
-    /// partial[k, out] += Σ over the block's positions of window[k] dy[out], k over time, bins, channels.
-    fn weight_gradient_of<T: Real>(
-        &self,
-        kernel: &Kernel<T>,
-        batch: &Batch,
-        block: &Block,
-        x: &[T],
-        dy: &[T],
-        partial: &mut [T],
-    ) {
-        let out = self.out_channels;
-        let positions = block.count * batch.out_bins;
-        let segment_rows = self.kernel[1] * self.in_channels;
-        let (tiles, height) = equal_parts(segment_rows, kernel.rows);
-        self.input_picture(batch, block).with(x, |picture, line| {
-            scratch::with(positions * kernel.columns, |panel: &mut [T]| {
-                for first in (0..out).step_by(kernel.columns) {
-                    let filled = kernel.columns.min(out - first);
-                    let lines = panel.chunks_exact_mut(kernel.columns);
-                    for (target, dy) in lines.zip(dy.chunks_exact(out)) {
-                        target[..filled].copy_from_slice(&dy[first..first + filled]);
-                        target[filled..].fill(T::ZERO);
+    /// dweight[out, channel, time, bin] += sums[part][(time, bin, channel), out] for a panel of outputs.
+    fn add_transposed<T: Real>(&self, sums: &[T], rows: usize, width: usize, dweight: &mut [T]) {
+        let [times, bins] = self.kernel;
+        let part_size = (rows * bins * self.in_channels + 1) * width;
+        for (out, dweight) in dweight.chunks_exact_mut(self.in_channels * times * bins).enumerate()
+        {
+            debug_assert!(out < width);
+            for (channel, dweight) in dweight.chunks_exact_mut(times * bins).enumerate() {
+                for (tap, dweight) in dweight.iter_mut().enumerate() {
+                    let (time, bin) = (tap / bins, tap % bins);
+                    let row = ((time % rows) * bins + bin) * self.in_channels + channel;
+                    *dweight += sums[time / rows * part_size + row * width + out];
+                }
+            }
+        }
+    }
+}
+
+/// The sums over positions that make up the gradient of the weights.
+struct Weights<'a, T: Real> {
+    layer: &'a Convolution,
+    cpu: Cpu,
+    batch: &'a Batch,
+    x: &'a [T],
+    dy: &'a [T],
+    /// Rows of the kernel that a task works on.
+    rows: usize,
+}
+
+impl<T: Real> Weights<'_, T> {
+    /// sums[k, out] = Σ over the blocks' positions of window[k] dy[out], for rows of the kernel from `time`
+    /// on and a panel of outputs from `first` on; k runs over time, bins, channels. The bias follows.
+    fn add_blocks(&self, blocks: &[Block], first: usize, time: usize, sums: &mut [T]) {
+        let Self { layer, cpu, batch, x, dy, rows } = *self;
+        let kernel = T::kernel(cpu);
+        let (width, out) = (kernel.columns, layer.out_channels);
+        let filled = width.min(out - first);
+        let (sums, bias) = sums.split_at_mut(sums.len() - width);
+        bias.fill(T::ZERO);
+        for (index, block) in blocks.iter().enumerate() {
+            let positions = block.count * batch.out_bins;
+            let start = (block.utterance.out_first + block.first) * batch.out_bins;
+            let dy = &dy[start * out..][..positions * out];
+            let mut picture = layer.input_picture(batch, block);
+            picture.time += time;
+            picture.times -= layer.kernel[0] - rows;
+            picture.with(x, |picture, line| {
+                let mut multiply = |panel: &[T]| {
+                    if time == 0 {
+                        vector::add_column_sums(cpu, panel, width, positions, bias);
                     }
-                    for time in 0..self.kernel[0] {
-                        for tile in 0..tiles {
-                            let row = tile * height;
-                            // Rows of this product are taps and channels, which lie side by side;
-                            // its sum runs over bins, then frames.
-                            let rows = Rows {
-                                data: picture,
-                                start: time * line + row,
-                                row: 1,
-                                step: self.stride[1] * self.in_channels,
-                                segment: self.stride[0] * line,
-                                segments: block.count,
-                                length: batch.out_bins,
-                            };
-                            let place = Place {
-                                start: (time * segment_rows + row) * out + first,
-                                row: out,
-                                rows: height.min(segment_rows - row),
-                                columns: filled,
-                                accumulate: true,
-                            };
-                            kernel.tile_of(&rows, panel, partial, place);
+                    self.add_block(&kernel, block, picture, line, panel, filled, index > 0, sums);
+                };
+                if out == width {
+                    // Rows of dy are rows of the only panel.
+                    multiply(dy);
+                } else {
+                    scratch::with(positions * width, |panel: &mut [T]| {
+                        let lines = panel.chunks_exact_mut(width);
+                        for (target, dy) in lines.zip(dy.chunks_exact(out)) {
+                            target[..filled].copy_from_slice(&dy[first..first + filled]);
+                            target[filled..].fill(T::ZERO);
                         }
-                    }
+                        multiply(panel);
+                    });
                 }
             });
-        });
+        }
     }
 
-    /// dweight[out, channel, time, bin] += partial[(time, bin, channel), out].
-    fn add_transposed<T: Real>(&self, partial: &[T], dweight: &mut [T]) {
-        let out = self.out_channels;
-        for (k, values) in partial.chunks_exact(out).enumerate() {
-            let (tap, channel) = (k / self.in_channels, k % self.in_channels);
-            let (time, bin) = (tap / self.kernel[1], tap % self.kernel[1]);
-            for (o, &value) in values.iter().enumerate() {
-                dweight[self.weight_index(o, channel, time, bin)] += value;
+    /// The product of one block. Its rows are taps and channels, which lie side by side in the picture;
+    /// its sum runs over frames, then bins.
+    #[allow(clippy::too_many_arguments)]
+    fn add_block(
+        &self,
+        kernel: &Kernel<T>,
+        block: &Block,
+        picture: &[T],
+        line: usize,
+        panel: &[T],
+        filled: usize,
+        accumulate: bool,
+        sums: &mut [T],
+    ) {
+        let layer = self.layer;
+        let segment_rows = layer.kernel[1] * layer.in_channels;
+        let (tiles, height) = equal_parts(segment_rows, kernel.rows);
+        for time in 0..self.rows {
+            for tile in 0..tiles {
+                let row = tile * height;
+                let rows = Rows {
+                    data: picture,
+                    start: time * line + row,
+                    row: 1,
+                    step: layer.stride[1] * layer.in_channels,
+                    segment: layer.stride[0] * line,
+                    segments: block.count,
+                    length: self.batch.out_bins,
+                };
+                let place = Place {
+                    start: (time * segment_rows + row) * kernel.columns,
+                    row: kernel.columns,
+                    rows: height.min(segment_rows - row),
+                    columns: filled,
+                    accumulate,
+                };
+                kernel.tile_of(&rows, panel, sums, place);
             }
         }
     }

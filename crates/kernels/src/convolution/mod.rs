@@ -38,8 +38,9 @@ mod tests;
 use rayon::prelude::*;
 
 use crate::cpu::Cpu;
-use crate::error::{KernelError, check_least, check_size, elements, total_rows};
+use crate::error::{KernelError, check_least, check_size, elements};
 use crate::real::Real;
+use crate::window::{Batch, Block, Span, Window, blocks, split_rows};
 use crate::{scratch, vector};
 use correlate::{Grid, Taps, TapsShape, correlate};
 use picture::Picture;
@@ -67,50 +68,20 @@ const BLOCK_POSITIONS: usize = 640;
 /// Numbers in a block's picture, about: a part of the second-level cache.
 const BLOCK_PICTURE: usize = 1 << 15;
 
-/// What a call works on, after its arguments have been checked.
-struct Batch {
-    bins: usize,
-    out_bins: usize,
-    utterances: Vec<Span>,
-    rows: usize,
-    out_rows: usize,
-}
-
-/// One utterance: first row and number of frames, before and after the convolution.
-#[derive(Clone, Copy)]
-struct Span {
-    first: usize,
-    frames: usize,
-    out_first: usize,
-    out_frames: usize,
-}
-
-/// Frames `first..first + count` of one utterance's input or output.
-#[derive(Clone, Copy)]
-struct Block {
-    utterance: Span,
-    first: usize,
-    count: usize,
-}
-
-/// ⌊(size + 2 padding − kernel) / stride⌋ + 1, or 0 where nothing fits.
-fn output_size(size: usize, kernel: usize, stride: usize, padding: usize) -> usize {
-    if size == 0 || stride == 0 || kernel == 0 {
-        return 0;
-    }
-    let padded = size.saturating_add(padding.saturating_mul(2));
-    padded.checked_sub(kernel).map_or(0, |rest| rest / stride + 1)
-}
-
 impl Convolution {
+    /// What each output sees.
+    pub fn window(&self) -> Window {
+        Window { kernel: self.kernel, stride: self.stride, padding: self.padding }
+    }
+
     /// Frames of the output for an utterance of `frames`; 0 when it is too short for the kernel.
     pub fn output_frames(&self, frames: usize) -> usize {
-        output_size(frames, self.kernel[0], self.stride[0], self.padding[0])
+        self.window().output_frames(frames)
     }
 
     /// Bins of the output for an input of `bins`; 0 when they are too few for the kernel.
     pub fn output_bins(&self, bins: usize) -> usize {
-        output_size(bins, self.kernel[1], self.stride[1], self.padding[1])
+        self.window().output_bins(bins)
     }
 
     /// Elements of the weights, `[out, in, time, bins]`; saturates where they do not fit.
@@ -131,35 +102,13 @@ impl Convolution {
     ) -> Result<Batch, KernelError> {
         check_least(operation, "the number of input channels", self.in_channels, 1)?;
         check_least(operation, "the number of output channels", self.out_channels, 1)?;
-        for (what, axis) in [("the kernel in time", 0), ("the kernel over bins", 1)] {
-            // A window that lies in the padding alone would see nothing.
-            check_least(operation, what, self.kernel[axis], self.padding[axis].saturating_add(1))?;
-        }
-        for (what, axis) in [("the stride in time", 0), ("the stride over bins", 1)] {
-            check_least(operation, what, self.stride[axis], 1)?;
-        }
-        let rows = total_rows(operation, lengths)?;
-        check_size(operation, "x", x, elements(operation, "x", &[rows, bins, self.in_channels])?)?;
+        let batch = self.window().batch(operation, lengths, bins)?;
+        let size = elements(operation, "x", &[batch.rows, bins, self.in_channels])?;
+        check_size(operation, "x", x, size)?;
         let shape = [self.out_channels, self.in_channels, self.kernel[0], self.kernel[1]];
         check_size(operation, "weight", weight, elements(operation, "weight", &shape)?)?;
-        let least = |axis: usize| {
-            self.kernel[axis].saturating_sub(self.padding[axis].saturating_mul(2)).max(1)
-        };
-        check_least(operation, "the number of bins", bins, least(1))?;
-        let mut utterances = Vec::with_capacity(lengths.len());
-        let (mut first, mut out_first) = (0, 0usize);
-        for &frames in lengths {
-            check_least(operation, "the number of frames of an utterance", frames, least(0))?;
-            let out_frames = self.output_frames(frames);
-            utterances.push(Span { first, frames, out_first, out_frames });
-            first += frames;
-            out_first = out_first
-                .checked_add(out_frames)
-                .ok_or(KernelError::Overflow { operation, what: "y" })?;
-        }
-        let out_bins = self.output_bins(bins);
-        elements(operation, "y", &[out_first, out_bins, self.out_channels])?;
-        Ok(Batch { bins, out_bins, utterances, rows, out_rows: out_first })
+        elements(operation, "y", &[batch.out_rows, batch.out_bins, self.out_channels])?;
+        Ok(batch)
     }
 
     /// How the output frames of a batch are cut into blocks: a matter of the shape alone.
@@ -250,31 +199,4 @@ impl Convolution {
     fn weight_index(&self, out: usize, channel: usize, time: usize, bin: usize) -> usize {
         ((out * self.in_channels + channel) * self.kernel[0] + time) * self.kernel[1] + bin
     }
-}
-
-/// Blocks of at most `count` frames of every utterance, as equal as can be, in order.
-fn blocks(batch: &Batch, frames: impl Fn(&Span) -> usize, count: usize) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for &utterance in &batch.utterances {
-        let total = frames(&utterance);
-        for first in (0..total).step_by(count) {
-            blocks.push(Block { utterance, first, count: count.min(total - first) });
-        }
-    }
-    blocks
-}
-
-/// Hands each block its own rows of `y`.
-fn split_rows<'a, T>(
-    mut y: &'a mut [T],
-    row: usize,
-    blocks: &[Block],
-) -> Vec<(Block, &'a mut [T])> {
-    let mut tasks = Vec::with_capacity(blocks.len());
-    for &block in blocks {
-        let (rows, rest) = std::mem::take(&mut y).split_at_mut(block.count * row);
-        tasks.push((block, rows));
-        y = rest;
-    }
-    tasks
 }

@@ -1,4 +1,4 @@
-//! A piece of one utterance with its border of zeros, copied so that every window lies inside.
+//! A piece of one utterance with its border of zeros, copied where it has one so that every window lies inside.
 
 use crate::real::Real;
 use crate::scratch;
@@ -19,10 +19,22 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Copies the piece out of `x` and calls `work` with it and with the size of one of its rows. What
-    /// lies outside of the utterance is zero, whatever its neighbours hold.
+    /// Calls `work` with the piece, copied out of `x` unless all of it lies inside of the utterance, and
+    /// with the distance from one of its rows to the next. What lies outside of the utterance is zero, whatever its neighbours hold.
     pub(super) fn with<T: Real, R>(&self, x: &[T], work: impl FnOnce(&[T], usize) -> R) -> R {
         let channels = self.channels;
+        let inside = |axis: usize, first: usize, count: usize, size: usize| {
+            first >= self.border[axis] && first + count <= size + self.border[axis]
+        };
+        if inside(0, self.time, self.times, self.frames)
+            && inside(1, self.bin, self.bins, self.row_bins)
+        {
+            // No zero is needed, so no copy.
+            let row = (self.first_row + self.time - self.border[0]) * self.row_bins;
+            let start = (row + self.bin - self.border[1]) * channels;
+            let line = self.row_bins * channels;
+            return work(&x[start..][..(self.times - 1) * line + self.bins * channels], line);
+        }
         let line = self.bins * channels;
         // Bins of the utterance that the picture shows, and where they begin in it.
         let skip = self.border[1].saturating_sub(self.bin).min(self.bins);

@@ -2,16 +2,22 @@
 
 mod batch_norm;
 mod convolution;
+mod depthwise;
 mod dropout;
 mod gru;
 mod layer_norm;
 mod linear;
+mod pooling;
 mod relu;
+mod residual;
 
 pub use batch_norm::BatchNorm;
 pub use convolution::ConvolutionLayer;
+pub use depthwise::DepthwiseLayer;
 pub use dropout::Dropout;
 pub use gru::GruLayer;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use pooling::{AveragePool, GlobalMean, MaxPool, MeanOverBins};
 pub use relu::Relu;
+pub use residual::Residual;
