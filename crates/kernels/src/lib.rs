@@ -27,6 +27,7 @@ pub mod linear;
 pub mod matmul;
 pub mod optimizer;
 pub mod real;
+mod recurrent;
 mod scratch;
 mod softmax;
 #[cfg(test)]
