@@ -168,9 +168,8 @@ fn forward_equals_the_equations_in_f64() {
     for lstm in both_ways(7, 33) {
         let case = Case::<f64>::new(lstm, &lengths, 11);
         let (exact, exact_last) = plain(&case);
-        let far = |a: &[f64], b: &[f64]| {
-            a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
-        };
+        let far =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
         let (y, _, last) = case.forward(Cpu::detect());
         assert!(far(&y, &exact) < 1e-13, "{lstm:?}");
         assert!((0..2).all(|s| far(&last[s], &exact_last[s]) < 1e-13), "{lstm:?}");
@@ -335,7 +334,8 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
     let cpu = Cpu::detect();
     let try_it = |lengths: &[usize], weights, initial, rows: usize, saved: usize| {
         let (mut y, mut saved) = (vec![5f32; rows * 3], vec![5f32; saved]);
-        let result = lstm.forward(cpu, &case.x, lengths, weights, initial, &mut y, &mut saved, None);
+        let result =
+            lstm.forward(cpu, &case.x, lengths, weights, initial, &mut y, &mut saved, None);
         assert!(result.is_ok() || y.iter().chain(&saved).all(|&x| x == 5.0), "wrote and refused");
         result
     };

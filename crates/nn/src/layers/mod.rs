@@ -6,6 +6,8 @@ mod dropout;
 mod gru;
 mod layer_norm;
 mod linear;
+mod lstm;
+mod recurrent;
 mod relu;
 
 pub use batch_norm::BatchNorm;
@@ -14,4 +16,5 @@ pub use dropout::Dropout;
 pub use gru::GruLayer;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use lstm::LstmLayer;
 pub use relu::Relu;
