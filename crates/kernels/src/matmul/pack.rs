@@ -33,6 +33,7 @@ pub(super) fn pack_rows<T: Real>(
 
 /// Columns `first..first + filled` and k `k0..k0 + depth` of `b` as `[depth, width]`, the columns from
 /// `filled` to `width` zero.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn pack_panel<T: Real>(
     kernel: &Kernel<T>,
     b: Matrix<'_, T>,
@@ -141,7 +142,7 @@ fn interleave<T: Real>(
 /// before, which writes the same numbers twice and needs no mask.
 fn eights(count: usize) -> impl Iterator<Item = usize> {
     debug_assert!(count >= EIGHT);
-    (0..count / EIGHT).map(|i| i * EIGHT).chain((count % EIGHT > 0).then(|| count - EIGHT))
+    (0..count / EIGHT).map(|i| i * EIGHT).chain((!count.is_multiple_of(EIGHT)).then(|| count - EIGHT))
 }
 
 /// The first `filled` numbers of each line, `along` apart in the data; the rest of a line is zero.

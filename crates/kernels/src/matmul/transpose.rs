@@ -18,7 +18,7 @@ pub(super) unsafe fn eight_rows(
     width: usize,
     count: usize,
 ) {
-    debug_assert!(count % 8 == 0 && width >= 8);
+    debug_assert!(count.is_multiple_of(8) && width >= 8);
     for k in (0..count).step_by(8) {
         let mut r = [_mm256_setzero_ps(); 8];
         for (i, r) in r.iter_mut().enumerate() {
