@@ -200,7 +200,7 @@ fn a_model_file_of_another_version_or_truncated_is_refused() {
     let mut cases = vec![
         ("of-another-version", replaced(br#"\"format\":1"#, br#"\"format\":9"#)),
         ("of-another-program", replaced(br#""labyrinth":"#, br#""labyrimth":"#)),
-        ("with-another-width", replaced(br#"\"gru-hidden\":32"#, br#"\"gru-hidden\":33"#)),
+        ("with-another-width", replaced(br#"hidden\":32"#, br#"hidden\":33"#)),
         ("with-a-flipped-bit", flipped),
         ("text", b"This is a text, and no model at all.\n".to_vec()),
         ("grown", [&whole[..], b"more"].concat()),

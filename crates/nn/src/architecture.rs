@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
 use crate::layer::Layer;
-use crate::layers::{BatchNorm, ConvolutionLayer, Dropout, GruLayer, LayerNorm, Linear, Relu};
+use crate::layers::{
+    BatchNorm, ConvolutionLayer, Dropout, GruLayer, LayerNorm, Linear, LstmLayer, Relu,
+};
 use crate::sequence::Sequence;
 use crate::shape::Shape;
 
@@ -18,7 +20,7 @@ use crate::shape::Shape;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ModelOptions {
-    /// Convolutions, then GRU layers, then one score per label and frame.
+    /// Convolutions, then recurrent layers, then one score per label and frame.
     CnnGru(CnnGruOptions),
 }
 
@@ -28,7 +30,7 @@ pub enum ModelOptions {
 /// features [frames, bins]
 ///   → (convolution → batch norm → ReLU) for each of `convolutions`
 ///   → linear to `projection` → layer norm → dropout
-///   → (GRU → dropout) × `gru_layers`
+///   → (GRU or LSTM → dropout) × `recurrent_layers`
 ///   → linear to the alphabet: logits [frames', labels]
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,13 +40,17 @@ pub struct CnnGruOptions {
     pub architecture: CnnGruName,
     /// The convolutions, first to last.
     pub convolutions: Vec<ConvolutionOptions>,
-    /// Width between the convolutions and the GRU.
+    /// Width between the convolutions and the recurrent layers.
     pub projection: usize,
-    /// GRU layers.
-    pub gru_layers: usize,
-    /// Width of one direction of a GRU layer.
-    pub gru_hidden: usize,
-    /// Whether each GRU layer also reads from the end. Such a model cannot stream.
+    /// What the recurrent layers are.
+    pub recurrent: Recurrent,
+    /// Recurrent layers; `gru-layers` in recipes and models of earlier versions.
+    #[serde(alias = "gru-layers")]
+    pub recurrent_layers: usize,
+    /// Width of one direction of a recurrent layer; `gru-hidden` in earlier versions.
+    #[serde(alias = "gru-hidden")]
+    pub recurrent_hidden: usize,
+    /// Whether each recurrent layer also reads from the end. Such a model cannot stream.
     pub bidirectional: bool,
     /// Share of the values that dropout sets to zero in training.
     pub dropout: f64,
@@ -56,8 +62,9 @@ impl Default for CnnGruOptions {
             architecture: CnnGruName::CnnGru,
             convolutions: vec![ConvolutionOptions::default(), ConvolutionOptions::default()],
             projection: 256,
-            gru_layers: 3,
-            gru_hidden: 256,
+            recurrent: Recurrent::Gru,
+            recurrent_layers: 3,
+            recurrent_hidden: 256,
             bidirectional: true,
             dropout: 0.3,
         }
@@ -70,6 +77,17 @@ pub enum CnnGruName {
     /// The only value.
     #[serde(rename = "cnn-gru")]
     CnnGru,
+}
+
+/// The kinds of recurrent layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recurrent {
+    /// The gated recurrent unit, reset after the product as in cuDNN and PyTorch.
+    #[default]
+    Gru,
+    /// The long short-term memory: a third more weights and work than a GRU of its width.
+    Lstm,
 }
 
 /// One convolution. Kernels and strides are `[time, frequency]`; the padding is half the kernel.
@@ -142,13 +160,19 @@ impl CnnGruOptions {
                 ));
             }
         }
-        if self.projection == 0 || self.gru_layers == 0 || self.gru_hidden == 0 {
-            return refuse("projection, gru-layers and gru-hidden must be at least 1".into());
+        if self.projection == 0 || self.recurrent_layers == 0 || self.recurrent_hidden == 0 {
+            return refuse(
+                "projection, recurrent-layers (gru-layers) and recurrent-hidden (gru-hidden) must be \
+                 at least 1"
+                    .into(),
+            );
         }
         // Far beyond what a CPU trains; without a limit a slip of the finger asks for all memory.
         let widest = self.convolutions.iter().flat_map(|c| [c.channels, c.kernel[0], c.kernel[1]]);
-        let widest = widest.chain([self.projection, self.gru_hidden]).max().unwrap_or(0);
-        if widest > LARGEST_WIDTH || self.gru_layers.max(self.convolutions.len()) > MOST_LAYERS {
+        let widest = widest.chain([self.projection, self.recurrent_hidden]).max().unwrap_or(0);
+        if widest > LARGEST_WIDTH
+            || self.recurrent_layers.max(self.convolutions.len()) > MOST_LAYERS
+        {
             return refuse(format!(
                 "at most {LARGEST_WIDTH} channels, kernel frames or hidden values and {MOST_LAYERS} \
                  layers of a kind are allowed"
@@ -188,15 +212,17 @@ impl CnnGruOptions {
         layers.push(("projection_norm".into(), Box::new(LayerNorm { width: self.projection })));
         dropout(&mut layers, 0);
         let mut width = self.projection;
-        for index in 0..self.gru_layers {
-            let gru = GruLayer {
-                input: width,
-                hidden: self.gru_hidden,
-                bidirectional: self.bidirectional,
-                variant: GruVariant::ResetAfter,
+        for index in 0..self.recurrent_layers {
+            let (input, hidden, bidirectional) = (width, self.recurrent_hidden, self.bidirectional);
+            let (name, layer): (&str, Box<dyn Layer<T>>) = match self.recurrent {
+                Recurrent::Gru => {
+                    let variant = GruVariant::ResetAfter;
+                    ("gru", Box::new(GruLayer { input, hidden, bidirectional, variant }))
+                }
+                Recurrent::Lstm => ("lstm", Box::new(LstmLayer { input, hidden, bidirectional })),
             };
-            width = self.gru_hidden * if self.bidirectional { 2 } else { 1 };
-            layers.push((format!("gru.{index}"), Box::new(gru)));
+            layers.push((format!("{name}.{index}"), layer));
+            width = hidden * if bidirectional { 2 } else { 1 };
             dropout(&mut layers, index + 1);
         }
         layers.push(("output".into(), Box::new(Linear { input: width, output: labels })));

@@ -28,7 +28,7 @@ pub mod parameters;
 pub mod sequence;
 pub mod shape;
 
-pub use architecture::{CnnGruOptions, ConvolutionOptions, ModelOptions};
+pub use architecture::{CnnGruOptions, ConvolutionOptions, ModelOptions, Recurrent};
 pub use error::NnError;
 pub use layer::{Backward, Forward, Layer, Mode};
 pub use model_file::{ModelFile, ModelFileError, ModelHeader};

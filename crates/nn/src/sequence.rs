@@ -346,11 +346,12 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn saved_len(&self, input: &Shape) -> usize {
         // A shape that does not fit is refused by `output_shape`, which is asked first.
-        self.plan(input).map_or(0, |plan| plan.kept() + plan.saved.last().map_or(0, |r| r.end))
+        self.plan(input, true)
+            .map_or(0, |plan| plan.kept() + plan.saved.last().map_or(0, |r| r.end))
     }
 
     fn scratch_len(&self, input: &Shape) -> usize {
-        self.plan(input).map_or(0, |plan| 2 * plan.widest + plan.scratch)
+        self.plan(input, true).map_or(0, |plan| 2 * plan.widest + plan.scratch)
     }
 
     fn state_len(&self, batch: usize) -> usize {
@@ -358,7 +359,7 @@ impl<T: Real> Layer<T> for Sequence<T> {
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        let plan = self.plan(pass.shape)?;
+        let plan = self.plan(pass.shape, true)?;
         if self.steps.is_empty() {
             pass.y.copy_from_slice(pass.x);
             return Ok(());
@@ -392,7 +393,7 @@ impl<T: Real> Layer<T> for Sequence<T> {
     }
 
     fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
-        let plan = self.plan(pass.shape)?;
+        let plan = self.plan(pass.shape, true)?;
         let mut dx = pass.dx;
         if self.steps.is_empty() {
             if let Some(dx) = dx {
@@ -432,7 +433,7 @@ impl<T: Real> Layer<T> for Sequence<T> {
     }
 
     fn update_buffers(&self, input: &Shape, saved: &[T], buffers: &mut [T]) -> Result<(), NnError> {
-        let plan = self.plan(input)?;
+        let plan = self.plan(input, true)?;
         let saved = &saved[plan.kept()..];
         for (index, step) in self.steps.iter().enumerate() {
             step.layer.update_buffers(

@@ -2,19 +2,22 @@
 
 use labyrinth_kernels::{Cpu, Isa};
 use labyrinth_nn::network::remove_padding;
-use labyrinth_nn::{CnnGruOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Shape};
+use labyrinth_nn::{
+    CnnGruOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Recurrent, Shape,
+};
 use labyrinth_signal::Random;
 use proptest::prelude::*;
 
 const DIM: usize = 20;
 const LABELS: usize = 9;
 
-fn network(bidirectional: bool) -> Network<f32> {
+fn network(recurrent: Recurrent, bidirectional: bool) -> Network<f32> {
     let options = ModelOptions::CnnGru(CnnGruOptions {
         convolutions: vec![ConvolutionOptions { channels: 5, ..ConvolutionOptions::default() }; 2],
         projection: 24,
-        gru_layers: 2,
-        gru_hidden: 19,
+        recurrent,
+        recurrent_layers: 2,
+        recurrent_hidden: 19,
         bidirectional,
         ..CnnGruOptions::default()
     });
@@ -50,7 +53,8 @@ fn the_same_bytes_alone_and_in_batches_with_padding_full_of_1e6() {
 }
 
 fn check_batches(cpu: Cpu) {
-    for network in [network(true), network(false)] {
+    let kinds = [(Recurrent::Gru, true), (Recurrent::Gru, false), (Recurrent::Lstm, true)];
+    for network in kinds.map(|(recurrent, bidirectional)| network(recurrent, bidirectional)) {
         let lengths: Vec<usize> = (0..16).map(|i| 9 + (i * 37) % 83).collect();
         let utterances: Vec<Vec<f32>> =
             lengths.iter().enumerate().map(|(i, &n)| utterance(i as u64, n)).collect();
@@ -77,13 +81,14 @@ fn check_batches(cpu: Cpu) {
 
 #[test]
 fn training_does_not_depend_on_the_number_of_threads() {
-    let lengths = [40, 23, 61, 9, 50];
+    // So many utterances that the batch is cut for the threads.
+    let lengths: Vec<usize> = (0..19).map(|i| 9 + (i * 23) % 53).collect();
     let features: Vec<f32> =
         lengths.iter().enumerate().flat_map(|(i, &n)| utterance(i as u64, n)).collect();
-    let gradients = |threads| {
+    let gradients = |recurrent, threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let network = network(true);
+            let network = network(recurrent, true);
             let mut memory = Memory::new();
             let mode = Mode::Training { key: 8 };
             let cpu = Cpu::detect();
@@ -95,8 +100,10 @@ fn training_does_not_depend_on_the_number_of_threads() {
             gradients.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
         })
     };
-    let one = gradients(1);
-    assert!((2..=4).all(|threads| gradients(threads) == one));
+    for recurrent in [Recurrent::Gru, Recurrent::Lstm] {
+        let one = gradients(recurrent, 1);
+        assert!((2..=4).all(|threads| gradients(recurrent, threads) == one));
+    }
 }
 
 proptest! {
@@ -112,7 +119,7 @@ proptest! {
             })
             .collect();
         let options = ModelOptions::CnnGru(CnnGruOptions {
-            convolutions, projection: 3, gru_layers: 1, gru_hidden: 2, ..CnnGruOptions::default()
+            convolutions, projection: 3, recurrent_layers: 1, recurrent_hidden: 2, ..CnnGruOptions::default()
         });
         let network = Network::<f32>::new(&options, DIM, LABELS, 1);
         prop_assume!(network.is_ok());
@@ -134,7 +141,7 @@ proptest! {
 
 #[test]
 fn a_batch_that_does_not_fit_its_lengths_is_refused_with_both_sizes() {
-    let network = network(true);
+    let network = network(Recurrent::Gru, true);
     let mut memory = Memory::new();
     let features = vec![0.0; 30 * DIM];
     let error = network

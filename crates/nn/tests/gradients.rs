@@ -9,11 +9,11 @@ use labyrinth_kernels::pooling::Average;
 use labyrinth_kernels::{Cpu, DepthwiseConvolution, Window};
 use labyrinth_nn::layers::{
     AveragePool, BatchNorm, ConvolutionLayer, DepthwiseLayer, Dropout, GlobalMean, GruLayer,
-    LayerNorm, Linear, MaxPool, MeanOverBins, Relu, Residual,
+    LayerNorm, Linear, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
 };
 use labyrinth_nn::{
-    CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Sequence,
-    Shape,
+    CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Recurrent,
+    Sequence, Shape,
 };
 use labyrinth_signal::Random;
 
@@ -277,13 +277,50 @@ fn gru_in_one_direction_and_both_and_both_variants() {
 }
 
 #[test]
+fn lstm_in_one_direction_and_both() {
+    for bidirectional in [false, true] {
+        let lstm = LstmLayer { input: 3, hidden: 4, bidirectional };
+        Check::new(layer(lstm), frames(&[5, 1, 7], 3), TRAINING).run(300);
+    }
+}
+
+#[test]
+fn a_state_handed_on_continues_an_lstm() {
+    let sequence = || layer(LstmLayer { input: 3, hidden: 4, bidirectional: false });
+    let parameters = Parameters::<f64>::initialize(sequence().parameters(), 7).values;
+    // Two utterances of 9 frames, at once and as chunks of 5 and 4 frames of both.
+    let x = random_values(2 * 9 * 3, 1);
+    let run = |x: &[f64], lengths: &[usize], states: &mut [f64]| {
+        let (sequence, mut memory) = (sequence(), Memory::new());
+        let (cpu, shape) = (Cpu::detect(), frames(lengths, 3));
+        let mode = Mode::Inference;
+        sequence.forward(cpu, mode, &parameters, &[], x, &shape, states, &mut memory).unwrap();
+        memory.output().to_vec()
+    };
+    let whole = run(&x, &[9, 9], &mut []);
+    let mut states = vec![0.0; sequence().state_len(2)];
+    assert_eq!(states.len(), 2 * 2 * 4, "output and cell of both utterances");
+    let first = run(&[&x[..5 * 3], &x[9 * 3..14 * 3]].concat(), &[5, 5], &mut states);
+    let second = run(&[&x[5 * 3..9 * 3], &x[14 * 3..]].concat(), &[4, 4], &mut states);
+    let chunks = [&first[..5 * 4], &second[..4 * 4], &first[5 * 4..], &second[4 * 4..]].concat();
+    assert_eq!(chunks, whole);
+}
+
+#[test]
 fn the_whole_model() {
+    for recurrent in [Recurrent::Gru, Recurrent::Lstm] {
+        whole_model(recurrent);
+    }
+}
+
+fn whole_model(recurrent: Recurrent) {
     let convolution = |channels| ConvolutionOptions { channels, kernel: [3, 3], stride: [2, 2] };
     let options = ModelOptions::CnnGru(CnnGruOptions {
         convolutions: vec![convolution(3), convolution(2)],
         projection: 5,
-        gru_layers: 2,
-        gru_hidden: 4,
+        recurrent,
+        recurrent_layers: 2,
+        recurrent_hidden: 4,
         dropout: 0.2,
         ..CnnGruOptions::default()
     });

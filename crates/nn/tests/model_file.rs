@@ -14,8 +14,8 @@ fn model() -> (ModelHeader, Network<f32>) {
     let options = ModelOptions::CnnGru(CnnGruOptions {
         convolutions: vec![ConvolutionOptions { channels: 2, ..ConvolutionOptions::default() }],
         projection: 4,
-        gru_layers: 1,
-        gru_hidden: 3,
+        recurrent_layers: 1,
+        recurrent_hidden: 3,
         ..CnnGruOptions::default()
     });
     let features = FeatureOptions::default();
@@ -86,4 +86,18 @@ fn another_version_is_refused_with_its_number() {
 #[test]
 fn text_is_not_a_model() {
     assert!(refusal(b"this is not a model at all").contains("not a labyrinth model"));
+}
+
+#[test]
+fn the_names_of_earlier_versions_are_read() {
+    let (header, network) = model();
+    let text =
+        String::from_utf8_lossy(&ModelFile::to_bytes(&header, &network).unwrap()).into_owned();
+    assert!(text.contains("recurrent-hidden") && !text.contains("gru-hidden"));
+    let old = r#"{"architecture":"cnn-gru","projection":4,"gru-layers":1,"gru-hidden":3}"#;
+    let ModelOptions::CnnGru(options) = serde_json::from_str(old).unwrap();
+    assert_eq!((options.recurrent_layers, options.recurrent_hidden), (1, 3));
+    assert_eq!(options.recurrent, labyrinth_nn::Recurrent::Gru);
+    let both = r#"{"architecture":"cnn-gru","gru-hidden":3,"recurrent-hidden":3}"#;
+    assert!(serde_json::from_str::<CnnGruOptions>(both).is_err());
 }

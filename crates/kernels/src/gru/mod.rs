@@ -35,9 +35,8 @@
 //! are a few products after it; only W_h h and its transpose stay inside. The weights of that product
 //! are packed once per call.
 //!
-//! Ragged batches: step t computes the utterances that are longer than t and no others. Inside a call
-//! the utterances are ordered by falling length, so that those are the first rows of the state; since a
-//! row's sums do not depend on its company, the order and the mates change no bit of the result.
+//! Ragged batches are computed longest first and may be cut for threads ([`crate::recurrent`]); since
+//! a row's sums do not depend on its company, neither changes a bit of the result.
 
 mod gates;
 mod recurrence;
@@ -45,11 +44,12 @@ mod recurrence;
 mod tests;
 
 use crate::cpu::Cpu;
-use crate::error::{KernelError, check_least, check_size, elements, total_rows};
+use crate::error::{KernelError, check_size};
 use crate::matmul::{Matrix, matmul};
 use crate::real::Real;
+use crate::recurrent::{Sizes, parts, split_rows, split_states};
 use crate::{scratch, vector};
-use recurrence::{Backward, Forward, Schedule};
+use recurrence::{Backward, BackwardPart, Forward, ForwardPart};
 
 /// Where the reset gate acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +109,10 @@ impl Gru {
         rows.saturating_mul(self.hidden).saturating_mul(4)
     }
 
+    fn sizes(&self) -> Sizes {
+        Sizes { input: self.input, hidden: self.hidden, blocks: 3 }
+    }
+
     /// Checks what both directions of the computation share; the number of rows.
     fn check<T>(
         &self,
@@ -119,22 +123,10 @@ impl Gru {
         h0: Option<&[T]>,
         saved: usize,
     ) -> Result<usize, KernelError> {
-        let (input, hidden) = (self.input, self.hidden);
-        check_least(operation, "the input size", input, 1)?;
-        check_least(operation, "the hidden size", hidden, 1)?;
-        let rows = total_rows(operation, lengths)?;
-        elements(operation, "saved", &[rows, hidden, 4])?;
-        let gates = elements(operation, "the gates", &[3, hidden])?;
-        check_size(operation, "x", x.len(), elements(operation, "x", &[rows, input])?)?;
-        let w_ih = elements(operation, "w_ih", &[gates, input])?;
-        check_size(operation, "w_ih", weights.w_ih.len(), w_ih)?;
-        let w_hh = elements(operation, "w_hh", &[gates, hidden])?;
-        check_size(operation, "w_hh", weights.w_hh.len(), w_hh)?;
-        check_size(operation, "b_ih", weights.b_ih.len(), gates)?;
-        check_size(operation, "b_hh", weights.b_hh.len(), gates)?;
-        let states = elements(operation, "h0", &[lengths.len(), hidden])?;
+        let GruWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
+        let rows = self.sizes().check(operation, x, lengths, [w_ih, w_hh, b_ih, b_hh])?;
         if let Some(h0) = h0 {
-            check_size(operation, "h0", h0.len(), states)?;
+            check_size(operation, "h0", h0.len(), lengths.len() * self.hidden)?;
         }
         check_size(operation, "saved", saved, self.saved_len(rows))?;
         Ok(rows)
@@ -144,7 +136,8 @@ impl Gru {
     /// or zeros; `y` `[rows, H]`; `saved` [`Gru::saved_len`]; `h_last` `[batch, H]`, the state after
     /// the last step of each utterance (with `reverse`, after its first frame).
     ///
-    /// The product with the input uses rayon's threads; the recurrence runs on the calling thread.
+    /// The product with the input uses rayon's threads; so does the recurrence where the batch is large
+    /// enough to be cut.
     ///
     /// # Errors
     /// [`KernelError`] for an empty batch, a length of 0 or a slice that does not fit its shape;
@@ -162,12 +155,11 @@ impl Gru {
         h_last: Option<&mut [T]>,
     ) -> Result<(), KernelError> {
         let rows = self.check(FORWARD, x, lengths, &weights, h0, saved.len())?;
-        let (input, hidden, batch) = (self.input, self.hidden, lengths.len());
+        let (hidden, batch) = (self.hidden, lengths.len());
         check_size(FORWARD, "y", y.len(), rows * hidden)?;
         if let Some(h_last) = &h_last {
             check_size(FORWARD, "h_last", h_last.len(), batch * hidden)?;
         }
-        let schedule = Schedule::new(lengths, self.reverse);
         let (gates, kept) = saved.split_at_mut(rows * 3 * hidden);
 
         // The input's share of all sums, with every bias that stands outside of q.
@@ -178,37 +170,42 @@ impl Gru {
                 GruVariant::ResetBefore => 3 * hidden,
             };
             vector::add(cpu, &weights.b_hh[..outside], &mut bias[..outside]);
-            vector::fill_rows(gates, bias);
-        });
-        let w_ih = Matrix::rows(weights.w_ih, 3 * hidden, input).transposed();
-        matmul(cpu, Matrix::rows(x, rows, input), w_ih, gates, 3 * hidden, true)?;
+            self.sizes().input_product(cpu, x, weights.w_ih, bias, gates)
+        })?;
 
-        scratch::with(batch * hidden, |state: &mut [T]| {
-            for (state, &utterance) in state.chunks_exact_mut(hidden).zip(&schedule.order) {
-                match h0 {
-                    Some(h0) => state.copy_from_slice(&h0[utterance * hidden..][..hidden]),
-                    None => state.fill(T::ZERO),
-                }
-            }
-            let run = Forward { gru: self, cpu, schedule: &schedule };
-            match self.variant {
-                GruVariant::ResetAfter => run.after(weights, gates, kept, state, y)?,
-                GruVariant::ResetBefore => run.before(weights, gates, kept, state, y)?,
-            }
-            if let Some(h_last) = h_last {
-                for (state, &utterance) in state.chunks_exact(hidden).zip(&schedule.order) {
-                    h_last[utterance * hidden..][..hidden].copy_from_slice(state);
-                }
-            }
-            Ok(())
-        })
+        let parts = parts(lengths, rayon::current_num_threads());
+        let mut gates = split_rows(gates, &parts, 3 * hidden).into_iter();
+        let mut kept = split_rows(kept, &parts, hidden).into_iter();
+        let mut y = split_rows(y, &parts, hidden).into_iter();
+        let mut h_last = split_states(h_last, &parts, hidden).into_iter();
+        let mut work = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let (Some(gates), Some(kept), Some(y), Some(h_last)) =
+                (gates.next(), kept.next(), y.next(), h_last.next())
+            else {
+                break;
+            };
+            work.push(ForwardPart {
+                lengths: &lengths[part.utterances.clone()],
+                h0: h0.map(|h0| &h0[part.utterances.start * hidden..]),
+                gates,
+                kept,
+                y,
+                h_last,
+            });
+        }
+        let run = Forward { gru: self, cpu };
+        match self.variant {
+            GruVariant::ResetAfter => run.after(weights, work),
+            GruVariant::ResetBefore => run.before(weights, work),
+        }
     }
 
     /// Gradients of [`Gru::forward`] from `dy` `[rows, H]`, with `y` and `saved` as it left them: `dx`
     /// `[rows, I]` and `dh0` `[batch, H]` are overwritten, `gradients` are added to.
     ///
-    /// The recurrence runs on the calling thread, the products after it on rayon's; their sums over the
-    /// rows depend on the number of rows alone.
+    /// Rayon's threads share the work as in [`Gru::forward`]; the sums over the rows depend on the number
+    /// of rows alone.
     ///
     /// # Errors
     /// As for [`Gru::forward`].
@@ -233,59 +230,63 @@ impl Gru {
         check_size(BACKWARD, "dy", dy.len(), rows * hidden)?;
         check_size(BACKWARD, "dx", dx.len(), rows * input)?;
         let GruGradients { w_ih: dw_ih, w_hh: dw_hh, b_ih: db_ih, b_hh: db_hh } = gradients;
-        check_size(BACKWARD, "the gradient of w_ih", dw_ih.len(), weights.w_ih.len())?;
-        check_size(BACKWARD, "the gradient of w_hh", dw_hh.len(), weights.w_hh.len())?;
-        check_size(BACKWARD, "the gradient of b_ih", db_ih.len(), 3 * hidden)?;
-        check_size(BACKWARD, "the gradient of b_hh", db_hh.len(), 3 * hidden)?;
+        let sizes = self.sizes();
+        sizes.check_gradients(BACKWARD, [dw_ih, dw_hh, db_ih, db_hh])?;
         if let Some(dh0) = &dh0 {
             check_size(BACKWARD, "dh0", dh0.len(), batch * hidden)?;
         }
-        let schedule = Schedule::new(lengths, self.reverse);
-
-        scratch::with(rows * 4 * hidden, |d_gates: &mut [T]| {
-            scratch::with(rows * hidden, |previous: &mut [T]| {
-                schedule.previous_states(hidden, h0, y, previous);
-                scratch::with_zeros(batch * hidden, |carry: &mut [T]| {
-                    let run = Backward { gru: self, cpu, schedule: &schedule, saved, previous, dy };
-                    match self.variant {
-                        GruVariant::ResetAfter => run.after(weights, carry, d_gates)?,
-                        GruVariant::ResetBefore => run.before(weights, carry, d_gates)?,
-                    }
-                    if let Some(dh0) = dh0 {
-                        for (carry, &utterance) in carry.chunks_exact(hidden).zip(&schedule.order) {
-                            dh0[utterance * hidden..][..hidden].copy_from_slice(carry);
-                        }
-                    }
-                    Ok(())
-                })?;
+        let parts = parts(lengths, rayon::current_num_threads());
+        scratch::with(rows * hidden, |previous: &mut [T]| {
+            scratch::with(rows * 4 * hidden, |d_gates: &mut [T]| {
+                let mut pieces = split_rows(d_gates, &parts, 4 * hidden).into_iter();
+                let mut states = split_rows(previous, &parts, hidden).into_iter();
+                let mut dh0 = split_states(dh0, &parts, hidden).into_iter();
+                let mut work = Vec::with_capacity(parts.len());
+                let (gates, kept) = saved.split_at(rows * 3 * hidden);
+                for part in &parts {
+                    let (Some(d_gates), Some(previous), Some(dh0)) =
+                        (pieces.next(), states.next(), dh0.next())
+                    else {
+                        break;
+                    };
+                    let first = part.rows.start;
+                    work.push(BackwardPart {
+                        lengths: &lengths[part.utterances.clone()],
+                        h0: h0.map(|h0| &h0[part.utterances.start * hidden..]),
+                        y: &y[first * hidden..],
+                        gates: &gates[first * 3 * hidden..],
+                        kept: &kept[first * hidden..],
+                        dy: &dy[first * hidden..],
+                        previous,
+                        d_gates,
+                        dh0,
+                    });
+                }
+                let run = Backward { gru: self, cpu };
+                match self.variant {
+                    GruVariant::ResetAfter => run.after(weights, work)?,
+                    GruVariant::ResetBefore => run.before(weights, work)?,
+                }
 
                 // d_gates is [rows, 4H]: da_r, da_z, da_n, and dq where the reset comes after.
-                let part = |first: usize, columns: usize| Matrix {
-                    data: &d_gates[first * hidden..],
-                    rows,
-                    columns: columns * hidden,
-                    row_stride: 4 * hidden,
-                    column_stride: 1,
-                };
-                let w_ih = Matrix::rows(weights.w_ih, 3 * hidden, input);
-                matmul(cpu, part(0, 3), w_ih, dx, input, false)?;
-                let x = Matrix::rows(x, rows, input);
-                matmul(cpu, part(0, 3).transposed(), x, dw_ih, input, true)?;
-                vector::add_column_sums(cpu, d_gates, 4 * hidden, rows, db_ih);
-
+                sizes.input_gradients(cpu, d_gates, x, weights.w_ih, dx, dw_ih)?;
                 let (dw_rz, dw_n) = dw_hh.split_at_mut(2 * hidden * hidden);
                 let states = Matrix::rows(previous, rows, hidden);
-                matmul(cpu, part(0, 2).transposed(), states, dw_rz, hidden, true)?;
-                let (db_rz, db_n) = db_hh.split_at_mut(2 * hidden);
-                vector::add_column_sums(cpu, d_gates, 4 * hidden, rows, db_rz);
-                let (column, times) = match self.variant {
+                let d_rz = sizes.columns(d_gates, 0, 2).transposed();
+                matmul(cpu, d_rz, states, dw_rz, hidden, true)?;
+                let (block, times) = match self.variant {
                     GruVariant::ResetAfter => (3, &*previous),
-                    GruVariant::ResetBefore => (2, &saved[rows * 3 * hidden..]),
+                    GruVariant::ResetBefore => (2, kept),
                 };
                 let times = Matrix::rows(times, rows, hidden);
-                matmul(cpu, part(column, 1).transposed(), times, dw_n, hidden, true)?;
-                let d_new = &d_gates[column * hidden..];
-                vector::add_column_sums(cpu, d_new, 4 * hidden, rows, db_n);
+                let d_n = sizes.columns(d_gates, block, 1).transposed();
+                matmul(cpu, d_n, times, dw_n, hidden, true)?;
+                sizes.with_column_sums(cpu, d_gates, |sums| {
+                    vector::add(cpu, &sums[..3 * hidden], db_ih);
+                    let (db_rz, db_n) = db_hh.split_at_mut(2 * hidden);
+                    vector::add(cpu, &sums[..2 * hidden], db_rz);
+                    vector::add(cpu, &sums[block * hidden..][..hidden], db_n);
+                });
                 Ok(())
             })
         })

@@ -8,6 +8,7 @@ pub(super) const F32: Kernel<f32> = Kernel {
     rows: 6,
     columns: 16,
     tiles: &[tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>, tile::<6>],
+    eight_rows: Some(super::transpose::eight_rows),
 };
 
 /// # Safety

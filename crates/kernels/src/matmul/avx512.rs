@@ -15,6 +15,7 @@ pub(super) const F32: Kernel<f32> = Kernel {
         tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>, tile::<6>, tile::<7>, tile::<8>,
         tile::<9>, tile::<10>, tile::<11>, tile::<12>, tile::<13>, tile::<14>,
     ],
+    eight_rows: Some(super::transpose::eight_rows),
 };
 
 /// # Safety
@@ -25,6 +26,13 @@ unsafe fn tile<const R: usize>(tile: &Tile<f32>) {
     debug_assert!((1..=32).contains(&tile.columns));
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     let row = tile.row;
+    for i in 0..R {
+        // The tile of C is wanted when the sums are done, some microseconds later. A prefetch reads
+        // nothing that a program could see, so the masks need not hold here.
+        let c = tile.c.wrapping_add(i * tile.c_row);
+        _mm_prefetch::<_MM_HINT_T0>(c.cast());
+        _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(16).cast());
+    }
     let mut b = tile.b;
     for segment in 0..tile.segments {
         // Two pointers into A keep the chain of address additions half as long.

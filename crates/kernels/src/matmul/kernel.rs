@@ -59,7 +59,13 @@ pub struct Kernel<T: 'static> {
     pub(crate) columns: usize,
     /// One function for each number of rows, from 1 to `rows`.
     pub(crate) tiles: &'static [unsafe fn(&Tile<T>)],
+    /// Transposes eight rows into a panel, where there is vector code for it.
+    pub(crate) eight_rows: Option<EightRows<T>>,
 }
+
+/// From a source, the distance of its rows, into a target, the distance of its lines, so many k:
+/// see `transpose.rs`.
+pub(crate) type EightRows<T> = unsafe fn(*const T, usize, *mut T, usize, usize);
 
 /// C as several threads see it: each writes tiles that no other touches.
 #[derive(Clone, Copy)]

@@ -9,6 +9,7 @@ pub(super) const F32: Kernel<f32> = Kernel {
     rows: 4,
     columns: 8,
     tiles: &[tile::<f32, 1, 8>, tile::<f32, 2, 8>, tile::<f32, 3, 8>, tile::<f32, 4, 8>],
+    eight_rows: None,
 };
 
 /// Four rows of four columns.
@@ -16,6 +17,7 @@ pub(super) const F64: Kernel<f64> = Kernel {
     rows: 4,
     columns: 4,
     tiles: &[tile::<f64, 1, 4>, tile::<f64, 2, 4>, tile::<f64, 3, 4>, tile::<f64, 4, 4>],
+    eight_rows: None,
 };
 
 /// # Safety

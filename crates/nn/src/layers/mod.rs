@@ -7,7 +7,9 @@ mod dropout;
 mod gru;
 mod layer_norm;
 mod linear;
+mod lstm;
 mod pooling;
+mod recurrent;
 mod relu;
 mod residual;
 
@@ -18,6 +20,7 @@ pub use dropout::Dropout;
 pub use gru::GruLayer;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use lstm::LstmLayer;
 pub use pooling::{AveragePool, GlobalMean, MaxPool, MeanOverBins};
 pub use relu::Relu;
 pub use residual::Residual;
