@@ -156,7 +156,7 @@ fn a_batch_that_does_not_fit_its_lengths_is_refused_with_both_sizes() {
 /// memory, and only a training pass can be gone back through.
 #[test]
 fn inference_needs_little_memory_and_leaves_nothing_to_go_back_through() {
-    let network = network(true);
+    let network = network(Recurrent::Gru, true);
     let features = utterance(1, 700);
     let (cpu, lengths) = (Cpu::detect(), [700]);
     let alone = logits(&network, cpu, &features, &lengths);
