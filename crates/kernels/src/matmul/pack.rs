@@ -142,7 +142,9 @@ fn interleave<T: Real>(
 /// before, which writes the same numbers twice and needs no mask.
 fn eights(count: usize) -> impl Iterator<Item = usize> {
     debug_assert!(count >= EIGHT);
-    (0..count / EIGHT).map(|i| i * EIGHT).chain((!count.is_multiple_of(EIGHT)).then(|| count - EIGHT))
+    (0..count / EIGHT)
+        .map(|i| i * EIGHT)
+        .chain((!count.is_multiple_of(EIGHT)).then(|| count - EIGHT))
 }
 
 /// The first `filled` numbers of each line, `along` apart in the data; the rest of a line is zero.
