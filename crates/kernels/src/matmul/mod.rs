@@ -4,7 +4,7 @@
 //! (ACM TOMS 34, 2008): B is cut into blocks of up to 512 k and packed into panels, A into blocks that
 //! stay in the second-level cache, and a micro-kernel keeps a tile of C in registers (`kernel.rs`).
 //!
-//! The sum over k is cut into ⌈K / 512⌉ parts of equal size; each part is one chain of
+//! The sum over k is cut into ⌈K / 256⌉ parts of equal size; each part is one chain of
 //! multiply-adds from zero in ascending k, and the parts are added to C in ascending order. Nothing
 //! else about the call (the other two sizes, strides, threads, packed or not) can reach the order:
 //! threads share out blocks of C, never the sum. So a row of A gives the same row of C alone and in
@@ -31,10 +31,12 @@ use crate::real::Real;
 use crate::scratch::{self, Buffer};
 use kernel::{Kernel, Output, Place, Rows, equal_parts};
 
-/// Most k in one part of the sum. Each part reads and writes all of C once more: with 256 k a product
-/// of 1600×512×768 ran at 100 GFLOP/s on a core of Zen 4, with 512 at 106, although a panel then leaves
-/// the first-level cache.
-const DEPTH: usize = 512;
+/// Most k in one part of the sum: longer chains round worse.
+const DEPTH: usize = 256;
+/// Parts that are packed and multiplied together. The second finds its tile of C in the first-level
+/// cache; with a pass over all of C for each part, a product of 1600×512×768 ran at 100 GFLOP/s on a
+/// core of Zen 4 instead of 106.
+const PARTS: usize = 2;
 /// Rows of A in a block, about: with [`DEPTH`] k they fill part of the second-level cache.
 const BLOCK_ROWS: usize = 112;
 /// Columns of B that are packed at once, about: with [`DEPTH`] k they fit the last-level cache.
@@ -172,16 +174,16 @@ pub fn matmul<T: Real>(
     let work = rows.saturating_mul(columns).saturating_mul(depth);
     let threads = if work < WORTH_A_THREAD { 1 } else { rayon::current_num_threads() };
     let width = kernel.columns;
-    let (parts, part) = equal_parts(depth, DEPTH);
+    let (_, part) = equal_parts(depth, DEPTH);
+    let pass = (PARTS * part).min(depth);
     let output = Output::new(c);
     let block_panels = (BLOCK_COLUMNS / width).min(columns.div_ceil(width));
-    scratch::with(part * block_panels * width, |packed: &mut [T]| {
+    scratch::with(pass * block_panels * width, |packed: &mut [T]| {
         for column in (0..columns).step_by(block_panels * width) {
             let block_columns = (columns - column).min(block_panels * width);
             let panels = block_columns.div_ceil(width);
-            for p in 0..parts {
-                let k0 = p * part;
-                let depth = part.min(depth - k0);
+            for k0 in (0..depth).step_by(pass) {
+                let depth = pass.min(depth - k0);
                 let packed = &mut packed[..panels * depth * width];
                 let pack = |(panel, packed): (usize, &mut [T])| {
                     let first = panel * width;
@@ -198,12 +200,13 @@ pub fn matmul<T: Real>(
                     a,
                     k0,
                     depth,
+                    part,
                     packed,
                     c: output,
                     c_start: column,
                     c_row_stride,
                     columns: block_columns,
-                    accumulate: accumulate || p > 0,
+                    accumulate: accumulate || k0 > 0,
                 };
                 block.multiply(threads);
             }
@@ -218,6 +221,8 @@ struct Block<'a, T: Real> {
     a: Matrix<'a, T>,
     k0: usize,
     depth: usize,
+    /// Number of k in one part of the sum.
+    part: usize,
     packed: &'a [T],
     c: Output<T>,
     /// Column of C at which the block starts.
@@ -324,9 +329,15 @@ impl<T: Real> Block<'_, T> {
                     columns: width.min(self.columns - panel * width),
                     accumulate: self.accumulate,
                 };
-                // SAFETY: C is borrowed by the caller of the product for the whole call, and each
-                // task has its own rows and panels.
-                unsafe { self.kernel.tile(&source(tile, rows), b, self.c, place) };
+                let source = source(tile, rows);
+                for k in (0..self.depth).step_by(self.part) {
+                    let length = self.part.min(self.depth - k);
+                    let a = Rows { start: source.start + k * source.step, length, ..source };
+                    let place = Place { accumulate: self.accumulate || k > 0, ..place };
+                    // SAFETY: C is borrowed by the caller of the product for the whole call, and
+                    // each task has its own rows and panels.
+                    unsafe { self.kernel.tile(&a, &b[k * width..], self.c, place) };
+                }
             }
         }
     }
@@ -378,13 +389,9 @@ impl<T: Real> PackedMatrix<T> {
         self.rows = b.rows;
         self.columns = b.columns;
         let packed = self.buffer.slice_mut(total);
-        let (parts, part) = equal_parts(b.rows, DEPTH);
-        for p in 0..parts {
-            let k0 = p * part;
-            let depth = part.min(b.rows - k0.min(b.rows));
-            if depth == 0 {
-                break;
-            }
+        let pass = (PARTS * equal_parts(b.rows, DEPTH).1).max(1);
+        for k0 in (0..b.rows).step_by(pass) {
+            let depth = pass.min(b.rows - k0);
             let packed = &mut packed[k0 * panels * width..][..depth * panels * width];
             for (panel, packed) in packed.chunks_mut(depth * width).enumerate() {
                 let first = panel * width;
@@ -460,21 +467,22 @@ pub fn matmul_packed<T: Real>(
     let panels = columns.div_ceil(kernel.columns);
     let packed = b.buffer.slice(depth * panels * kernel.columns);
     let output = Output::new(c);
-    let (parts, part) = equal_parts(depth, DEPTH);
-    for p in 0..parts {
-        let k0 = p * part;
-        let depth = part.min(depth - k0);
+    let (_, part) = equal_parts(depth, DEPTH);
+    let pass = PARTS * part;
+    for k0 in (0..depth).step_by(pass) {
+        let depth = pass.min(depth - k0);
         let block = Block {
             kernel,
             a,
             k0,
             depth,
+            part,
             packed: &packed[k0 * panels * kernel.columns..][..depth * panels * kernel.columns],
             c: output,
             c_start: 0,
             c_row_stride,
             columns,
-            accumulate: accumulate || p > 0,
+            accumulate: accumulate || k0 > 0,
         };
         block.multiply(1);
     }
