@@ -95,8 +95,8 @@ fn a_manifest_with_a_broken_line_is_refused_by_its_number() {
     sandbox.refuses(&["check", "data", "--recipe", "data/tones.toml"], "train.jsonl");
 }
 
-/// The recipe must be refused with the line shown. Returns what was said.
-fn refuses_recipe(sandbox: &Sandbox, arguments: &[&str], line: &str) -> String {
+/// The recipe must be refused with the line shown.
+fn refuses_recipe(sandbox: &Sandbox, arguments: &[&str], line: &str) {
     let before = sandbox.snapshot();
     let ran = sandbox.run(arguments);
     assert!(sandbox.snapshot() == before);
@@ -104,8 +104,9 @@ fn refuses_recipe(sandbox: &Sandbox, arguments: &[&str], line: &str) -> String {
     let (sentence, shown) = ran.stderr.split_once('\n').unwrap();
     assert!(sentence.starts_with("labyrinth: ") && sentence.contains("tones.toml"), "{sentence}");
     assert!(shown.contains(line), "the line {line:?} is not shown:\n{}", ran.stderr);
-    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
-    ran.stderr
+    for jargon in ["panicked", "usize", "u64", "f64", "invalid type", "unknown field", "struct "] {
+        assert!(!ran.stderr.contains(jargon), "{}", ran.stderr);
+    }
 }
 
 #[test]
@@ -144,15 +145,6 @@ fn a_recipe_with_an_unknown_key_or_a_wrong_type_is_refused_with_the_line() {
         refuses_recipe(&sandbox, &["train", "data/tones.toml"], shown);
     }
     sandbox.write("data/tones.toml", good);
-    // The same through --set, which is not blamed on the file.
-    for (set, shown) in [
-        ("train.epoch=4", "epoch = 4"),
-        ("train.epochs=four", "epochs = \"four\""),
-        ("colour.red=1", "[colour]"),
-    ] {
-        let said = refuses_recipe(&sandbox, &["train", "data/tones.toml", "--set", set], shown);
-        assert!(said.contains(&format!("--set {set}")), "{said}");
-    }
 }
 
 #[test]

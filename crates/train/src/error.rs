@@ -37,14 +37,19 @@ pub enum TrainError {
         /// The name.
         name: String,
     },
-    /// A `--set` that is no assignment.
-    #[error(
-        "cannot apply --set {assignment}; write it as section.key=value, such as train.epochs=5"
-    )]
+    /// A `--set` that is no assignment, or that the recipe cannot take.
+    #[error("the recipe {} cannot take --set {assignment}: {reason}", path.display())]
     Override {
         /// What was given.
         assignment: String,
+        /// The recipe.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
+    /// A recipe that cannot be written as TOML.
+    #[error("the recipe as resolved cannot be written as TOML: {0}")]
+    RecipeUnwritable(String),
     /// The run directory belongs to another training.
     #[error("{} already holds a run; continue it with --resume, or name another folder with --run", path.display())]
     RunExists {
@@ -179,11 +184,6 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// A mistake that the TOML reader found, with the line it shows.
-    pub(crate) fn recipe(path: &Path, error: &toml::de::Error) -> Self {
-        Self::Recipe { path: path.into(), message: error.to_string().trim_end().to_owned() }
-    }
-
     /// A file that cannot be written.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Write { path: path.into(), source }

@@ -14,8 +14,8 @@ use labyrinth_text::{ErrorCounts, confidence_interval};
 use labyrinth_train::{Evaluation, TrainError, TrainOptions, evaluate};
 
 use crate::commands::evaluate::to_json;
-use crate::commands::train::{outcome, read_recipe, refuse_a_file};
-use crate::embedded::{self, RECIPE_NAME};
+use crate::commands::train::{outcome, refuse_a_file};
+use crate::embedded;
 use crate::failure::Failure;
 use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
 use crate::output::Narrator;
@@ -65,9 +65,14 @@ impl Quickstart {
     /// Unpacks, trains, tests, and says what to do next.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let start = Instant::now();
+        // Whatever can be refused is refused before anything is made: a folder left behind would be
+        // taken for the newest run by the next --resume.
+        let mut overrides = self.set.clone();
+        overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
+        let recipe = embedded::recipe(&overrides)?;
+        let cpu = self.isa.cpu()?;
         let mut narrator = Narrator::default();
         let run = self.choose_run(&mut narrator)?;
-        refuse_a_file(&run)?;
         std::fs::create_dir_all(&run).map_err(Failure::write(&run))?;
         let data = run.join("data");
         embedded::unpack(&data)?;
@@ -78,11 +83,6 @@ impl Quickstart {
         introduce(&mut narrator, &[&train_set, &dev_set, &test_set]);
         narrator.line(format_args!("run      {}", run.display()));
 
-        let recipe_path = data.join(RECIPE_NAME);
-        let mut overrides = self.set.clone();
-        overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
-        let recipe = read_recipe(&recipe_path, &overrides)?;
-        let cpu = self.isa.cpu()?;
         let options = TrainOptions {
             recipe_text: recipe.to_toml()?,
             recipe: recipe.with_paths_from(&data),
@@ -119,6 +119,7 @@ impl Quickstart {
     /// The named folder; or the usual one, with the next free number where it is taken.
     fn choose_run(&self, narrator: &mut Narrator) -> Result<PathBuf, Failure> {
         if let Some(run) = &self.run {
+            refuse_a_file(run)?;
             if !self.resume && is_taken(run) {
                 return Err(TrainError::RunExists { path: run.clone() }.into());
             }
@@ -128,12 +129,15 @@ impl Quickstart {
             1 => PathBuf::from(RUNS),
             number => PathBuf::from(format!("{RUNS}-{number}")),
         };
+        refuse_a_file(Path::new(RUNS))?;
         let taken = (1..).take_while(|&number| is_taken(&names(number))).count();
         if taken == 0 {
             return Ok(names(1));
         }
         if self.resume {
-            return Ok(names(taken));
+            // One that was interrupted while its corpus was unpacked holds no run yet.
+            let begun = (1..=taken).rev().find(|&number| names(number).join("recipe.toml").exists());
+            return Ok(names(begun.unwrap_or(taken)));
         }
         let (last, next) = (names(taken), names(taken + 1));
         narrator.line(format_args!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use labyrinth_train::{Recipe, Summary, TrainError, TrainOptions};
+use labyrinth_train::{Recipe, Summary, TrainOptions};
 
 use crate::failure::Failure;
 use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
@@ -47,7 +47,7 @@ pub struct Train {
 impl Train {
     /// Trains, and tells what came out.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let recipe = read_recipe(&self.recipe, &self.set)?;
+        let recipe = Recipe::read(&self.recipe, &self.set)?;
         // The model file shows the recipe without this machine's folders.
         let recipe_text = recipe.to_toml()?;
         let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
@@ -93,25 +93,9 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
     )
 }
 
-/// Reads a recipe with its `--set`s. A mistake in one of these is not blamed on the file.
-pub fn read_recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
-    let recipe = Recipe::read(path, &[])?;
-    if set.is_empty() {
-        return Ok(recipe);
-    }
-    Recipe::read(path, set).map_err(|error| match error {
-        TrainError::Recipe { message, .. } => Failure::Sentence(format!(
-            "the recipe {} cannot take {}; correct this value:\n{message}",
-            path.display(),
-            set.iter().map(|set| format!("--set {set}")).collect::<Vec<_>>().join(" "),
-        )),
-        other => other.into(),
-    })
-}
-
-/// A run directory cannot be where a file lies.
+/// A run directory cannot be where a file lies (or a device, or a pipe).
 pub fn refuse_a_file(run: &Path) -> Result<(), Failure> {
-    match run.ancestors().find(|path| path.is_file()) {
+    match run.ancestors().find(|path| path.exists() && !path.is_dir()) {
         None => Ok(()),
         Some(file) => Err(Failure::Sentence(format!(
             "{} is a file, so the run cannot go to {}; name another folder with --run",
