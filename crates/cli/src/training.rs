@@ -122,8 +122,8 @@ impl Teller {
                     self.epochs,
                     // Without a single feasible utterance there is no loss.
                     if dev.loss < 1e9 { format!("{:.4}", dev.loss) } else { "none".into() },
-                    wording::percent(dev.words.rate()),
-                    wording::percent(dev.characters.rate()),
+                    wording::error_rate(dev.words.rate()),
+                    wording::error_rate(dev.characters.rate()),
                     100.0 * dev.blank_share,
                     wording::clock(self.start.elapsed().as_secs_f64()),
                     if *best { "  *" } else { "" }

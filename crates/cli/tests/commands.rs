@@ -38,6 +38,8 @@ fn wrong_arguments_end_with_status_2() {
         &["train", "a.toml", "--isa", "mmx"],
         &["train", "a.toml", "--threads", "0"],
         &["train", "a.toml", "--workers", "none"],
+        &["train", "a.toml", "--workers", "65535"],
+        &["train", "a.toml", "--threads", "1025"],
         &["train", "a.toml", "--anyway"],
         &["transcribe", "model"],
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s16be"],
@@ -94,6 +96,15 @@ fn an_output_that_is_full_is_told() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = sandbox.command(&["doctor"]).stdout(full).output().unwrap();
     Ran::of(output).is_one_sentence("standard output");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = sandbox.command(&["--help"]).stdout(full).output().unwrap();
+    Ran::of(output).is_one_sentence("standard output");
+    // Closed before the program began, which is not the same as thrown away.
+    let script = "\"$0\" doctor >&-; \"$0\" doctor >/dev/null; \"$0\" doctor | cat >/dev/null";
+    let program = env!("CARGO_BIN_EXE_labyrinth");
+    let output = Command::new("sh").args(["-c", script, program]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("standard output is closed").count(), 1, "{told}");
 }
 
 #[test]

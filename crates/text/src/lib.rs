@@ -18,7 +18,7 @@
 //! let normalizer = Normalizer::new(&NormalizerOptions::default())?;
 //! let reference = normalizer.apply("Ring the bell, now!");
 //! let counts = word_errors(&reference, "ring a bell").counts;
-//! assert_eq!((counts.substitutions, counts.deletions, counts.rate()), (1, 1, 0.5));
+//! assert_eq!((counts.substitutions, counts.deletions, counts.rate()), (1, 1, Some(0.5)));
 //! # Ok::<(), labyrinth_text::NormalizerError>(())
 //! ```
 //!

@@ -1,9 +1,10 @@
 //! The recipe: one TOML file that describes an experiment whole.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use labyrinth_nn::{CnnGruOptions, ModelOptions};
-use labyrinth_signal::{FeatureExtractor, FeatureOptions, SpecAugment};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions, SpecAugment, is_special_file};
 use labyrinth_text::NormalizerOptions;
 use labyrinth_text::plain_words::in_plain_words;
 use serde::de::DeserializeOwned;
@@ -121,8 +122,11 @@ pub enum DecodeMethod {
 impl Recipe {
     /// Reads a recipe and applies `--set` overrides of the form `train.epochs=5`.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TrainError::RecipeUnreadable { path: path.into(), source })?;
+        let unreadable = |source| TrainError::RecipeUnreadable { path: path.into(), source };
+        if is_special_file(path) {
+            return Err(unreadable(io::Error::other("it is a pipe or a device and no file")));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         Self::parse_with(&text, path, overrides)
     }
 

@@ -136,7 +136,8 @@ impl Quickstart {
         }
         if self.resume {
             // One that was interrupted while its corpus was unpacked holds no run yet.
-            let begun = (1..=taken).rev().find(|&number| names(number).join("recipe.toml").exists());
+            let begun =
+                (1..=taken).rev().find(|&number| names(number).join("recipe.toml").exists());
             return Ok(names(begun.unwrap_or(taken)));
         }
         let (last, next) = (names(taken), names(taken + 1));
@@ -236,11 +237,11 @@ fn tell_examples(narrator: &mut Narrator, utterances: &[UtteranceScore]) {
 }
 
 fn tell_next(narrator: &mut Narrator, model: &Path, test: &Manifest) {
-    let model = model.display();
+    let model = wording::shell(model);
     narrator.line("\nnext");
     if let Some(utterance) = test.utterances.first() {
         let file = test.audio_path(utterance);
-        narrator.line(format_args!("  labyrinth transcribe {model} {}", file.display()));
+        narrator.line(format_args!("  labyrinth transcribe {model} {}", wording::shell(&file)));
     }
     narrator.line(
         "  labyrinth prepare folder --from YOUR-RECORDINGS -o data/mine   (audio, a .txt beside each)\n  \

@@ -67,8 +67,8 @@ impl Train {
         let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
         output::text(format_args!(
             "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
-            model = summary.model.display(),
-            test = test.display()
+            model = wording::shell(&summary.model),
+            test = wording::shell(&test)
         ))
         .and_then(|()| output::line(outcome(&summary, &run)))
         .or_else(|failure| match failure {
@@ -79,13 +79,21 @@ impl Train {
     }
 }
 
-/// The last line of a training: the model, its figure, and what was left out and why.
+/// The end of a training: in the last line the model, its figure, and what was left out and why; before
+/// it a sentence where the model is of no use yet.
 pub fn outcome(summary: &Summary, run: &Path) -> String {
+    let useless = match summary.dev_word_error_rate {
+        Some(rate) if rate >= 1.0 => {
+            "This model recognises nothing yet: train for more epochs (--set train.epochs=N), give it \
+             more recordings, and let `labyrinth check` look for faults in them.\n"
+        }
+        _ => "",
+    };
     format!(
-        "{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
+        "{useless}{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
         summary.model.display(),
         summary.best_epoch,
-        wording::percent(summary.dev_word_error_rate),
+        wording::error_rate(summary.dev_word_error_rate),
         wording::count(summary.steps as usize, "step"),
         wording::clock(summary.seconds),
         wording::left_out(&summary.ledger),
