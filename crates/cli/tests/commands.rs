@@ -38,8 +38,6 @@ fn wrong_arguments_end_with_status_2() {
         &["train", "a.toml", "--isa", "mmx"],
         &["train", "a.toml", "--threads", "0"],
         &["train", "a.toml", "--workers", "none"],
-        &["train", "a.toml", "--workers", "65535"],
-        &["train", "a.toml", "--threads", "1025"],
         &["train", "a.toml", "--anyway"],
         &["transcribe", "model"],
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s16be"],
@@ -50,6 +48,10 @@ fn wrong_arguments_end_with_status_2() {
         let ran = sandbox.run(arguments);
         assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{}", ran.stderr);
+    }
+    for arguments in [["train", "--workers", "65535"], ["quickstart", "--threads", "1025"]] {
+        let ran = sandbox.run(&arguments);
+        assert!(ran.stderr.contains("threads from 1 to 1024"), "{}", ran.stderr);
     }
 }
 

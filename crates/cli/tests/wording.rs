@@ -70,9 +70,9 @@ fn a_model_that_recognises_nothing_is_said_to_do_so() {
     corpus(&sandbox);
     let train = ["train", "data/tones.toml", "--set", "train.learning-rate=1e-9", "--set"];
     let ran = sandbox.run_well(&[&train[..], &["train.epochs=1"]].concat());
-    assert!(ran.last_line().contains("dev WER 100.00 %"), "{}", ran.stdout);
+    assert!(ran.last_line().contains("dev WER 1"), "{}", ran.stdout);
     let sentence = ran.stdout.lines().rev().nth(1).unwrap();
-    for part in ["recognises nothing yet", "epochs", "more recordings", "labyrinth check"] {
+    for part in ["no better than silence", "epochs", "more recordings", "labyrinth check"] {
         assert!(sentence.contains(part), "{sentence}");
     }
 }
@@ -199,11 +199,11 @@ fn a_set_that_is_not_there_is_found() {
 #[test]
 fn the_way_out_fits_the_fault() {
     let sandbox = Sandbox::new();
-    trained(&sandbox);
-    sandbox.write("runs/blocked/ledger-dev.jsonl", "");
-    fs::remove_dir_all(sandbox.path("runs/blocked")).unwrap();
+    for tone in tones(&sandbox, "mine", 0, 20) {
+        sandbox.write(format!("mine/{}.txt", tone.id), tone.text);
+    }
     sandbox.write("file", "");
     let said =
-        sandbox.refuses(&["prepare", "folder", "--from", "data", "-o", "file/out"], "file/out");
+        sandbox.refuses(&["prepare", "folder", "--from", "mine", "-o", "file/out"], "file/out");
     assert!(!said.contains("make room"), "{said}");
 }

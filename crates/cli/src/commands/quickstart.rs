@@ -17,9 +17,9 @@ use crate::commands::evaluate::to_json;
 use crate::commands::train::{outcome, refuse_a_file};
 use crate::embedded;
 use crate::failure::Failure;
-use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
 use crate::output::Narrator;
 use crate::progress::Progress;
+use crate::training::RunOptions;
 use crate::{training, wording};
 
 /// Where runs go unless told otherwise; later ones get a number.
@@ -33,7 +33,8 @@ const INTERVAL_SEED: u64 = 1;
 #[derive(Args)]
 #[command(after_help = "\
 Everything happens on this machine and nothing is downloaded. The corpus is synthetic speech: digits
-spoken by speech synthesisers. The run directory holds the corpus, the recipe, the model and its
+spoken by speech synthesisers. The run directory, runs/quickstart or the next free number of it (and
+with --resume the newest), holds the corpus, the recipe, the model and its
 scores.
 
 Examples:
@@ -41,24 +42,11 @@ Examples:
   labyrinth quickstart --seed 2 --run runs/second
   labyrinth quickstart --resume")]
 pub struct Quickstart {
-    /// The run directory; runs/quickstart, or the next free number of it.
-    #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
     /// The seed of everything random.
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
-    /// Goes on with an interrupted run: the newest, or that of --run.
-    #[arg(long)]
-    resume: bool,
-    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     #[command(flatten)]
-    threads: ThreadsOption,
-    #[command(flatten)]
-    workers: WorkersOption,
-    #[command(flatten)]
-    isa: IsaOption,
+    options: RunOptions,
 }
 
 impl Quickstart {
@@ -67,10 +55,10 @@ impl Quickstart {
         let start = Instant::now();
         // Whatever can be refused is refused before anything is made: a folder left behind would be
         // taken for the newest run by the next --resume.
-        let mut overrides = self.set.clone();
+        let mut overrides = self.options.set.clone();
         overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
         let recipe = embedded::recipe(&overrides)?;
-        let cpu = self.isa.cpu()?;
+        let cpu = self.options.isa.cpu()?;
         let mut narrator = Narrator::default();
         let run = self.choose_run(&mut narrator)?;
         std::fs::create_dir_all(&run).map_err(Failure::write(&run))?;
@@ -87,12 +75,12 @@ impl Quickstart {
             recipe_text: recipe.to_toml()?,
             recipe: recipe.with_paths_from(&data),
             run: run.clone(),
-            resume: self.resume,
+            resume: self.options.resume,
             anyway: false,
             cpu,
-            workers: self.workers.count(),
+            workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.threads)?;
+        let summary = training::run(options, self.options.threads)?;
         narrator.line(outcome(&summary, &run));
 
         let progress = Progress::new("recognising");
@@ -118,9 +106,9 @@ impl Quickstart {
 
     /// The named folder; or the usual one, with the next free number where it is taken.
     fn choose_run(&self, narrator: &mut Narrator) -> Result<PathBuf, Failure> {
-        if let Some(run) = &self.run {
+        if let Some(run) = &self.options.run {
             refuse_a_file(run)?;
-            if !self.resume && is_taken(run) {
+            if !self.options.resume && is_taken(run) {
                 return Err(TrainError::RunExists { path: run.clone() }.into());
             }
             return Ok(run.clone());
@@ -134,7 +122,7 @@ impl Quickstart {
         if taken == 0 {
             return Ok(names(1));
         }
-        if self.resume {
+        if self.options.resume {
             // One that was interrupted while its corpus was unpacked holds no run yet.
             let begun =
                 (1..=taken).rev().find(|&number| names(number).join("recipe.toml").exists());

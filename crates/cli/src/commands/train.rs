@@ -7,13 +7,13 @@ use clap::Args;
 use labyrinth_train::{Recipe, Summary, TrainOptions};
 
 use crate::failure::Failure;
-use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
+use crate::training::RunOptions;
 use crate::{output, training, wording};
 
 /// Arguments of `labyrinth train`.
 #[derive(Args)]
 #[command(after_help = "\
-Writes the run directory: the recipe as resolved, log.jsonl, ledger.jsonl, checkpoints and
+Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved, log.jsonl, ledger.jsonl, checkpoints and
 model.safetensors, the best epoch's model. Interrupted at any moment, it goes on with --resume to the
 same weights, byte for byte.
 
@@ -24,46 +24,33 @@ Examples:
 pub struct Train {
     /// The recipe, a TOML file; its paths are relative to its own folder.
     recipe: PathBuf,
-    /// The run directory; runs/NAME-OF-THE-RECIPE where not given.
-    #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
-    /// Goes on where the run directory's newest checkpoint ends.
-    #[arg(long)]
-    resume: bool,
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
-    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     #[command(flatten)]
-    threads: ThreadsOption,
-    #[command(flatten)]
-    workers: WorkersOption,
-    #[command(flatten)]
-    isa: IsaOption,
+    options: RunOptions,
 }
 
 impl Train {
     /// Trains, and tells what came out.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let recipe = Recipe::read(&self.recipe, &self.set)?;
+        let recipe = Recipe::read(&self.recipe, &self.options.set)?;
         // The model file shows the recipe without this machine's folders.
         let recipe_text = recipe.to_toml()?;
         let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
-        let run = self.run.clone().unwrap_or_else(|| default_run(&self.recipe));
+        let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.with_file_name("test.jsonl");
         let options = TrainOptions {
             recipe,
             recipe_text,
             run: run.clone(),
-            resume: self.resume,
+            resume: self.options.resume,
             anyway: self.anyway,
-            cpu: self.isa.cpu()?,
-            workers: self.workers.count(),
+            cpu: self.options.isa.cpu()?,
+            workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.threads)?;
+        let summary = training::run(options, self.options.threads)?;
         let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
         output::text(format_args!(
             "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
@@ -84,7 +71,7 @@ impl Train {
 pub fn outcome(summary: &Summary, run: &Path) -> String {
     let useless = match summary.dev_word_error_rate {
         Some(rate) if rate >= 1.0 => {
-            "This model recognises nothing yet: train for more epochs (--set train.epochs=N), give it \
+            "This model does no better than silence yet: train for more epochs (--set train.epochs=N), give it \
              more recordings, and let `labyrinth check` look for faults in them.\n"
         }
         _ => "",

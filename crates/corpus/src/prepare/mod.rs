@@ -16,6 +16,7 @@ mod archive;
 mod candidate;
 pub mod folder;
 pub mod fsdd;
+mod named_files;
 mod output;
 mod paths;
 mod report;
