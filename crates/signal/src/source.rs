@@ -42,7 +42,7 @@ impl Source {
     pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
         if is_special_file(path) {
             return Err(Fault::new(
-                "is a pipe or a device and no file; save the recording as a file and name that",
+                "is no regular file but a pipe or a device; save the recording as a file and name that",
             ));
         }
         let mut file = File::open(path).map_err(Fault::Io)?;
