@@ -107,7 +107,7 @@ fn auto_guesses_only_what_is_certain() {
     let unsure = Files::new("anna close it\nhugo open it\n", "anna close it\nhugo open\n");
     assert_eq!(
         unsure.score().unwrap_err(),
-        "ref may be Kaldi text or plain lines: say which with the format `kaldi` or `plain`"
+        "ref may be Kaldi text or plain lines: say which with --format kaldi or --format plain"
     );
     assert_eq!(totals(&unsure.score_as(Kaldi).unwrap()), (1, 4, 2));
     assert_eq!(totals(&unsure.score_as(Plain).unwrap()), (1, 6, 2));
@@ -178,11 +178,11 @@ fn broken_files_are_named_with_the_line() {
         Files::new(reference, hypothesis).score().unwrap_err()
     };
     for (broken, part) in [
-        ("{\"id\": \"b\", \"text\": \"go\"", "is broken (EOF"),
-        ("{\"id\": \"b\", \"text\": 3}", "is broken (invalid type"),
+        ("{\"id\": \"b\", \"text\": \"go\"", "is broken (it ends in the middle of its object)"),
+        ("{\"id\": \"b\", \"text\": 3}", "is broken (`text` must be a text in quotes, not 3)"),
         ("{\"id\": \"b\"}", "is broken (it has no `text`)"),
         ("{\"text\": \"go\"}", "is broken (it has neither `id` nor `audio_filepath`)"),
-        ("go", "is broken (expected value"),
+        ("go", "is broken (it is no JSON from character 1 on)"),
         ("{\"id\": \"a\", \"text\": \"on\"}", "gives `a` twice, on lines 1 and 2"),
     ] {
         let reference = format!("{json}{broken}\n");
