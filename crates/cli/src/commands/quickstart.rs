@@ -33,9 +33,8 @@ const INTERVAL_SEED: u64 = 1;
 #[derive(Args)]
 #[command(after_help = "\
 Everything happens on this machine and nothing is downloaded. The corpus is synthetic speech: digits
-spoken by speech synthesisers. The run directory, runs/quickstart or the next free number of it (and
-with --resume the newest), holds the corpus, the recipe, the model and its
-scores.
+spoken by speech synthesisers. The run directory, runs/quickstart or the next free number of it
+(with --resume the newest), holds the corpus, the recipe, the model and its scores.
 
 Examples:
   labyrinth quickstart

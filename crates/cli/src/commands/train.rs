@@ -13,9 +13,9 @@ use crate::{output, training, wording};
 /// Arguments of `labyrinth train`.
 #[derive(Args)]
 #[command(after_help = "\
-Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved, log.jsonl, ledger.jsonl, checkpoints and
-model.safetensors, the best epoch's model. Interrupted at any moment, it goes on with --resume to the
-same weights, byte for byte.
+Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved,
+log.jsonl, ledger.jsonl, checkpoints and model.safetensors, the best epoch's model. Interrupted at
+any moment, it goes on with --resume to the same weights, byte for byte.
 
 Examples:
   labyrinth train recipes/an4.toml
