@@ -5,22 +5,28 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use labyrinth_signal::{decode_audio, resample, write_wav};
+use labyrinth_train::Recipe;
 use rayon::prelude::*;
 
 use crate::failure::Failure;
 
 /// `corpus/README.md` says how it was made.
 static DIGITS: &[u8] = include_bytes!("../corpus/digits.tar");
-static RECIPE: &[u8] = include_bytes!("../quickstart/quickstart.toml");
+static RECIPE: &str = include_str!("../quickstart/quickstart.toml");
 
 /// The recipe's name in the unpacked folder.
-pub const RECIPE_NAME: &str = "quickstart.toml";
+const RECIPE_NAME: &str = "quickstart.toml";
 
 /// The rate at which the corpus was made, and at which it is unpacked.
 const SAMPLE_RATE: u32 = 16_000;
 
 /// One file of the corpus by its name below the folder.
 type File = (PathBuf, Vec<u8>);
+
+/// The recipe with the user's `--set`s.
+pub fn recipe(overrides: &[String]) -> Result<Recipe, Failure> {
+    Ok(Recipe::parse_with(RECIPE, Path::new(RECIPE_NAME), overrides)?)
+}
 
 /// Unpacks the corpus and its recipe into `folder`, which is there whole afterwards or not at all.
 ///
@@ -103,7 +109,7 @@ fn broken(folder: &Path, error: impl std::fmt::Display) -> Failure {
 /// Every file of the corpus, and the recipe.
 fn files(folder: &Path) -> Result<Vec<File>, Failure> {
     let broken = |error: io::Error| broken(folder, error);
-    let mut files = vec![(PathBuf::from(RECIPE_NAME), RECIPE.to_vec())];
+    let mut files = vec![(PathBuf::from(RECIPE_NAME), RECIPE.as_bytes().to_vec())];
     for entry in tar::Archive::new(DIGITS).entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         if !entry.header().entry_type().is_file() {

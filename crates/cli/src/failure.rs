@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use labyrinth_corpus::atomic::remedy;
+
 /// Why a command could not run. Its text is what the user reads after `labyrinth: `.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -35,7 +37,7 @@ pub enum Failure {
         reason: String,
     },
     /// A file of the command's own output.
-    #[error("cannot write {} ({source}); make room or name another place", path.display())]
+    #[error("cannot write {} ({source}); {} or name another place", path.display(), remedy(source))]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -8,6 +8,18 @@ use labyrinth_kernels::{Cpu, Isa};
 
 use crate::failure::Failure;
 
+/// Threads of a kind that are started at most: far beyond any machine that this program meets, and far
+/// below what a slip of the finger asks for.
+const MOST_THREADS: u16 = 1024;
+
+/// Reads a number of threads.
+fn threads(text: &str) -> Result<NonZero<u16>, String> {
+    let number = text.parse().ok().and_then(NonZero::new);
+    number
+        .filter(|number| number.get() <= MOST_THREADS)
+        .ok_or_else(|| format!("name a whole number of threads from 1 to {MOST_THREADS}"))
+}
+
 /// The choice of instruction set.
 #[derive(Args, Clone, Copy)]
 pub struct IsaOption {
@@ -27,7 +39,7 @@ impl IsaOption {
 #[derive(Args, Clone, Copy)]
 pub struct ThreadsOption {
     /// Computes on this many threads, not on all cores; results are the same.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZero<u16>>,
 }
 
@@ -51,7 +63,7 @@ impl ThreadsOption {
 #[derive(Args, Clone, Copy)]
 pub struct WorkersOption {
     /// Loads on this many threads more; results are the same.
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
     workers: NonZero<u16>,
 }
 

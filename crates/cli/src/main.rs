@@ -10,6 +10,7 @@ mod progress;
 mod training;
 mod wording;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,8 +35,26 @@ Examples:
 
 Exit status: 0, 1 (the job found fault, such as a failed check) or 2 (it could not run).";
 
+/// Help, the version, or what is wrong with the arguments.
+fn tell_usage(usage: &clap::Error) -> ExitCode {
+    // Standard output keeps what did not end in a line feed; a full disk shows only at the flush.
+    match usage.print().and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            output::complain(Failure::Output(error));
+            ExitCode::from(2)
+        }
+        _ if usage.use_stderr() => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 fn main() -> ExitCode {
-    match Arguments::parse().command.run() {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => return tell_usage(&usage),
+    };
+    output::remark_if_stdout_is_closed();
+    match arguments.command.run() {
         Ok(status) => status,
         // Whoever reads our output has seen enough, as in `labyrinth … | head`.
         Err(Failure::ClosedPipe) => ExitCode::SUCCESS,

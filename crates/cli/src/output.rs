@@ -3,11 +3,48 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Writes text to standard output as it is.
+/// Text without control characters but line feeds and tabs: names and transcripts come from files, and
+/// what they hold shall not command the terminal.
+pub fn printable(text: impl Display) -> String {
+    let text = text.to_string();
+    if !text.contains(commands_a_terminal) {
+        return text;
+    }
+    let escaped = |c: char| match commands_a_terminal(c) {
+        true => c.escape_unicode().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect()
+}
+
+fn commands_a_terminal(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+/// Says on standard error where standard output was closed before the program began, as in
+/// `labyrinth … >&-`: all that is printed would be lost without a word.
+pub fn remark_if_stdout_is_closed() {
+    // In place of what is closed, Rust's runtime opens the null device for reading and writing, where
+    // a shell's `> /dev/null` opens it for writing alone. Other systems than Linux do not tell.
+    let device = std::fs::read_link("/proc/self/fd/1").unwrap_or_default();
+    let about = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
+    let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    if device == Path::new("/dev/null") && flags.is_some_and(|flags| flags & 3 == 2) {
+        complain("standard output is closed, so nothing of what is printed will be seen");
+    }
+}
+
+/// Writes text to standard output, control characters escaped.
 pub fn text(text: impl Display) -> Result<(), Failure> {
+    write(&printable(text))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     write!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::ClosedPipe,
@@ -20,19 +57,28 @@ pub fn line(line: impl Display) -> Result<(), Failure> {
     text(format_args!("{line}\n"))
 }
 
-/// Writes a value to standard output as one line of JSON.
+/// Writes a value to standard output as one line of JSON. JSON escapes control characters up to U+001F
+/// by itself; the others, from U+007F on, are escaped here in its own way.
 pub fn json(value: &serde_json::Value) -> Result<(), Failure> {
-    line(value)
+    let mut text = value.to_string();
+    if text.contains(commands_a_terminal) {
+        let escaped = |c: char| match commands_a_terminal(c) {
+            true => format!("\\u{:04x}", u32::from(c)),
+            false => c.to_string(),
+        };
+        text = text.chars().map(escaped).collect();
+    }
+    write(&format!("{text}\n"))
 }
 
 /// Says on standard error what went wrong. Where nobody listens there, nothing can be done.
 pub fn complain(what: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "labyrinth: {what}");
+    let _ = writeln!(io::stderr().lock(), "labyrinth: {}", printable(what));
 }
 
 /// Says on standard error how far a long work has come.
 pub fn remark(what: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{what}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(what));
 }
 
 /// Lines to standard output from a work of hours, which shall not end because its reader has gone.

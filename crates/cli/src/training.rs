@@ -1,12 +1,14 @@
-//! Runs a training and tells how it goes: shared by `train` and `quickstart`.
+//! Runs a training and tells how it goes, and the options for it: shared by `train` and `quickstart`.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use labyrinth_train::{Event, Summary, TrainError, TrainOptions, train};
 
 use crate::failure::Failure;
-use crate::machine::{self, ThreadsOption};
+use crate::machine::{self, IsaOption, ThreadsOption, WorkersOption};
 use crate::output::{self, Narrator};
 use crate::progress::on_a_terminal;
 use crate::wording;
@@ -15,6 +17,26 @@ use crate::wording;
 const EVERY: Duration = Duration::from_secs(10);
 /// Parts of the bar.
 const BAR_LENGTH: u64 = 10_000;
+
+/// What every command that trains can be told.
+#[derive(Args)]
+pub struct RunOptions {
+    /// The run directory; one below runs/ where not given.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Goes on where the run directory's newest checkpoint ends.
+    #[arg(long)]
+    pub resume: bool,
+    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub threads: ThreadsOption,
+    #[command(flatten)]
+    pub workers: WorkersOption,
+    #[command(flatten)]
+    pub isa: IsaOption,
+}
 
 /// Trains on `threads`, with a line for each epoch on standard output.
 pub fn run(options: TrainOptions, threads: ThreadsOption) -> Result<Summary, Failure> {
@@ -123,8 +145,8 @@ impl Teller {
                     self.epochs,
                     // Without a single feasible utterance there is no loss.
                     if dev.loss < 1e9 { format!("{:.4}", dev.loss) } else { "none".into() },
-                    wording::percent(dev.words.rate()),
-                    wording::percent(dev.characters.rate()),
+                    wording::error_rate(dev.words.rate()),
+                    wording::error_rate(dev.characters.rate()),
                     100.0 * dev.blank_share,
                     wording::clock(self.start.elapsed().as_secs_f64()),
                     if *best { "  *" } else { "" }

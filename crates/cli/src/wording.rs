@@ -1,7 +1,10 @@
 //! Numbers as people read them.
 
+use std::path::Path;
+
 use labyrinth_corpus::Ledger;
 use labyrinth_text::Interval;
+use labyrinth_train::Seen;
 
 /// `1 file`, `2 files`.
 pub fn count(number: usize, name: &str) -> String {
@@ -21,15 +24,63 @@ pub fn thousands(number: usize) -> String {
     text
 }
 
+/// A path as it can be pasted into a shell: as it is where no character of it means anything there, else
+/// in quotes.
+pub fn shell(path: &Path) -> String {
+    let mut text = path.to_string_lossy().into_owned();
+    if text.starts_with('-') {
+        // Or it would be taken for an option, quoted or not.
+        text.insert_str(0, "./");
+    }
+    let plain = |c: char| c.is_alphanumeric() || "_-./+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    if text.chars().any(char::is_control) {
+        // Only this form of quotes can say a control character without writing one.
+        let text: String = text
+            .chars()
+            .map(|c| match c {
+                '\'' | '\\' => format!("\\{c}"),
+                // Below U+00A0 all; their UTF-8 bytes in octal.
+                c if c.is_control() => {
+                    c.to_string().bytes().map(|byte| format!("\\{byte:03o}")).collect()
+                }
+                c => c.to_string(),
+            })
+            .collect();
+        return format!("$'{text}'");
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// A share as percent: `10.35 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
+/// An error rate as percent, or `none` where nobody said anything.
+pub fn error_rate(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "none".to_owned(), percent)
+}
+
 /// A rate with its interval: `10.35 % [8.10, 12.70] at 95 %`; how the interval was made stands apart.
-pub fn rate(rate: f64, interval: &Interval) -> String {
+pub fn rate(rate: Option<f64>, interval: &Interval) -> String {
+    let Some(rate) = rate else { return error_rate(rate) };
     let (low, high) = (100.0 * interval.low, 100.0 * interval.high);
     format!("{} [{low:.2}, {high:.2}] at 95 %", percent(rate))
+}
+
+/// What an evaluation is worth on data that the model saw.
+pub fn seen(seen: Seen) -> &'static str {
+    match seen {
+        Seen::TrainedOn => {
+            "this is the manifest that the model was trained on, so the figures say nothing of new speech"
+        }
+        Seen::ChosenBy => {
+            "this is the manifest by which the best epoch was chosen, so the figures flatter"
+        }
+    }
 }
 
 /// Hours of speech: `0.81 h`, `12.3 min`, `45 s`.
@@ -87,6 +138,33 @@ mod tests {
             assert_eq!(clock(seconds), text);
         }
         assert_eq!(clock(f64::NAN), "0:00");
+    }
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_read_them_otherwise() {
+        for (path, pasted) in [
+            ("runs/an4/model.safetensors", "runs/an4/model.safetensors"),
+            ("data/größe", "data/größe"),
+            ("my data/a", "'my data/a'"),
+            ("$HOME/*", "'$HOME/*'"),
+            ("~/x", "'~/x'"),
+            ("it's", r"'it'\''s'"),
+            ("-o", "./-o"),
+            ("", "''"),
+            ("a\u{1b}[31m'b\nc", r"$'a\033[31m\'b\012c'"),
+        ] {
+            assert_eq!(shell(Path::new(path)), pasted);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        for path in ["my data/it's", "a;b|c&d", "`x` $(y) \"z\" \\", "#a!b", "{a,b}[c]?"] {
+            let script = format!("printf %s {}", shell(Path::new(path)));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
+        }
     }
 
     #[test]

@@ -49,6 +49,10 @@ fn wrong_arguments_end_with_status_2() {
         assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{}", ran.stderr);
     }
+    for arguments in [["train", "--workers", "65535"], ["quickstart", "--threads", "1025"]] {
+        let ran = sandbox.run(&arguments);
+        assert!(ran.stderr.contains("threads from 1 to 1024"), "{}", ran.stderr);
+    }
 }
 
 /// Runs the program with a standard output that is closed after `lines` lines.
@@ -94,6 +98,15 @@ fn an_output_that_is_full_is_told() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = sandbox.command(&["doctor"]).stdout(full).output().unwrap();
     Ran::of(output).is_one_sentence("standard output");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = sandbox.command(&["--help"]).stdout(full).output().unwrap();
+    Ran::of(output).is_one_sentence("standard output");
+    // Closed before the program began, which is not the same as thrown away.
+    let script = "\"$0\" doctor >&-; \"$0\" doctor >/dev/null; \"$0\" doctor | cat >/dev/null";
+    let program = env!("CARGO_BIN_EXE_labyrinth");
+    let output = Command::new("sh").args(["-c", script, program]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.matches("standard output is closed").count(), 1, "{told}");
 }
 
 #[test]

@@ -23,6 +23,18 @@ pub fn write_atomically(
     result
 }
 
+/// What a user can do about a write that failed, as the middle of a sentence.
+pub fn remedy(error: &io::Error) -> &'static str {
+    use io::ErrorKind::*;
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "make room",
+        PermissionDenied | ReadOnlyFilesystem => "change its permissions",
+        NotFound => "make its folder",
+        NotADirectory | AlreadyExists | IsADirectory => "move away what stands in its place",
+        _ => "see to the disk",
+    }
+}
+
 fn write_and_rename(
     path: &Path,
     temporary: &Path,
@@ -61,6 +73,18 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn room_is_made_only_where_room_is_missing() {
+        // ENOSPC, EDQUOT, EFBIG; EACCES, EROFS, ENOTDIR, EIO.
+        for (code, room) in
+            [(28, true), (122, true), (27, true), (13, false), (30, false), (20, false), (5, false)]
+        {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(remedy(&error).contains("room"), room, "{error}");
+        }
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {

@@ -3,7 +3,6 @@
 use crate::ledger::Reason;
 use crate::manifest::{Manifest, Utterance};
 use labyrinth_signal::{Audio, AudioError, RawFormat, read_audio, read_audio_section};
-use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -60,13 +59,6 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Whether `path`, its links followed, is a pipe, a device or a socket: reading one may never end, and
-/// already opening a pipe waits for somebody to write. What cannot be looked at is left to the reader,
-/// whose error tells more.
-pub(crate) fn is_special(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir())
-}
-
 /// Reads the audio of one utterance: its file, cut to `offset` and `duration` where there is an
 /// offset.
 ///
@@ -100,10 +92,6 @@ fn guarded(
     path: &Path,
     read: impl FnOnce() -> Result<Audio, AudioError>,
 ) -> Result<Audio, ClipFault> {
-    if is_special(path) {
-        let detail = format!("{} is no regular file", path.display());
-        return Err(ClipFault::Refused { reason: Reason::UnreadableAudio, detail });
-    }
     let (reason, detail) = match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(audio)) if audio.samples() > 0 => return Ok(audio),
         Ok(Err(AudioError::Disk { path, source })) => match fault_of_one_file(&source) {

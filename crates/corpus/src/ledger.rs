@@ -1,6 +1,6 @@
 //! The ledger: what was read, what was kept, and each refusal by id and reason; nothing else is lost.
 
-use crate::atomic::write_atomically;
+use crate::atomic::{remedy, write_atomically};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -16,8 +16,10 @@ pub enum Reason {
     MissingAudio,
     /// The audio file cannot be decoded.
     UnreadableAudio,
-    /// The audio holds no samples, or fewer than one frame of features needs.
+    /// The audio holds no samples.
     EmptyAudio,
+    /// The audio holds fewer samples than one frame of the features needs.
+    ShorterThanAFrame,
     /// The offset, or the end of the utterance, lies past the end of the audio.
     OffsetPastEnd,
     /// No transcript belongs to the audio.
@@ -47,6 +49,7 @@ impl Reason {
             Self::MissingAudio => "missing-audio",
             Self::UnreadableAudio => "unreadable-audio",
             Self::EmptyAudio => "empty-audio",
+            Self::ShorterThanAFrame => "shorter-than-a-frame",
             Self::OffsetPastEnd => "offset-past-end",
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",
@@ -118,7 +121,7 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("{} cannot be written ({source}); make room or choose another folder", path.display())]
+    #[error("{} cannot be written ({source}); {} or choose another folder", path.display(), remedy(source))]
     Write {
         /// The ledger.
         path: PathBuf,
@@ -336,6 +339,7 @@ mod tests {
             Reason::MissingAudio,
             Reason::UnreadableAudio,
             Reason::EmptyAudio,
+            Reason::ShorterThanAFrame,
             Reason::OffsetPastEnd,
             Reason::MissingTranscript,
             Reason::UnreadableTranscript,

@@ -8,8 +8,9 @@
 //!
 //! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
 
-use crate::atomic::write_atomically;
-use labyrinth_signal::{Encoding, RawFormat};
+use crate::atomic::{remedy, write_atomically};
+use labyrinth_signal::{Encoding, RawFormat, is_special_file};
+use labyrinth_text::plain_words::{Holds, explain_json_line};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -104,6 +105,19 @@ impl Utterance {
     }
 }
 
+/// What the keys hold, for the sentence about one that does not.
+const KEYS: [(&str, Holds); 9] = [
+    ("id", Holds::Text),
+    ("audio_filepath", Holds::Text),
+    ("offset", Holds::Number),
+    ("duration", Holds::Number),
+    ("text", Holds::Text),
+    ("speaker", Holds::Text),
+    ("labels", Holds::Text),
+    ("sample_rate", Holds::Whole),
+    ("channels", Holds::Whole),
+];
+
 /// A list of utterances and the place where it lies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -132,6 +146,12 @@ pub enum ManifestError {
         /// The path asked for.
         path: PathBuf,
     },
+    /// The path is a pipe, a device or a socket, and reading it might never end.
+    #[error("{} is a pipe or a device and no file; save the manifest as a file and name that", path.display())]
+    Special {
+        /// The path asked for.
+        path: PathBuf,
+    },
     /// The disk failed.
     #[error("{} cannot be read ({source}); see to the disk or its permissions", path.display())]
     Read {
@@ -141,7 +161,7 @@ pub enum ManifestError {
         source: io::Error,
     },
     /// The disk failed, or is full.
-    #[error("{} cannot be written ({source}); make room or choose another folder", path.display())]
+    #[error("{} cannot be written ({source}); {} or choose another folder", path.display(), remedy(source))]
     Write {
         /// The manifest.
         path: PathBuf,
@@ -167,14 +187,8 @@ impl Manifest {
     /// [`ManifestError`], with file and line: a line that is not UTF-8, not JSON, lacks a key or
     /// carries an impossible value, and an id that stood before.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let read_error = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
-            _ => ManifestError::Read { path: path.to_owned(), source },
-        };
-        if path.is_dir() {
-            return Err(ManifestError::Folder { path: path.to_owned() });
-        }
-        let mut reader = BufReader::new(File::open(path).map_err(read_error)?);
+        let read_error = |source| ManifestError::Read { path: path.to_owned(), source };
+        let mut reader = Self::open(path)?;
         let mut utterances = Vec::new();
         let mut lines_by_id: HashMap<String, usize> = HashMap::new();
         let mut bytes = Vec::new();
@@ -192,8 +206,9 @@ impl Manifest {
             if text.is_empty() {
                 continue;
             }
-            let mut utterance: Utterance = serde_json::from_str(text)
-                .map_err(|error| broken(format!("this is no utterance ({error})")))?;
+            let mut utterance: Utterance = serde_json::from_str(text).map_err(|error| {
+                broken(format!("this is no utterance ({})", explain_json_line(text, &error, &KEYS)))
+            })?;
             if let Some(reason) = utterance.fault() {
                 return Err(broken(reason));
             }
@@ -248,7 +263,8 @@ impl Manifest {
 
     /// Seconds of audio.
     pub fn seconds(&self) -> f64 {
-        self.utterances.iter().map(|utterance| utterance.duration).sum()
+        // From 0: the sum of nothing is -0 in floating point, and would be shown so.
+        self.utterances.iter().fold(0.0, |sum, utterance| sum + utterance.duration)
     }
 
     /// The speakers named.
@@ -256,26 +272,39 @@ impl Manifest {
         self.utterances.iter().filter_map(|utterance| utterance.speaker.as_deref()).collect()
     }
 
-    /// SHA-256 of what the manifest says, in hexadecimal: the digest of the data that a model file
-    /// records. It does not cover the audio's bytes.
-    pub fn digest(&self) -> String {
-        let mut hasher = HashWriter(Sha256::new());
-        // Writing into a hash cannot fail.
-        let _ = self.write_jsonl(&mut hasher);
-        hexadecimal(&hasher.0.finalize())
+    /// SHA-256 of the file's bytes, in hexadecimal: the digest of the data that a model file records.
+    /// It does not cover the audio's bytes.
+    ///
+    /// # Errors
+    /// [`ManifestError`] where the file cannot be read (any more).
+    pub fn digest(&self) -> Result<String, ManifestError> {
+        let read_error = |source| ManifestError::Read { path: self.path.clone(), source };
+        let mut reader = Self::open(&self.path)?;
+        let mut hasher = Sha256::new();
+        loop {
+            let bytes = reader.fill_buf().map_err(read_error)?;
+            if bytes.is_empty() {
+                return Ok(hexadecimal(&hasher.finalize()));
+            }
+            hasher.update(bytes);
+            let count = bytes.len();
+            reader.consume(count);
+        }
     }
-}
 
-struct HashWriter(Sha256);
-
-impl Write for HashWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Opens a manifest's file, and nothing that is none.
+    fn open(path: &Path) -> Result<BufReader<File>, ManifestError> {
+        if path.is_dir() {
+            return Err(ManifestError::Folder { path: path.to_owned() });
+        }
+        if is_special_file(path) {
+            return Err(ManifestError::Special { path: path.to_owned() });
+        }
+        let file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
+            _ => ManifestError::Read { path: path.to_owned(), source },
+        })?;
+        Ok(BufReader::new(file))
     }
 }
 
@@ -310,7 +339,9 @@ mod tests {
         manifest.write().unwrap();
         let again = Manifest::read(&manifest.path).unwrap();
         assert_eq!(again, manifest);
-        assert_eq!(again.digest(), manifest.digest());
+        let bytes = std::fs::read(&manifest.path).unwrap();
+        assert_eq!(again.digest().unwrap(), hexadecimal(&Sha256::digest(&bytes)));
+        assert_eq!(Manifest { utterances: Vec::new(), ..again.clone() }.seconds().to_bits(), 0);
         let text = std::fs::read_to_string(&manifest.path).unwrap();
         assert_eq!(
             text.lines().nth(1).unwrap(),
@@ -348,7 +379,8 @@ mod tests {
             (good.as_bytes().to_vec(), "stands in line 1 already"),
             (other(",\"text\":\"x\"", "").into_bytes(), "text"),
             (other("1.0", "-1.0").into_bytes(), "duration"),
-            (other("1.0", "\"long\"").into_bytes(), "no utterance"),
+            (other("1.0", "\"long\"").into_bytes(), "`duration` must be a number, not \"long\""),
+            (other("\"x\"", "7").into_bytes(), "`text` must be a text in quotes, not 7"),
             (other("a.wav", "").into_bytes(), "audio_filepath"),
             (other("1.0", "1.0,\"offset\":-2").into_bytes(), "offset"),
             (other("1.0", "1.0,\"encoding\":\"pcm_s16le\"").into_bytes(), "sample_rate"),

@@ -169,13 +169,13 @@ fn planted(folder: &std::path::Path) -> (Manifest, BTreeMap<String, Reason>) {
     plant(3, Reason::EmptyAudio, &|u| u.audio_filepath = "zero.wav".into());
     plant(4, Reason::UnreadableAudio, &|u| u.audio_filepath = "cut.wav".into());
     plant(6, Reason::EmptyAudio, &|u| u.audio_filepath = "none.wav".into());
-    plant(7, Reason::EmptyAudio, &|u| u.audio_filepath = "blink.wav".into());
+    plant(7, Reason::ShorterThanAFrame, &|u| u.audio_filepath = "blink.wav".into());
     plant(8, Reason::OffsetPastEnd, &|u| u.offset = Some(5.0));
     plant(9, Reason::OffsetPastEnd, &|u| u.offset = Some(0.15));
     plant(11, Reason::OutsideAlphabet, &|u| u.text = "naïve".into());
     plant(12, Reason::EmptyTranscript, &|u| u.text = " ?! ".into());
     plant(13, Reason::TooShortForCtc, &|u| u.text = "a".repeat(40));
-    plant(14, Reason::EmptyAudio, &|u| {
+    plant(14, Reason::ShorterThanAFrame, &|u| {
         u.audio_filepath = "blink.wav".into();
         u.duration = 200.0 / 16000.0;
     });
@@ -193,7 +193,7 @@ fn every_fault_is_named_once_an_epoch_and_never_stops_the_run() {
     // Known before any audio is read: the transcripts' faults and what the durations tell.
     let planned: BTreeSet<Reason> = ledger.refusals().iter().map(|r| r.reason).collect();
     let expected = [
-        Reason::EmptyAudio,
+        Reason::ShorterThanAFrame,
         Reason::EmptyTranscript,
         Reason::OutsideAlphabet,
         Reason::TooShortForCtc,

@@ -142,6 +142,10 @@ pub struct ModelFile {
 impl ModelFile {
     /// Reads and checks a model file.
     pub fn read(path: &Path) -> Result<Self, ModelFileError> {
+        if labyrinth_signal::is_special_file(path) {
+            let reason = "it is a pipe or a device".into();
+            return Err(ModelFileError::NotAModel { path: path.into(), reason });
+        }
         let bytes = std::fs::read(path)
             .map_err(|source| ModelFileError::Read { path: path.into(), source })?;
         Self::from_bytes(&bytes, path)

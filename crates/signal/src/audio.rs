@@ -1,6 +1,5 @@
 //! One recording in memory, and the choice of the reader by what the first bytes say.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -145,9 +144,7 @@ pub fn read_audio_section(
     duration: Option<f64>,
 ) -> Result<Audio, AudioError> {
     let section = Section { offset: offset_seconds, duration };
-    File::open(path)
-        .and_then(Source::open)
-        .map_err(Fault::Io)
+    Source::open(path)
         .and_then(|source| decode(source, raw, section))
         .map_err(|fault| AudioError::from_fault(path, fault))
 }

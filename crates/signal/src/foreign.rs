@@ -4,8 +4,10 @@
 //! counts, each stream's checksum is verified where it has one, and the number of samples is
 //! compared with what the container announced.
 
+use std::cell::Cell;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
@@ -22,12 +24,37 @@ use crate::source::Fault;
 /// Runs a third party's decoder; a panic in it becomes a fault of the file. (The decoders are
 /// written in safe Rust, so a panic leaves nothing behind but their own state, which is dropped.)
 pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+    quietly(|| catch_unwind(AssertUnwindSafe(decode))).unwrap_or_else(|_| {
         Err(Fault::new(
             "is broken in a way that its decoder does not survive; copy it again or convert it \
              (ffmpeg -i FILE FILE.wav)",
         ))
     })
+}
+
+thread_local! {
+    /// Whether this thread is inside a decoder whose panics are caught.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `decode` without the panic message on standard error: the fault is told in a sentence, with the
+/// file's name. Only panics of this thread, and only within `decode`, are silenced; the hook that stood
+/// before is called for all others.
+fn quietly<T>(decode: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.try_with(Cell::get).unwrap_or(false) {
+                loud(info);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    // `decode` catches its own panics, so this line is always reached.
+    let answer = decode();
+    GUARDED.set(before);
+    answer
 }
 
 pub(crate) fn explain(error: &Error) -> String {

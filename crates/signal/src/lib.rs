@@ -46,4 +46,5 @@ pub use features::FeatureExtractor;
 pub use normalize::normalize_utterance;
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
+pub use source::is_special_file;
 pub use wav::write_wav;

@@ -3,8 +3,9 @@
 //! Uncompressed formats read only the header and the section that is wanted, so that a thousand
 //! utterances cut from one long recording do not read it a thousand times.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use crate::audio::Audio;
 use crate::encoding::Encoding;
@@ -24,6 +25,13 @@ impl Fault {
     }
 }
 
+/// Whether `path`, its links followed, is a pipe, a device or a socket: reading one may never end, and
+/// already opening a pipe waits for somebody to write. What cannot be looked at is left to the reader,
+/// whose error tells more.
+pub fn is_special_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| !data.is_file() && !data.is_dir())
+}
+
 /// Random access to bytes with a known length.
 pub(crate) enum Source {
     File { file: File, len: u64 },
@@ -31,17 +39,21 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn open(file: File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    pub(crate) fn open(path: &Path) -> Result<Self, Fault> {
+        if is_special_file(path) {
+            return Err(Fault::new(
+                "is no regular file but a pipe or a device; save the recording as a file and name that",
+            ));
         }
-        if !metadata.is_file() || metadata.len() == 0 {
-            // A pipe or a device has no length and cannot be read at an offset, and the kernel's
-            // own files claim to be empty: take it whole.
+        let mut file = File::open(path).map_err(Fault::Io)?;
+        let metadata = file.metadata().map_err(Fault::Io)?;
+        if metadata.is_dir() {
+            return Err(Fault::Io(io::Error::from(io::ErrorKind::IsADirectory)));
+        }
+        if metadata.len() == 0 {
+            // The kernel's own files claim to be empty: take it whole.
             let mut bytes = Vec::new();
-            let mut file = file;
-            file.read_to_end(&mut bytes)?;
+            file.read_to_end(&mut bytes).map_err(Fault::Io)?;
             return Ok(Source::Bytes(bytes));
         }
         Ok(Source::File { file, len: metadata.len() })

@@ -6,7 +6,7 @@ mod common;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use common::{decode, fixture, format_chunk, pcm16, refusal, tone, wav, wav_of_chunks};
+use common::{decode, fixture, format_chunk, mend_ogg, pcm16, refusal, tone, wav, wav_of_chunks};
 use labyrinth_signal::{AudioError, Encoding, RawFormat, decode_audio, read_audio};
 use proptest::prelude::*;
 
@@ -269,27 +269,6 @@ fn mutate(mut bytes: Vec<u8>, changes: &[(usize, u8)], cut: usize) -> Vec<u8> {
     let keep = bytes.len() - cut % bytes.len();
     bytes.truncate(keep);
     bytes
-}
-
-/// Mends the checksums of all Ogg pages, so that damage reaches the decoders behind them.
-fn mend_ogg(bytes: &mut [u8]) {
-    let mut offset = 0;
-    while bytes.len() >= offset + 27 && bytes[offset..].starts_with(b"OggS") {
-        let segments = usize::from(bytes[offset + 26]);
-        let Some(table) = bytes.get(offset + 27..offset + 27 + segments) else { return };
-        let length = 27 + segments + table.iter().map(|&n| usize::from(n)).sum::<usize>();
-        let Some(page) = bytes.get_mut(offset..offset + length) else { return };
-        page[22..26].fill(0);
-        let mut sum = 0u32;
-        for byte in page.iter() {
-            sum ^= u32::from(*byte) << 24;
-            for _ in 0..8 {
-                sum = if sum >> 31 == 1 { (sum << 1) ^ 0x04c1_1db7 } else { sum << 1 };
-            }
-        }
-        page[22..26].copy_from_slice(&sum.to_le_bytes());
-        offset += length;
-    }
 }
 
 /// Whatever the bytes, an answer comes, and audio that is given is sound.

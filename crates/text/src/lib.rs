@@ -8,6 +8,7 @@
 //! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
 //! - [`interval`]: the 95 % confidence interval of an error rate;
 //! - [`transcripts`]: files of transcripts, as JSON Lines, Kaldi `text` or plain lines;
+//! - [`plain_words`]: what serde says of a value that does not fit, in words for people;
 //! - [`score`]: two such files, or the pairs of an evaluation, to a report;
 //! - [`report`]: that report as text.
 //!
@@ -17,7 +18,7 @@
 //! let normalizer = Normalizer::new(&NormalizerOptions::default())?;
 //! let reference = normalizer.apply("Ring the bell, now!");
 //! let counts = word_errors(&reference, "ring a bell").counts;
-//! assert_eq!((counts.substitutions, counts.deletions, counts.rate()), (1, 1, 0.5));
+//! assert_eq!((counts.substitutions, counts.deletions, counts.rate()), (1, 1, Some(0.5)));
 //! # Ok::<(), labyrinth_text::NormalizerError>(())
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod alphabet;
 pub mod counts;
 pub mod interval;
 pub mod normalize;
+pub mod plain_words;
 pub mod report;
 pub mod score;
 pub mod transcripts;

@@ -51,10 +51,11 @@ impl fmt::Display for ScoreReport {
 fn rate_lines(
     formatter: &mut fmt::Formatter<'_>,
     name: &str,
-    rate: f64,
+    rate: Option<f64>,
     interval: &Interval,
 ) -> fmt::Result {
     let Interval { low, high, method } = interval;
+    let Some(rate) = rate else { return writeln!(formatter, "{name}  none, {method}") };
     let (low, high) = (100.0 * low, 100.0 * high);
     writeln!(formatter, "{name}  {:.2} %  [{low:.2}, {high:.2}] at 95 %, {method}", 100.0 * rate)
 }

@@ -67,19 +67,18 @@ pub struct UtteranceScore {
 }
 
 /// The scores of a whole set. `to_string()` gives the summary, [`ScoreReport::alignments`] the
-/// utterances; as JSON it holds all of it (an infinite rate, of insertions into no words at all,
-/// is `null` there).
+/// utterances; as JSON it holds all of it (a rate that is not defined is `null` there).
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ScoreReport {
     /// What the files were read as; `None` where the utterances came from memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<TranscriptFormat>,
-    /// Word error rate, over totals; 1.0 is 100 %.
-    pub wer: f64,
+    /// Word error rate, over totals; 1.0 is 100 %. `None` where the reference has no words at all.
+    pub wer: Option<f64>,
     /// Its 95 % interval.
     pub wer_interval: Interval,
-    /// Character error rate, spaces included, over totals.
-    pub cer: f64,
+    /// Character error rate, spaces included, over totals; `None` as above.
+    pub cer: Option<f64>,
     /// Its 95 % interval.
     pub cer_interval: Interval,
     /// Errors in words, summed.

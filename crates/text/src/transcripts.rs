@@ -31,6 +31,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plain_words::{Holds, explain_json_line};
+
 /// How a file of transcripts is laid out; the module says what each means and how `Auto` decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -153,7 +155,7 @@ pub enum TranscriptError {
     },
     /// `Auto` cannot tell Kaldi `text` from plain lines.
     #[error(
-        "{} may be Kaldi text or plain lines: say which with the format `kaldi` or `plain`",
+        "{} may be Kaldi text or plain lines: say which with --format kaldi or --format plain",
         path.display()
     )]
     Ambiguous {
@@ -162,7 +164,7 @@ pub enum TranscriptError {
     },
     /// `Auto` found two formats.
     #[error(
-        "{} looks like {reference_looks} and {} like {hypothesis_looks}: bring both into one format, or name the format if they have one",
+        "{} looks like {reference_looks} and {} like {hypothesis_looks}: {remedy}",
         reference.display(), hypothesis.display()
     )]
     Mixed {
@@ -174,6 +176,8 @@ pub enum TranscriptError {
         hypothesis: PathBuf,
         /// What it looks like.
         hypothesis_looks: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The hypothesis has an utterance that the reference lacks.
     #[error(
@@ -244,7 +248,15 @@ fn detect_pair(reference: &Lines, hypothesis: &Lines) -> Result<TranscriptFormat
         return Ok(first);
     }
     if first != second {
+        // JSON is never plain lines; anything else may be.
+        let json = [first, second].contains(&TranscriptFormat::Jsonl);
         return Err(TranscriptError::Mixed {
+            remedy: match json {
+                true => "bring both into one format",
+                false => {
+                    "compare them line by line with --format plain, or bring both into one format"
+                }
+            },
             reference: reference.path.clone(),
             reference_looks: first.describe(),
             hypothesis: hypothesis.path.clone(),
@@ -372,6 +384,15 @@ struct JsonLine {
     speaker: Option<Name>,
 }
 
+const KEYS: [(&str, Holds); 6] = [
+    ("id", Holds::Name),
+    ("audio_filepath", Holds::Text),
+    ("offset", Holds::Number),
+    ("text", Holds::Text),
+    ("pred_text", Holds::Text),
+    ("speaker", Holds::Name),
+];
+
 /// Corpora name speakers by number as well as by word.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -390,7 +411,8 @@ impl Name {
 }
 
 fn parse_json(line: &str, role: Role) -> Result<(String, String, Option<String>), String> {
-    let line: JsonLine = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let line: JsonLine =
+        serde_json::from_str(line).map_err(|error| explain_json_line(line, &error, &KEYS))?;
     let id = match (line.id, line.audio_filepath, line.offset) {
         (Some(id), _, _) => id.into_string(),
         (None, Some(path), Some(offset)) => format!("{path}@{offset}"),

@@ -1,17 +1,14 @@
 //! The data of a training: manifests, alphabet, loader options, and the score on dev.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use labyrinth_corpus::{Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position};
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
-use labyrinth_nn::model_file::hexadecimal;
 use labyrinth_nn::{Memory, Mode, ModelOptions, Network};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, ErrorCounts, Normalizer, character_errors, word_errors};
-use sha2::{Digest, Sha256};
 
 use crate::error::TrainError;
 use crate::recipe::{Recipe, TrainSection};
@@ -53,15 +50,18 @@ impl Data {
         let dev = Manifest::read(&recipe.data.dev)?;
         for manifest in [&train, &dev] {
             if manifest.utterances.is_empty() {
-                let path = manifest.path.clone();
-                return Err(TrainError::NothingToUse { path, ledger: "it is empty".into() });
+                return Err(TrainError::nothing_to_use(&manifest.path, &Ledger::new()));
             }
+        }
+        let (train_digest, dev_digest) = (train.digest()?, dev.digest()?);
+        if train_digest == dev_digest {
+            return Err(TrainError::SameData { train: train.path, dev: dev.path });
         }
         let texts: Vec<String> =
             train.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
         Ok(Self {
-            train_digest: file_digest(&recipe.data.train)?,
-            dev_digest: file_digest(&recipe.data.dev)?,
+            train_digest,
+            dev_digest,
             alphabet: Alphabet::from_transcripts(
                 recipe.data.units,
                 texts.iter().map(String::as_str),
@@ -115,12 +115,6 @@ impl Data {
     pub fn plan_ledger(&self, train: &TrainSection) -> Result<Ledger, TrainError> {
         Ok(labyrinth_corpus::plan_refusals(&self.train_options(train, 1))?)
     }
-}
-
-/// SHA-256 of a file.
-fn file_digest(path: &Path) -> Result<String, TrainError> {
-    let bytes = std::fs::read(path).map_err(TrainError::read(path))?;
-    Ok(hexadecimal(&Sha256::digest(&bytes)))
 }
 
 /// Recognises the dev set greedily. An utterance whose audio is refused counts as all deletions.

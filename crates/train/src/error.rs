@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use labyrinth_corpus::atomic::remedy;
+use labyrinth_corpus::{Ledger, Reason};
+
 /// Why a training or an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -37,14 +40,19 @@ pub enum TrainError {
         /// The name.
         name: String,
     },
-    /// A `--set` that is no assignment.
-    #[error(
-        "cannot apply --set {assignment}; write it as section.key=value, such as train.epochs=5"
-    )]
+    /// A `--set` that is no assignment, or that the recipe cannot take.
+    #[error("the recipe {} cannot take --set {assignment}: {reason}", path.display())]
     Override {
         /// What was given.
         assignment: String,
+        /// The recipe.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
+    /// A recipe that cannot be written as TOML.
+    #[error("the recipe as resolved cannot be written as TOML: {0}")]
+    RecipeUnwritable(String),
     /// The run directory belongs to another training.
     #[error("{} already holds a run; continue it with --resume, or name another folder with --run", path.display())]
     RunExists {
@@ -90,7 +98,7 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// Files of the run cannot be written.
-    #[error("cannot write {}: {source}; what was saved before is intact, so make room and continue with --resume", path.display())]
+    #[error("cannot write {}: {source}; what was saved before is intact, so {} and continue with --resume", path.display(), remedy(source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -114,16 +122,26 @@ pub enum TrainError {
         reason: String,
     },
     /// Nothing to train on or to choose by.
-    #[error("no utterance of {} can be used ({ledger}); `labyrinth check` says what is wrong", path.display())]
+    #[error("no utterance of {} can be used ({ledger}); {remedy}", path.display())]
     NothingToUse {
         /// The manifest.
         path: PathBuf,
         /// The ledger in a line.
         ledger: String,
+        /// What to change, by the reason that most were refused for.
+        remedy: &'static str,
+    },
+    /// The best epoch would be chosen by what was learnt by heart.
+    #[error("train and dev of the recipe are the same data, {} and {}; name another manifest as dev in [data], so that the best epoch is chosen by what was not learnt by heart", train.display(), dev.display())]
+    SameData {
+        /// The manifest to train on.
+        train: PathBuf,
+        /// The manifest to choose by.
+        dev: PathBuf,
     },
     /// The gradient is not a number, again and again.
     #[error(
-        "the training diverged: {count} steps in a row gave no finite gradient, the last at step {step} with utterances {ids}; lower learning-rate or clip"
+        "the training diverged: {count} steps in a row gave no finite gradient, the last at step {step} with utterances {ids}; {remedy}"
     )]
     Diverged {
         /// Steps in a row.
@@ -132,6 +150,8 @@ pub enum TrainError {
         step: u64,
         /// Utterances of the last batch.
         ids: String,
+        /// What to change.
+        remedy: &'static str,
     },
     /// The manifest.
     #[error(transparent)]
@@ -179,9 +199,18 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// A mistake that the TOML reader found, with the line it shows.
-    pub(crate) fn recipe(path: &Path, error: &toml::de::Error) -> Self {
-        Self::Recipe { path: path.into(), message: error.to_string().trim_end().to_owned() }
+    /// Everything in `ledger` was refused.
+    pub(crate) fn nothing_to_use(path: &Path, ledger: &Ledger) -> Self {
+        let most = ledger.reasons().into_iter().max_by_key(|(_, count)| *count);
+        let remedy = match most.map(|(reason, _)| reason) {
+            Some(Reason::ShorterThanAFrame) => "lower frame-length in [features]",
+            Some(Reason::TooShortForCtc) => {
+                "lower the strides of time in [model], or frame-shift in [features]"
+            }
+            Some(_) => "`labyrinth check` says what is wrong",
+            None => "name one that holds utterances",
+        };
+        Self::NothingToUse { path: path.into(), ledger: ledger.to_string(), remedy }
     }
 
     /// A file that cannot be written.

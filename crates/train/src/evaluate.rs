@@ -19,6 +19,16 @@ use crate::error::TrainError;
 /// Seed of the bootstrap: fixed, so that the same errors always give the same interval.
 const INTERVAL_SEED: u64 = 1;
 
+/// What the model saw of a manifest before it was evaluated on it, as the digests in the model file tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// It is the very manifest that the model was trained on.
+    TrainedOn,
+    /// It is the very manifest by which the best epoch was chosen.
+    ChosenBy,
+}
+
 /// What a model does on a manifest.
 #[derive(Debug, Serialize)]
 pub struct Evaluation {
@@ -31,6 +41,8 @@ pub struct Evaluation {
     pub feasible: usize,
     /// Utterances with characters that the alphabet lacks; scored like any other.
     pub outside_alphabet: usize,
+    /// Whether the figures are worth less than those on new speech; `None` where nothing tells so.
+    pub seen: Option<Seen>,
     /// How fast it went.
     pub speed: Speed,
     /// Pairs of words taken for each other, most frequent first: (said, heard, times).
@@ -83,6 +95,12 @@ fn evaluate_with(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
+    let (digest, data) = (manifest.digest()?, &recognizer.header().data);
+    let seen = match () {
+        () if digest == data.train_digest => Some(Seen::TrainedOn),
+        () if digest == data.dev_digest => Some(Seen::ChosenBy),
+        () => None,
+    };
     let mut pairs = Vec::with_capacity(manifest.utterances.len());
     let mut ledger = Ledger::new();
     let mut speed = Speed::default();
@@ -141,7 +159,7 @@ fn evaluate_with(
         confusions.into_iter().map(|((said, heard), times)| (said, heard, times)).collect();
     confusions.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.cmp(b)));
     let score = score_pairs(pairs, INTERVAL_SEED);
-    Ok(Evaluation { score, ledger, feasible, outside_alphabet, speed, confusions })
+    Ok(Evaluation { score, ledger, feasible, outside_alphabet, seen, speed, confusions })
 }
 
 fn serialize_ledger<S: Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {

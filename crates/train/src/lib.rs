@@ -25,7 +25,7 @@ pub mod trainer;
 
 pub use data::DevScore;
 pub use error::TrainError;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, Seen, evaluate};
 pub use recipe::{DataSection, Recipe, TrainSection};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

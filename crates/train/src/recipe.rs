@@ -1,11 +1,14 @@
 //! The recipe: one TOML file that describes an experiment whole.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use labyrinth_nn::{CnnGruOptions, ModelOptions};
 use labyrinth_signal::{
-    FeatureKind, FeatureOptions, Noise, Normalization, RandomFilter, SpecAugment,
+    FeatureExtractor, FeatureKind, FeatureOptions, Noise, Normalization, RandomFilter, SpecAugment,
+    is_special_file,
 };
+use labyrinth_text::plain_words::in_plain_words;
 use labyrinth_text::{NormalizerOptions, Units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -136,47 +139,75 @@ pub enum DecodeMethod {
 impl Recipe {
     /// Reads a recipe and applies `--set` overrides of the form `train.epochs=5`.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| TrainError::RecipeUnreadable { path: path.into(), source })?;
-        let recipe = Self::parse(&text, path)?;
-        if overrides.is_empty() {
-            return Ok(recipe);
+        let unreadable = |source| TrainError::RecipeUnreadable { path: path.into(), source };
+        if is_special_file(path) {
+            return Err(unreadable(io::Error::other("it is a pipe or a device and no file")));
         }
-        let mut table: toml::Table =
-            text.parse().map_err(|error| TrainError::recipe(path, &error))?;
-        for assignment in overrides {
-            set(&mut table, assignment)?;
-        }
-        let text = toml::to_string(&table)
-            .map_err(|error| TrainError::Override { assignment: error.to_string() })?;
-        Self::parse(&text, path)
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse_with(&text, path, overrides)
     }
 
     /// Parses the text of a recipe; `path` names it in messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
-        let table: toml::Table = text.parse().map_err(|error| TrainError::recipe(path, &error))?;
+        Self::interpret(text).map_err(|fault| fault.of_file(path))
+    }
+
+    /// [`Recipe::parse`], then the overrides of [`Recipe::read`]. What is wrong with the text alone is
+    /// blamed on the file, what is wrong only afterwards on the override that brings it in.
+    pub fn parse_with(text: &str, path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+        let recipe = Self::parse(text, path)?;
+        if overrides.is_empty() {
+            return Ok(recipe);
+        }
+        let table: toml::Table = text.parse().map_err(|error| Fault::Toml(error).of_file(path))?;
+        let refused = |assignments: &[String], reason: String| TrainError::Override {
+            assignment: assignments.join(" --set "),
+            path: path.into(),
+            reason,
+        };
+        Self::with(&table, overrides).map_err(|reason| {
+            // Each on its own first: where one alone is at fault, the others are not named.
+            let alone = overrides.iter().map(std::slice::from_ref);
+            let guilty = alone.map(|one| (one, Self::with(&table, one)));
+            match guilty.filter_map(|(one, result)| Some((one, result.err()?))).next() {
+                Some((one, reason)) => refused(one, reason),
+                None => refused(overrides, reason),
+            }
+        })
+    }
+
+    /// The recipe of `table` with `overrides`, or what is wrong with it.
+    fn with(table: &toml::Table, overrides: &[String]) -> Result<Self, String> {
+        let mut table = table.clone();
+        for assignment in overrides {
+            set(&mut table, assignment).ok_or(
+                "this is no assignment; write it as section.key=value, such as train.epochs=5",
+            )?;
+        }
+        let text = toml::to_string(&table).map_err(|error| error.to_string())?;
+        Self::interpret(&text).map_err(|fault| fault.to_string())
+    }
+
+    fn interpret(text: &str) -> Result<Self, Fault> {
+        let table: toml::Table = text.parse().map_err(Fault::Toml)?;
         let architecture = table
             .get("model")
             .and_then(|model| model.get("architecture"))
             .and_then(|name| name.as_str())
             .unwrap_or("cnn-gru");
         let recipe = match architecture {
-            "cnn-gru" => Self::of::<CnnGruOptions>(text, path, ModelOptions::CnnGru)?,
-            other => {
-                return Err(TrainError::Architecture { path: path.into(), name: other.into() });
-            }
+            "cnn-gru" => Self::of::<CnnGruOptions>(text, ModelOptions::CnnGru)?,
+            other => return Err(Fault::Architecture(other.into())),
         };
-        recipe.check(path)?;
+        recipe.check().map_err(Fault::Value)?;
         Ok(recipe)
     }
 
     fn of<M: DeserializeOwned>(
         text: &str,
-        path: &Path,
         model: impl Fn(M) -> ModelOptions,
-    ) -> Result<Self, TrainError> {
-        let file: RecipeFile<M> =
-            toml::from_str(text).map_err(|error| TrainError::recipe(path, &error))?;
+    ) -> Result<Self, Fault> {
+        let file: RecipeFile<M> = toml::from_str(text).map_err(Fault::Toml)?;
         Ok(Self {
             data: file.data,
             features: file.features,
@@ -186,7 +217,9 @@ impl Recipe {
         })
     }
 
-    fn check(&self, path: &Path) -> Result<(), TrainError> {
+    /// What types cannot say: ranges, and whether features and network can be made at all, so that a
+    /// mistake is told as the recipe's before any data is read.
+    fn check(&self) -> Result<(), String> {
         let train = &self.train;
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let fault = if train.epochs == 0 || train.batch_size == 0 || train.checkpoint_every == 0 {
@@ -229,9 +262,13 @@ impl Recipe {
         } else if holds_no_number(&self.features) {
             "every value of [features] must be a finite number"
         } else {
-            return Ok(());
+            let features =
+                FeatureExtractor::new(&self.features).map_err(|error| error.to_string())?;
+            // The width of the output is the alphabet's, which is not known yet; any will do.
+            let network = self.model.build::<f32>(features.dim(), 2);
+            return network.map(|_| ()).map_err(|error| error.to_string());
         };
-        Err(TrainError::RecipeValue { path: path.into(), fault: fault.into() })
+        Err(fault.to_owned())
     }
 
     /// The same recipe with manifests that no longer depend on the recipe's folder.
@@ -246,8 +283,37 @@ impl Recipe {
 
     /// The recipe as TOML.
     pub fn to_toml(&self) -> Result<String, TrainError> {
-        toml::to_string(self)
-            .map_err(|error| TrainError::Override { assignment: error.to_string() })
+        toml::to_string(self).map_err(|error| TrainError::RecipeUnwritable(error.to_string()))
+    }
+}
+
+/// What is wrong with a recipe, before it is said whose mistake it is. Its text is without a place, as
+/// an override needs it: the lines of the file do not hold what was overridden.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{}", in_plain_words(.0.message()))]
+    Toml(toml::de::Error),
+    #[error("{0}")]
+    Value(String),
+    #[error("there is no architecture \"{0}\"; this version has \"cnn-gru\"")]
+    Architecture(String),
+}
+
+impl Fault {
+    fn of_file(self, path: &Path) -> TrainError {
+        let path = path.to_owned();
+        match self {
+            Self::Toml(error) => {
+                // The lines of the file with a mark under the mistake; below them serde's message.
+                let (shown, plain) = (error.to_string(), in_plain_words(error.message()));
+                let lines = shown.trim_end().strip_suffix(error.message().trim_end());
+                let message =
+                    lines.map_or_else(|| shown.clone(), |lines| format!("{lines}{plain}"));
+                TrainError::Recipe { path, message }
+            }
+            Self::Value(fault) => TrainError::RecipeValue { path, fault },
+            Self::Architecture(name) => TrainError::Architecture { path, name },
+        }
     }
 }
 
@@ -259,25 +325,24 @@ fn holds_no_number(features: &FeatureOptions) -> bool {
     }
 }
 
-/// Applies `section.key=value` to a table. A value that is no TOML counts as a string.
-fn set(table: &mut toml::Table, assignment: &str) -> Result<(), TrainError> {
-    let refused = || TrainError::Override { assignment: assignment.into() };
-    let (key, value) = assignment.split_once('=').ok_or_else(refused)?;
+/// Applies `section.key=value` to a table; `None` where it is no such assignment. A value that is no
+/// TOML counts as a string.
+fn set(table: &mut toml::Table, assignment: &str) -> Option<()> {
+    let (key, value) = assignment.split_once('=')?;
     let value = format!("value = {value}")
         .parse::<toml::Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("value"))
         .unwrap_or_else(|| toml::Value::String(value.trim().into()));
     let mut parts: Vec<&str> = key.trim().split('.').collect();
-    let last = parts.pop().filter(|part| !part.is_empty()).ok_or_else(refused)?;
+    let last = parts.pop().filter(|part| !part.is_empty())?;
     let mut here = table;
     for part in parts {
         here = here
             .entry(part)
             .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            .as_table_mut()
-            .ok_or_else(refused)?;
+            .as_table_mut()?;
     }
     here.insert(last.into(), value);
-    Ok(())
+    Some(())
 }

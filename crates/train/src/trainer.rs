@@ -104,8 +104,8 @@ pub struct Summary {
     pub model: PathBuf,
     /// Epochs done when it was best.
     pub best_epoch: u64,
-    /// Its word error rate on dev.
-    pub dev_word_error_rate: f64,
+    /// Its word error rate on dev; `None` where nobody says a word there.
+    pub dev_word_error_rate: Option<f64>,
     /// Steps done.
     pub steps: u64,
     /// Seconds this process spent.
@@ -165,8 +165,7 @@ impl Training {
             }
         }
         if self.ledger.kept_count() == 0 {
-            let path = self.options.recipe.data.train.clone();
-            return Err(TrainError::NothingToUse { path, ledger: self.ledger.to_string() });
+            return Err(TrainError::nothing_to_use(&self.options.recipe.data.train, &self.ledger));
         }
         self.standing.position = loader.position();
         self.validate(epoch + 1, tell)
@@ -243,8 +242,7 @@ impl Training {
             Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
-            let path = recipe.data.train.clone();
-            return Err(TrainError::NothingToUse { path, ledger: ledger.to_string() });
+            return Err(TrainError::nothing_to_use(&recipe.data.train, &ledger));
         }
         let run = RunDirectory::open(&options.run, recipe, options.resume)?;
         let zeros = || {
@@ -438,11 +436,13 @@ impl Training {
                 step: self.standing.step,
             },
             scores: [
-                ("dev-wer".to_owned(), dev.words.rate()),
-                ("dev-cer".to_owned(), dev.characters.rate()),
-                ("dev-loss".to_owned(), dev.loss),
+                ("dev-wer", dev.words.rate()),
+                ("dev-cer", dev.characters.rate()),
+                ("dev-loss", Some(dev.loss)),
             ]
-            .into(),
+            .into_iter()
+            .filter_map(|(name, score)| Some((name.to_owned(), score?)))
+            .collect(),
             weights_digest: String::new(),
         };
         let bytes = ModelFile::to_bytes(&header, &self.network)?;
@@ -478,6 +478,16 @@ impl Training {
             count: self.standing.skipped_in_a_row,
             step: self.standing.step,
             ids: ids.join(", "),
+            // Weights that never moved were not driven away by their learning rate.
+            remedy: match self.standing.skipped < self.standing.step {
+                true => {
+                    "lower learning-rate in [train] and begin again in another folder with --run"
+                }
+                false => {
+                    "no step before was finite either, so look at these recordings and at \
+                     [features], such as normalize and use-log-fbank"
+                }
+            },
         })
     }
 
@@ -487,7 +497,7 @@ impl Training {
         Ok(Summary {
             model: self.run.model(),
             best_epoch: best.map_or(0, |best| best.epoch),
-            dev_word_error_rate: model.header.scores.get("dev-wer").copied().unwrap_or(1.0),
+            dev_word_error_rate: model.header.scores.get("dev-wer").copied(),
             steps: self.standing.step,
             seconds: start.elapsed().as_secs_f64(),
             ledger: self.ledger,

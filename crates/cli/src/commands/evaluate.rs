@@ -70,6 +70,10 @@ impl Evaluate {
             evaluate(&self.model, &manifest, cpu, &mut |done, total| progress.at(done, total));
         progress.finish();
         let evaluation = result?;
+        // Beside the JSON, where a person may still be looking.
+        if let (true, Some(seen)) = (self.json, evaluation.seen) {
+            output::complain(format_args!("{}: {}", self.manifest.display(), wording::seen(seen)));
+        }
         let isa = cpu.isa().to_string();
         let value = || to_json(&self.model, &self.manifest, &evaluation, &isa);
         // On the screen first: a test set is read once, and its figures must not be lost.
@@ -157,6 +161,7 @@ pub fn to_json(
         "refused": evaluation.ledger.refusals(),
         "feasible": evaluation.feasible,
         "outside_alphabet": evaluation.outside_alphabet,
+        "seen": evaluation.seen,
         "confusions": evaluation.confusions,
     })
 }
@@ -165,6 +170,9 @@ pub fn to_json(
 fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
     let (ledger, speed) = (&evaluation.ledger, &evaluation.speed);
     let mut text = evaluation.score.to_string();
+    if let Some(seen) = evaluation.seen {
+        let _ = writeln!(text, "note {}", wording::seen(seen));
+    }
     let _ = writeln!(text, "data {ledger}");
     for refusal in ledger.refusals().iter().take(REFUSED) {
         let _ = writeln!(
@@ -179,12 +187,16 @@ fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
     let read = ledger.read_count();
     let _ = write!(
         text,
-        "CTC  {} of {read} utterances ({}) have frames enough for their transcript",
-        evaluation.feasible,
-        wording::percent(evaluation.feasible as f64 / read.max(1) as f64)
+        "CTC  {} of {} ({}) {} frames enough for {} transcript",
+        wording::thousands(evaluation.feasible),
+        wording::count(read, "utterance"),
+        wording::percent(evaluation.feasible as f64 / read.max(1) as f64),
+        if evaluation.feasible == 1 { "has" } else { "have" },
+        if evaluation.feasible == 1 { "its" } else { "their" },
     );
     let _ = match evaluation.outside_alphabet {
         0 => writeln!(text),
+        1 => writeln!(text, "; 1 holds characters that the model cannot write"),
         outside => writeln!(text, "; {outside} hold characters that the model cannot write"),
     };
     let _ = writeln!(

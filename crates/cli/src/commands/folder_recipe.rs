@@ -159,7 +159,7 @@ time-masks = 2
 time-width = 40 # frames, at most
 
 "#,
-            path = report.out.join(NAME).display(),
+            path = wording::shell(&report.out.join(NAME)),
         );
         format!("{body}{MARK}{}\n", digest_of(&body))
     }

@@ -135,10 +135,11 @@ impl Prepare {
         };
         output::text(format_args!(
             "\nnext\n  labyrinth check {out} --recipe {recipe}\n  labyrinth train {recipe}\n  \
-             labyrinth evaluate {run}/model.safetensors {out}/test.jsonl\n",
-            out = out.display(),
-            recipe = recipe.display(),
-            run = default_run(&recipe).display(),
+             labyrinth evaluate {model} {test}\n",
+            out = wording::shell(out),
+            recipe = wording::shell(&recipe),
+            model = wording::shell(&default_run(&recipe).join("model.safetensors")),
+            test = wording::shell(&out.join("test.jsonl")),
         ))
     }
 }

@@ -14,12 +14,12 @@ use labyrinth_text::{ErrorCounts, confidence_interval};
 use labyrinth_train::{Evaluation, TrainError, TrainOptions, evaluate};
 
 use crate::commands::evaluate::to_json;
-use crate::commands::train::{outcome, read_recipe, refuse_a_file};
-use crate::embedded::{self, RECIPE_NAME};
+use crate::commands::train::{outcome, refuse_a_file};
+use crate::embedded;
 use crate::failure::Failure;
-use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
 use crate::output::Narrator;
 use crate::progress::Progress;
+use crate::training::RunOptions;
 use crate::{training, wording};
 
 /// Where runs go unless told otherwise; later ones get a number.
@@ -33,41 +33,33 @@ const INTERVAL_SEED: u64 = 1;
 #[derive(Args)]
 #[command(after_help = "\
 Everything happens on this machine and nothing is downloaded. The corpus is synthetic speech: digits
-spoken by speech synthesisers. The run directory holds the corpus, the recipe, the model and its
-scores.
+spoken by speech synthesisers. The run directory, runs/quickstart or the next free number of it
+(with --resume the newest), holds the corpus, the recipe, the model and its scores.
 
 Examples:
   labyrinth quickstart
   labyrinth quickstart --seed 2 --run runs/second
   labyrinth quickstart --resume")]
 pub struct Quickstart {
-    /// The run directory; runs/quickstart, or the next free number of it.
-    #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
     /// The seed of everything random.
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
-    /// Goes on with an interrupted run: the newest, or that of --run.
-    #[arg(long)]
-    resume: bool,
-    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     #[command(flatten)]
-    threads: ThreadsOption,
-    #[command(flatten)]
-    workers: WorkersOption,
-    #[command(flatten)]
-    isa: IsaOption,
+    options: RunOptions,
 }
 
 impl Quickstart {
     /// Unpacks, trains, tests, and says what to do next.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let start = Instant::now();
+        // Whatever can be refused is refused before anything is made: a folder left behind would be
+        // taken for the newest run by the next --resume.
+        let mut overrides = self.options.set.clone();
+        overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
+        let recipe = embedded::recipe(&overrides)?;
+        let cpu = self.options.isa.cpu()?;
         let mut narrator = Narrator::default();
         let run = self.choose_run(&mut narrator)?;
-        refuse_a_file(&run)?;
         std::fs::create_dir_all(&run).map_err(Failure::write(&run))?;
         let data = run.join("data");
         embedded::unpack(&data)?;
@@ -78,21 +70,16 @@ impl Quickstart {
         introduce(&mut narrator, &[&train_set, &dev_set, &test_set]);
         narrator.line(format_args!("run      {}", run.display()));
 
-        let recipe_path = data.join(RECIPE_NAME);
-        let mut overrides = self.set.clone();
-        overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
-        let recipe = read_recipe(&recipe_path, &overrides)?;
-        let cpu = self.isa.cpu()?;
         let options = TrainOptions {
             recipe_text: recipe.to_toml()?,
             recipe: recipe.with_paths_from(&data),
             run: run.clone(),
-            resume: self.resume,
+            resume: self.options.resume,
             anyway: false,
             cpu,
-            workers: self.workers.count(),
+            workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.threads)?;
+        let summary = training::run(options, self.options.threads)?;
         narrator.line(outcome(&summary, &run));
 
         let progress = Progress::new("recognising");
@@ -118,8 +105,9 @@ impl Quickstart {
 
     /// The named folder; or the usual one, with the next free number where it is taken.
     fn choose_run(&self, narrator: &mut Narrator) -> Result<PathBuf, Failure> {
-        if let Some(run) = &self.run {
-            if !self.resume && is_taken(run) {
+        if let Some(run) = &self.options.run {
+            refuse_a_file(run)?;
+            if !self.options.resume && is_taken(run) {
                 return Err(TrainError::RunExists { path: run.clone() }.into());
             }
             return Ok(run.clone());
@@ -128,12 +116,16 @@ impl Quickstart {
             1 => PathBuf::from(RUNS),
             number => PathBuf::from(format!("{RUNS}-{number}")),
         };
+        refuse_a_file(Path::new(RUNS))?;
         let taken = (1..).take_while(|&number| is_taken(&names(number))).count();
         if taken == 0 {
             return Ok(names(1));
         }
-        if self.resume {
-            return Ok(names(taken));
+        if self.options.resume {
+            // One that was interrupted while its corpus was unpacked holds no run yet.
+            let begun =
+                (1..=taken).rev().find(|&number| names(number).join("recipe.toml").exists());
+            return Ok(names(begun.unwrap_or(taken)));
         }
         let (last, next) = (names(taken), names(taken + 1));
         narrator.line(format_args!(
@@ -232,11 +224,11 @@ fn tell_examples(narrator: &mut Narrator, utterances: &[UtteranceScore]) {
 }
 
 fn tell_next(narrator: &mut Narrator, model: &Path, test: &Manifest) {
-    let model = model.display();
+    let model = wording::shell(model);
     narrator.line("\nnext");
     if let Some(utterance) = test.utterances.first() {
         let file = test.audio_path(utterance);
-        narrator.line(format_args!("  labyrinth transcribe {model} {}", file.display()));
+        narrator.line(format_args!("  labyrinth transcribe {model} {}", wording::shell(&file)));
     }
     narrator.line(
         "  labyrinth prepare folder --from YOUR-RECORDINGS -o data/mine   (audio, a .txt beside each)\n  \

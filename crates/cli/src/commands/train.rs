@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use labyrinth_train::{Recipe, Summary, TrainError, TrainOptions};
+use labyrinth_train::{Recipe, Summary, TrainOptions};
 
 use crate::failure::Failure;
-use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
+use crate::training::RunOptions;
 use crate::{output, training, wording};
 
 /// Arguments of `labyrinth train`.
 #[derive(Args)]
 #[command(after_help = "\
-Writes the run directory: the recipe as resolved, log.jsonl, ledger.jsonl, checkpoints and
-model.safetensors, the best epoch's model. Interrupted at any moment, it goes on with --resume to the
-same weights, byte for byte.
+Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved,
+log.jsonl, ledger.jsonl, checkpoints and model.safetensors, the best epoch's model. Interrupted at
+any moment, it goes on with --resume to the same weights, byte for byte.
 
 Examples:
   labyrinth train recipes/an4.toml
@@ -24,51 +24,38 @@ Examples:
 pub struct Train {
     /// The recipe, a TOML file; its paths are relative to its own folder.
     recipe: PathBuf,
-    /// The run directory; runs/NAME-OF-THE-RECIPE where not given.
-    #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
-    /// Goes on where the run directory's newest checkpoint ends.
-    #[arg(long)]
-    resume: bool,
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
-    /// Sets a key of the recipe, such as train.epochs=5; may be given again.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     #[command(flatten)]
-    threads: ThreadsOption,
-    #[command(flatten)]
-    workers: WorkersOption,
-    #[command(flatten)]
-    isa: IsaOption,
+    options: RunOptions,
 }
 
 impl Train {
     /// Trains, and tells what came out.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let recipe = read_recipe(&self.recipe, &self.set)?;
+        let recipe = Recipe::read(&self.recipe, &self.options.set)?;
         // The model file shows the recipe without this machine's folders.
         let recipe_text = recipe.to_toml()?;
         let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
-        let run = self.run.clone().unwrap_or_else(|| default_run(&self.recipe));
+        let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.with_file_name("test.jsonl");
         let options = TrainOptions {
             recipe,
             recipe_text,
             run: run.clone(),
-            resume: self.resume,
+            resume: self.options.resume,
             anyway: self.anyway,
-            cpu: self.isa.cpu()?,
-            workers: self.workers.count(),
+            cpu: self.options.isa.cpu()?,
+            workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.threads)?;
+        let summary = training::run(options, self.options.threads)?;
         let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
         output::text(format_args!(
             "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
-            model = summary.model.display(),
-            test = test.display()
+            model = wording::shell(&summary.model),
+            test = wording::shell(&test)
         ))
         .and_then(|()| output::line(outcome(&summary, &run)))
         .or_else(|failure| match failure {
@@ -79,13 +66,21 @@ impl Train {
     }
 }
 
-/// The last line of a training: the model, its figure, and what was left out and why.
+/// The end of a training: in the last line the model, its figure, and what was left out and why; before
+/// it a sentence where the model is of no use yet.
 pub fn outcome(summary: &Summary, run: &Path) -> String {
+    let useless = match summary.dev_word_error_rate {
+        Some(rate) if rate >= 1.0 => {
+            "This model does no better than silence yet: train for more epochs (--set train.epochs=N), give it \
+             more recordings, and let `labyrinth check` look for faults in them.\n"
+        }
+        _ => "",
+    };
     format!(
-        "{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
+        "{useless}{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
         summary.model.display(),
         summary.best_epoch,
-        wording::percent(summary.dev_word_error_rate),
+        wording::error_rate(summary.dev_word_error_rate),
         wording::count(summary.steps as usize, "step"),
         wording::clock(summary.seconds),
         wording::left_out(&summary.ledger),
@@ -93,25 +88,9 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
     )
 }
 
-/// Reads a recipe with its `--set`s. A mistake in one of these is not blamed on the file.
-pub fn read_recipe(path: &Path, set: &[String]) -> Result<Recipe, Failure> {
-    let recipe = Recipe::read(path, &[])?;
-    if set.is_empty() {
-        return Ok(recipe);
-    }
-    Recipe::read(path, set).map_err(|error| match error {
-        TrainError::Recipe { message, .. } => Failure::Sentence(format!(
-            "the recipe {} cannot take {}; correct this value:\n{message}",
-            path.display(),
-            set.iter().map(|set| format!("--set {set}")).collect::<Vec<_>>().join(" "),
-        )),
-        other => other.into(),
-    })
-}
-
-/// A run directory cannot be where a file lies.
+/// A run directory cannot be where a file lies (or a device, or a pipe).
 pub fn refuse_a_file(run: &Path) -> Result<(), Failure> {
-    match run.ancestors().find(|path| path.is_file()) {
+    match run.ancestors().find(|path| path.exists() && !path.is_dir()) {
         None => Ok(()),
         Some(file) => Err(Failure::Sentence(format!(
             "{} is a file, so the run cannot go to {}; name another folder with --run",

@@ -73,6 +73,14 @@ impl Transcribe {
             match read(file, raw.as_ref()) {
                 Ok(audio) => {
                     let recognition = pool.install(|| recognizer.recognize(&audio))?;
+                    if recognition.frames == 0 {
+                        output::complain(format_args!(
+                            "`{}` lasts {:.3} s, too short for one frame of the model, so nothing can be \
+                             heard in it",
+                            file.display(),
+                            recognition.seconds
+                        ));
+                    }
                     self.print(file, &recognition)?;
                 }
                 Err(sentence) => {

@@ -14,7 +14,7 @@ mod sets;
 use crate::Progress;
 use crate::clip::{ClipFault, read_clip};
 use crate::ledger::{Ledger, LedgerError, Reason};
-use crate::loader::{LoaderError, OutputFrames};
+use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
 use crate::manifest::{Manifest, ManifestError, Utterance};
 use crate::parallel::try_map;
 use crate::prepare::{CORPUS_FILE, CorpusRecord, PrepareError, folder};
@@ -47,6 +47,8 @@ pub enum FindingKind {
     UnreadableAudio,
     /// The audio holds no samples.
     EmptyAudio,
+    /// The audio is shorter than one frame of the recipe's features.
+    ShorterThanAFrame,
     /// Offset or end lie past the end of the file.
     OffsetPastEnd,
     /// Nothing can be heard: the loudest 25 ms stay below -60 dB of full scale.
@@ -79,6 +81,8 @@ pub enum FindingKind {
     RefusedInPreparation,
     /// A set without utterances.
     EmptySet,
+    /// A set whose manifest is not there.
+    MissingSet,
 }
 
 impl FindingKind {
@@ -88,6 +92,7 @@ impl FindingKind {
             Self::MissingAudio => "missing-audio",
             Self::UnreadableAudio => "unreadable-audio",
             Self::EmptyAudio => "empty-audio",
+            Self::ShorterThanAFrame => "shorter-than-a-frame",
             Self::OffsetPastEnd => "offset-past-end",
             Self::SilentAudio => "silent-audio",
             Self::ClippedAudio => "clipped-audio",
@@ -104,6 +109,7 @@ impl FindingKind {
             Self::SentenceOverlap => "sentence-overlap",
             Self::RefusedInPreparation => "refused-in-preparation",
             Self::EmptySet => "empty-set",
+            Self::MissingSet => "missing-set",
         }
     }
 
@@ -112,6 +118,7 @@ impl FindingKind {
             Reason::MissingAudio => Self::MissingAudio,
             Reason::UnreadableAudio => Self::UnreadableAudio,
             Reason::EmptyAudio => Self::EmptyAudio,
+            Reason::ShorterThanAFrame => Self::ShorterThanAFrame,
             Reason::OffsetPastEnd => Self::OffsetPastEnd,
             Reason::MissingTranscript => Self::MissingTranscript,
             Reason::UnreadableTranscript => Self::UnreadableTranscript,
@@ -268,6 +275,7 @@ pub fn check(
         corpus = read_record(base)?;
         if target.is_dir() {
             ledger_findings(base, &mut findings)?;
+            sets::missing(base, &paths, &mut findings);
         }
         for path in paths {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -289,7 +297,8 @@ pub fn check(
         .map(|set| SetSummary {
             name: set.name.clone(),
             utterances: set.manifest.utterances.len(),
-            seconds: set.sounds.iter().flatten().map(|sound| sound.seconds).sum(),
+            // From 0: the sum of nothing is -0 in floating point, and would be shown so.
+            seconds: set.sounds.iter().flatten().fold(0.0, |sum, sound| sum + sound.seconds),
             speakers: set.manifest.speakers().len(),
         })
         .collect();
@@ -479,7 +488,13 @@ fn transcripts_under(
             let Some(sound) = sound else { continue };
             let samples =
                 (sound.seconds * f64::from(extractor.sample_rate()) + 1e-6).round() as usize;
-            let frames = (context.output_frames)(extractor.frame_count(samples));
+            let feature_frames = extractor.frame_count(samples);
+            if feature_frames == 0 {
+                let detail = shorter_than_a_frame(&context.features, sound.seconds);
+                report(FindingKind::ShorterThanAFrame, detail);
+                continue;
+            }
+            let frames = (context.output_frames)(feature_frames);
             let needed = ctc_minimum_frames(&labels);
             if frames < needed {
                 let detail = format!(

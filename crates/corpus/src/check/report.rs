@@ -1,5 +1,6 @@
 //! The report of `check` as text and as JSON.
 
+use super::sets::plural;
 use super::{CheckReport, Severity};
 use std::fmt;
 
@@ -40,9 +41,10 @@ impl fmt::Display for CheckReport {
         for set in &self.sets {
             writeln!(
                 formatter,
-                "  {:<8} {:>6} utterances  {:>7.2} h  {:>4} speaker{}",
+                "  {:<8} {:>6} {:<10}  {:>7.2} h  {:>4} speaker{}",
                 set.name,
                 set.utterances,
+                if set.utterances == 1 { "utterance" } else { "utterances" },
                 set.seconds / 3600.0,
                 set.speakers,
                 if set.speakers == 1 { "" } else { "s" }
@@ -76,9 +78,6 @@ impl fmt::Display for CheckReport {
             writeln!(formatter, "  {severity:<8} {code} {set}{id}: {detail}")?;
         }
         let utterances: usize = self.sets.iter().map(|set| set.utterances).sum();
-        let plural = |count: usize, noun: &str| {
-            format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-        };
         writeln!(
             formatter,
             "{}, {} in {}",

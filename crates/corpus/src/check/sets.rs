@@ -3,6 +3,7 @@
 use super::{Finding, FindingKind, Set, Severity};
 use labyrinth_text::Normalizer;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 /// Compares the sets with each other, and recordings with each other everywhere.
 ///
@@ -34,6 +35,23 @@ pub(super) fn compare(
     recordings(sets, published, findings);
 }
 
+/// Names the usual sets whose manifests are not among `paths`, where any of the three is. Train and dev
+/// belong together; a lone test set may be all there is to a corpus.
+pub(super) fn missing(folder: &Path, paths: &[PathBuf], findings: &mut Vec<Finding>) {
+    let there = |name: &str| paths.iter().any(|path| path.file_stem().is_some_and(|s| s == name));
+    if !["train", "dev", "test"].iter().any(|name| there(name)) {
+        return;
+    }
+    for name in ["train", "dev", "test"].into_iter().filter(|name| !there(name)) {
+        let trained = there("train") || there("dev");
+        let needed = name != "test" && trained;
+        let severity = if needed { Severity::Error } else { Severity::Warning };
+        let path = folder.join(format!("{name}.jsonl"));
+        let detail = format!("there is no {}", path.display());
+        findings.push(about(severity, FindingKind::MissingSet, name, detail));
+    }
+}
+
 fn about(severity: Severity, kind: FindingKind, set: &str, detail: String) -> Finding {
     Finding { severity, kind, set: set.to_owned(), id: None, detail }
 }
@@ -55,10 +73,11 @@ fn speakers(earlier: &Set, later: &Set, shared: bool, findings: &mut Vec<Finding
     let severity = if tested && !shared { Severity::Error } else { Severity::Warning };
     let names: Vec<&str> = both.iter().take(5).copied().collect();
     let detail = format!(
-        "{count} of the {} utterances of {} ({:.1} %) are spoken by {} of {} ({}{})",
-        utterances.len(),
+        "{count} of the {} of {} ({:.1} %) {} spoken by {} of {} ({}{})",
+        plural(utterances.len(), "utterance"),
         later.name,
         percent(count, utterances.len()),
+        if count == 1 { "is" } else { "are" },
         plural(both.len(), "speaker"),
         earlier.name,
         names.join(" "),
@@ -83,10 +102,11 @@ fn sentences(
         .count();
     if count > 0 {
         let detail = format!(
-            "{count} of the {} utterances of {} ({:.1} %) say a sentence that is also in {}",
-            utterances.len(),
+            "{count} of the {} of {} ({:.1} %) {} a sentence that is also in {}",
+            plural(utterances.len(), "utterance"),
             later.name,
             percent(count, utterances.len()),
+            if count == 1 { "says" } else { "say" },
             earlier.name
         );
         findings.push(about(Severity::Warning, FindingKind::SentenceOverlap, &later.name, detail));
@@ -156,6 +176,6 @@ fn percent(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 
-fn plural(count: usize, noun: &str) -> String {
+pub(super) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

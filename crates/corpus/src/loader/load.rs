@@ -1,7 +1,7 @@
 //! One batch from the disk: read, resample, change speed, features, normalise, mask.
 
 use super::plan::{BatchPlan, Item, Purpose};
-use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor};
+use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
 use crate::clip::{ClipFault, read_clip};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
@@ -140,8 +140,8 @@ impl BatchLoader {
         }
         let frames = self.extractor.frame_count(samples.len());
         if frames == 0 {
-            let detail = format!("{} s are shorter than one frame", audio.duration());
-            return Ok(Err(Refusal::new(&utterance.id, Reason::EmptyAudio, detail)));
+            let detail = shorter_than_a_frame(&options.features, audio.duration());
+            return Ok(Err(Refusal::new(&utterance.id, Reason::ShorterThanAFrame, detail)));
         }
         let targets = transcript.targets;
         let mut fits = check_frames(options, utterance, &targets, frames);

@@ -357,6 +357,16 @@ pub fn plan_refusals(options: &LoaderOptions) -> Result<Ledger, LoaderError> {
     Ok(ledger)
 }
 
+/// Why there is not one frame of features, with both lengths.
+pub(crate) fn shorter_than_a_frame(features: &FeatureOptions, seconds: f64) -> String {
+    let (option, milliseconds) = match features.snip_edges {
+        true => ("frame-length", features.frame_length),
+        // Frames are then counted by shifts, rounded, and the recording is mirrored at its ends.
+        false => ("frame-shift", features.frame_shift),
+    };
+    format!("{seconds:.3} s are shorter than one frame ({option} is {milliseconds} ms)")
+}
+
 /// An extractor for these options; each thread has its own.
 fn extractor(options: &LoaderOptions) -> Result<FeatureExtractor, LoaderError> {
     Ok(FeatureExtractor::new(&options.features)?)

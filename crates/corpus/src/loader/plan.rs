@@ -9,7 +9,7 @@
 //! Without shuffling, windows are runs of the manifest and nothing is sorted.
 
 use super::load::{check_frames, transcript, warped_extractors};
-use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor};
+use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor, shorter_than_a_frame};
 use crate::ledger::{Reason, Refusal};
 use crate::permutation::Permutation;
 use labyrinth_signal::{FeatureExtractor, Random};
@@ -119,8 +119,8 @@ impl Planner {
         let samples = (utterance.duration * rate + 1e-6).round() as usize;
         let frames = self.extractor.frame_count(samples);
         if frames == 0 {
-            let detail = format!("{} s are shorter than one frame", utterance.duration);
-            return Err(Refusal::new(&utterance.id, Reason::EmptyAudio, detail));
+            let detail = shorter_than_a_frame(&self.options.features, utterance.duration);
+            return Err(Refusal::new(&utterance.id, Reason::ShorterThanAFrame, detail));
         }
         check_frames(&self.options, utterance, &transcript.targets, frames)
     }

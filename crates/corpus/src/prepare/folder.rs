@@ -17,8 +17,9 @@ use super::paths::{extension, files_under};
 use super::split::{FEWEST_SPEAKERS, SHARE, by_speaker, by_utterance};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
-use crate::clip::{fault_of_one_file, is_special};
+use crate::clip::fault_of_one_file;
 use crate::ledger::Reason;
+use labyrinth_signal::is_special_file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -191,7 +192,7 @@ fn refuse_foreign(
 
 /// The transcript, or why this one cannot be read.
 fn read_text(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
-    if is_special(path) {
+    if is_special_file(path) {
         return Ok(Err("is no regular file"));
     }
     match fs::read_to_string(path) {

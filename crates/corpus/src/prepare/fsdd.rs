@@ -6,14 +6,12 @@
 //! little about new voices; `hold_out` gives the honest one: all of one speaker are the test set, dev is
 //! indices 5 to 9 of the others, who train with all the rest.
 
-use super::candidate::{Candidate, Found, Split, hold_out};
+use super::candidate::{Split, hold_out};
+use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
-use super::paths::{entries, extension};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
-use crate::ledger::Reason;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 const PUBLISHED_UTTERANCES: usize = 3000;
@@ -25,11 +23,7 @@ const SHAPE: Shape = Shape {
     expected: "a clone of its repository, or its folder recordings",
     archives: &["free-spoken-digit-dataset", "fsdd"],
     mark: "files named like 7_jackson_32.wav",
-    is_root: |folder| {
-        entries(folder).is_ok_and(|paths| {
-            paths.iter().any(|path| extension(path) == "wav" && parse_name(path).is_some())
-        })
-    },
+    is_root: |folder| holds(folder, |path| parse_name(path).is_some()),
 };
 
 /// Prepares the Free Spoken Digit Dataset.
@@ -42,26 +36,15 @@ pub fn prepare_fsdd(
     progress: Progress<'_>,
 ) -> Result<PrepareReport, PrepareError> {
     let located = locate(&SHAPE, options)?;
-    let root = located.root.clone();
-    let mut found = Found::default();
-    let mut ids = BTreeSet::new();
-    for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
-        let id = audio.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((digit, speaker, index)) = parse_name(&audio) else {
-            found.refuse(&id, Reason::UnexpectedName, "the form is {digit}_{speaker}_{index}.wav");
-            continue;
-        };
+    let mut found = find(&located.root, "{digit}_{speaker}_{index}.wav", |audio, _| {
+        let (digit, speaker, index) = parse_name(audio)?;
         let split = match index {
             0..=4 => Split::Test,
             5..=9 => Split::Dev,
             _ => Split::Train,
         };
-        let text = WORDS[digit].to_owned();
-        found.push(
-            Candidate { id, audio, raw: None, text, speaker: Some(speaker), split },
-            &mut ids,
-        );
-    }
+        Some(Named { text: WORDS[digit].to_owned(), speaker, split })
+    })?;
     let mut rule =
         "test: indices 0 to 4 of each digit and speaker, as published; dev: indices 5 to 9; \
                     train: the rest; every speaker is in all three, so also publish --hold-out"

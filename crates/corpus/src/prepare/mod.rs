@@ -16,6 +16,7 @@ mod archive;
 mod candidate;
 pub mod folder;
 pub mod fsdd;
+mod named_files;
 mod output;
 mod paths;
 mod report;
@@ -30,6 +31,7 @@ pub use output::{CORPUS_FILE, CorpusRecord};
 pub use report::{PrepareReport, SplitReport, Totals};
 pub use yesno::prepare_yesno;
 
+use crate::atomic::remedy;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +95,7 @@ pub enum PrepareError {
         source: io::Error,
     },
     /// The disk failed, or is full, while writing.
-    #[error("{} cannot be written ({source}); make room or choose another folder", path.display())]
+    #[error("{} cannot be written ({source}); {} or choose another folder", path.display(), remedy(source))]
     Write {
         /// The file or folder.
         path: PathBuf,

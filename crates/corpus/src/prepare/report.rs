@@ -115,9 +115,10 @@ impl fmt::Display for PrepareReport {
             let totals = &split.totals;
             writeln!(
                 formatter,
-                "  {:<8} {:>6} utterances  {:>8}  {:>4} speaker{}",
+                "  {:<8} {:>6} {:<10}  {:>8}  {:>4} speaker{}",
                 split.name,
                 totals.utterances,
+                if totals.utterances == 1 { "utterance" } else { "utterances" },
                 spell_duration(totals.seconds),
                 totals.speakers,
                 if totals.speakers == 1 { "" } else { "s" }

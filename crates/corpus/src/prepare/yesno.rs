@@ -4,14 +4,12 @@
 //! words `yes` and `no`. Kaldi's split: of the sorted names the first 31 train, the other 29 are the
 //! test; our development set is the last five of the 31.
 
-use super::candidate::{Candidate, Found, Split, check_hold_out};
+use super::candidate::{Split, check_hold_out};
+use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
-use super::paths::{entries, extension};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
-use crate::ledger::Reason;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 const PUBLISHED_UTTERANCES: usize = 60;
@@ -24,11 +22,7 @@ const SHAPE: Shape = Shape {
     expected: "the folder that holds waves_yesno.tar.gz, or the unpacked waves_yesno",
     archives: &["waves_yesno", "yesno"],
     mark: "files named like 0_1_0_0_1_0_1_1.wav",
-    is_root: |folder| {
-        entries(folder).is_ok_and(|paths| {
-            paths.iter().any(|path| extension(path) == "wav" && parse_name(path).is_some())
-        })
-    },
+    is_root: |folder| holds(folder, |path| parse_name(path).is_some()),
 };
 
 /// Prepares yesno.
@@ -44,23 +38,15 @@ pub fn prepare_yesno(
         check_hold_out(std::iter::once(SPEAKER), speaker, &options.from)?;
     }
     let located = locate(&SHAPE, options)?;
-    let root = located.root.clone();
-    let mut found = Found::default();
-    let mut ids = BTreeSet::new();
-    for audio in entries(&root)?.into_iter().filter(|path| extension(path) == "wav") {
-        let id = audio.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(text) = parse_name(&audio) else {
-            found.refuse(&id, Reason::UnexpectedName, "the form is eight 0 or 1 joined by _");
-            continue;
-        };
-        let split = match found.candidates.len() {
+    let mut found = find(&located.root, "eight 0 or 1 joined by _", |audio, rank| {
+        let text = parse_name(audio)?;
+        let split = match rank {
             rank if rank < TRAIN_AND_DEV - DEV => Split::Train,
             rank if rank < TRAIN_AND_DEV => Split::Dev,
             _ => Split::Test,
         };
-        let speaker = Some(SPEAKER.to_owned());
-        found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
-    }
+        Some(Named { text, speaker: SPEAKER.to_owned(), split })
+    })?;
     let read = found.candidates.len() + found.refusals.len();
     if read != PUBLISHED_UTTERANCES {
         found.warnings.push(format!(

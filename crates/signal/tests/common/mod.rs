@@ -100,3 +100,24 @@ pub fn tone(samples: usize, rate: u32, frequency: f64) -> Vec<f32> {
 pub fn pcm16(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|s| ((s * 32768.0).round() as i16).to_le_bytes()).collect()
 }
+
+/// Mends the checksums of all Ogg pages, so that damage reaches the decoders behind them.
+pub fn mend_ogg(bytes: &mut [u8]) {
+    let mut offset = 0;
+    while bytes.len() >= offset + 27 && bytes[offset..].starts_with(b"OggS") {
+        let segments = usize::from(bytes[offset + 26]);
+        let Some(table) = bytes.get(offset + 27..offset + 27 + segments) else { return };
+        let length = 27 + segments + table.iter().map(|&n| usize::from(n)).sum::<usize>();
+        let Some(page) = bytes.get_mut(offset..offset + length) else { return };
+        page[22..26].fill(0);
+        let mut sum = 0u32;
+        for byte in page.iter() {
+            sum ^= u32::from(*byte) << 24;
+            for _ in 0..8 {
+                sum = if sum >> 31 == 1 { (sum << 1) ^ 0x04c1_1db7 } else { sum << 1 };
+            }
+        }
+        page[22..26].copy_from_slice(&sum.to_le_bytes());
+        offset += length;
+    }
+}
