@@ -119,6 +119,15 @@ fn doctor_tells_what_is_used() {
     let sets = json["instruction_sets"].as_array().unwrap();
     assert!(sets.iter().any(|set| set == "portable") && sets.iter().any(|set| set == used));
     assert!(json["cores"].as_u64().unwrap() >= 1);
+    let products = json["products"].as_array().unwrap();
+    assert_eq!(products.len(), sets.len());
+    for (product, set) in products.iter().zip(sets) {
+        assert_eq!(&product["instruction_set"], set);
+        assert!(product["one_thread_gflops"].as_f64().unwrap() > 0.0, "{product}");
+        assert!(product["all_threads_gflops"].as_f64().unwrap() > 0.0, "{product}");
+        let line = |line: &str| line.trim_start().starts_with(set.as_str().unwrap());
+        assert!(text.lines().any(line), "{text}");
+    }
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert!(text.contains(json["cpu"].as_str().unwrap()) && text.contains(used), "{text}");
 }

@@ -1,13 +1,54 @@
-//! `labyrinth doctor`: what this machine has, and what the program uses of it.
+//! `labyrinth doctor`: what this machine has, what the program uses of it, and how fast that is.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use labyrinth_kernels::Cpu;
+use labyrinth_kernels::{Cpu, Isa, KernelError, Matrix, matmul};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::{machine, output};
+use crate::{machine, output, wording};
+
+/// Rows and columns of the matrices whose product is timed: large enough to keep every thread busy
+/// and not to fit into the nearest caches.
+const SIZE: usize = 768;
+/// How long each product is repeated; the fastest counts, since others can only slow it down.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The speed of large products on one instruction set, in multiplications and additions per second.
+struct Speed {
+    isa: Isa,
+    one_thread: f64,
+    all_threads: f64,
+}
+
+impl Speed {
+    fn measure(isa: Isa, threads: usize) -> Result<Self, Failure> {
+        let cpu = Cpu::with(isa)?;
+        let on = |threads: usize| -> Result<f64, Failure> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool =
+                pool.map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
+            Ok(pool.install(|| fastest_product(cpu))?)
+        };
+        Ok(Self { isa, one_thread: on(1)?, all_threads: on(threads)? })
+    }
+}
+
+/// Floating-point operations per second of the fastest of several products.
+fn fastest_product(cpu: Cpu) -> Result<f64, KernelError> {
+    let a: Vec<f32> = (0..SIZE * SIZE).map(|index| (index % 7) as f32 - 3.0).collect();
+    let mut c = vec![0f32; SIZE * SIZE];
+    let matrix = Matrix::rows(&a, SIZE, SIZE);
+    let (begin, mut fastest) = (Instant::now(), f64::INFINITY);
+    while begin.elapsed() < PATIENCE {
+        let start = Instant::now();
+        matmul(cpu, matrix, matrix, &mut c, SIZE, false)?;
+        fastest = fastest.min(start.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (SIZE as f64).powi(3) / fastest)
+}
 
 /// Arguments of `labyrinth doctor`.
 #[derive(Args)]
@@ -27,17 +68,34 @@ impl Doctor {
         let available: Vec<String> = Cpu::available().iter().map(ToString::to_string).collect();
         let used = Cpu::detect().isa().to_string();
         let memory = machine::memory();
+        let cores = machine::cores();
+        let speeds = Cpu::available()
+            .into_iter()
+            .map(|isa| Speed::measure(isa, cores))
+            .collect::<Result<Vec<_>, _>>()?;
         if self.json {
+            let speed = |speed: &Speed| {
+                let gflops =
+                    [speed.one_thread, speed.all_threads].map(|speed| (speed / 1e8).round() / 10.0);
+                json!({
+                    "instruction_set": speed.isa.to_string(),
+                    "one_thread_gflops": gflops[0],
+                    "all_threads_gflops": gflops[1],
+                })
+            };
+            let products: Vec<_> = speeds.iter().map(speed).collect();
             output::json(&json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "system": std::env::consts::OS,
                 "architecture": std::env::consts::ARCH,
                 "cpu": machine::cpu_name(),
-                "cores": machine::cores(),
+                "cores": cores,
                 "memory_bytes": memory.map(|(all, _)| all),
                 "memory_available_bytes": memory.map(|(_, available)| available),
                 "instruction_sets": available,
                 "instruction_set": used,
+                "product_size": SIZE,
+                "products": products,
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -46,6 +104,14 @@ impl Doctor {
             || "unknown".to_owned(),
             |(all, available)| format!("{}, {} available", gibibytes(all), gibibytes(available)),
         );
+        let line = |speed: &Speed| {
+            format!(
+                "                  {:<10} {:>10.0} {:>10.0}\n",
+                speed.isa.to_string(),
+                speed.one_thread / 1e9,
+                speed.all_threads / 1e9
+            )
+        };
         output::text(format_args!(
             "\
 program           labyrinth {}
@@ -55,13 +121,19 @@ cores             {} (training uses all of them; --threads N for fewer)
 memory            {memory}
 instruction sets  {}
 in use            {used} (--isa for another)
-",
+measured          products of {SIZE} × {SIZE} matrices, billions of operations a second
+                  {:<10} {:>10} {:>10}
+{}",
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS,
             std::env::consts::ARCH,
             machine::cpu_name(),
-            machine::cores(),
+            cores,
             available.join(", "),
+            "",
+            "1 thread",
+            wording::count(cores, "thread"),
+            speeds.iter().map(line).collect::<String>(),
         ))?;
         Ok(ExitCode::SUCCESS)
     }
