@@ -124,9 +124,9 @@ fn a_recipe_with_an_unknown_key_or_a_wrong_type_is_refused_with_the_line() {
         ("num-mel-bins = 24", "num-mel-bin = 24"),
         ("num-mel-bins = 24", "num-mel-bins = \"many\""),
         ("kind = \"fbank\"", "kind = \"cepstrum\""),
-        ("gru-hidden = 32", "gru-width = 32"),
-        ("gru-hidden = 32", "gru-hidden = 32.5"),
-        ("gru-hidden = 32", "gru-hidden = -1"),
+        ("recurrent-hidden = 32", "gru-width = 32"),
+        ("recurrent-hidden = 32", "recurrent-hidden = 32.5"),
+        ("recurrent-hidden = 32", "recurrent-hidden = -1"),
         ("kernel = [3, 3]", "kernels = [3, 3]"),
         ("kernel = [3, 3]", "kernel = 3"),
         ("epochs = 4", "epoch = 4"),
@@ -161,7 +161,7 @@ fn a_recipe_whose_values_make_no_sense_is_refused() {
         ("train.speeds=[100.0]", "speeds"),
         ("features.frame-length=0.0", "frame-length"),
         ("features.num-mel-bins=0", "num-mel-bins"),
-        ("model.gru-hidden=0", "gru-hidden"),
+        ("model.recurrent-hidden=0", "recurrent-hidden"),
         ("model.dropout=1.0", "dropout"),
         ("model.architecture=transformer", "transformer"),
         ("nonsense", "nonsense"),
@@ -264,9 +264,9 @@ fn values_beyond_all_measure_are_refused_before_memory_is_asked_for() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);
     for set in [
-        "model.gru-hidden=1000000000000",
+        "model.recurrent-hidden=1000000000000",
         "model.projection=99999999999",
-        "model.gru-layers=1000000",
+        "model.recurrent-layers=1000000",
         "features.high-freq=nan",
         "train.spec-augment.freq-masks=1000000000",
         "train.spec-augment.time-share=nan",

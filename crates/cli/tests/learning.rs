@@ -25,7 +25,7 @@ fn eight_utterances_are_learnt_without_an_error() {
         "train.weight-decay=0.0",
         "train.speeds=[1.0]",
         "model.dropout=0.0",
-        "model.gru-hidden=64",
+        "model.recurrent-hidden=64",
     ] {
         arguments.extend(["--set", set]);
     }

@@ -13,7 +13,7 @@ const FAULTS: [(&str, &str); 9] = [
     ("colour.red=1", "there is no key `colour`"),
     ("train.epochs=0", "epochs"),
     ("train.epochs", "section.key=value"),
-    ("model.gru-hidden=0", "gru-hidden"),
+    ("model.recurrent-hidden=0", "recurrent-hidden"),
     ("model.architecture=transformer", "transformer"),
     ("features.frame-length=0.0", "frame-length"),
     ("features.num-mel-bins=0", "num-mel-bins"),
@@ -75,7 +75,7 @@ fn values_that_fit_no_network_are_the_recipes_fault() {
     for (line, wrong, named) in [
         ("num-mel-bins = 24", "frame-shift = 0.0", "frame-shift"),
         ("num-mel-bins = 24", "num-mel-bins = 24\nlow-freq = 4100.0", "low-freq"),
-        ("gru-hidden = 32", "gru-hidden = 5000", "4096"),
+        ("recurrent-hidden = 32", "recurrent-hidden = 5000", "4096"),
         ("dropout = 0.1", "dropout = 1.0", "dropout"),
         ("stride = [2, 2]", "stride = [2, 0]", "stride"),
     ] {

@@ -15,7 +15,7 @@ num-mel-bins = 40
 
 [model]
 architecture = "cnn-gru"
-gru-hidden = 8
+recurrent-hidden = 8
 
 [train]
 epochs = 3
@@ -65,7 +65,7 @@ fn an_unknown_key_of_any_section_is_shown_on_its_line() {
 fn a_wrong_type_is_shown_on_its_line() {
     for (good, bad) in [
         ("num-mel-bins = 40", "num-mel-bins = \"forty\""),
-        ("gru-hidden = 8", "gru-hidden = -8"),
+        ("recurrent-hidden = 8", "recurrent-hidden = -8"),
         ("epochs = 3", "epochs = \"three\""),
         ("method = \"greedy\"", "method = \"lucky\""),
     ] {

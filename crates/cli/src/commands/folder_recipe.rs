@@ -1,12 +1,15 @@
 //! The `recipe.toml` that `prepare folder` writes: sized to the speech that was found, and never over
 //! one that the user has edited.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use labyrinth_corpus::atomic::write_atomically;
-use labyrinth_corpus::{PrepareReport, Totals};
+use labyrinth_corpus::{Manifest, PrepareReport, Totals};
 use labyrinth_signal::hash_name;
+use labyrinth_text::{Normalizer, NormalizerOptions};
+use labyrinth_train::TrainError;
 
 use crate::failure::Failure;
 use crate::wording;
@@ -31,17 +34,18 @@ pub struct RecipeFile {
 pub fn write(report: &PrepareReport) -> Result<RecipeFile, Failure> {
     let path = report.out.join(NAME);
     let size = Size::of(report);
+    let vocabulary = Vocabulary::of(&Manifest::read(&report.out.join("train.jsonl"))?)?;
     let kept = match std::fs::read_to_string(&path) {
         Ok(text) => !is_unedited(&text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(Failure::read(&path)(error)),
     };
     if !kept {
-        let text = size.to_toml(report);
+        let text = size.to_toml(report, &vocabulary);
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
             .map_err(Failure::write(&path))?;
     }
-    Ok(RecipeFile { path, kept, summary: size.summary() })
+    Ok(RecipeFile { path, kept, summary: size.summary(&vocabulary) })
 }
 
 fn is_unedited(text: &str) -> bool {
@@ -51,6 +55,52 @@ fn is_unedited(text: &str) -> bool {
 
 fn digest_of(body: &str) -> String {
     format!("{:016x}", hash_name(body))
+}
+
+/// The words of the training transcripts.
+#[derive(Debug, PartialEq)]
+struct Vocabulary {
+    words: usize,
+    utterances: usize,
+    /// Each word, and how often it is said.
+    counts: BTreeMap<String, usize>,
+}
+
+/// A list of words counts as closed up to this length.
+const LONGEST_LIST: usize = 100;
+/// And where each word is said this often, so that it can be learned as one.
+const LEAST_EXAMPLES: usize = 5;
+
+impl Vocabulary {
+    fn of(train: &Manifest) -> Result<Self, Failure> {
+        let normalizer =
+            Normalizer::new(&NormalizerOptions::default()).map_err(TrainError::from)?;
+        let texts = train.utterances.iter().map(|utterance| normalizer.apply(&utterance.text));
+        Ok(Self::of_texts(texts))
+    }
+
+    fn of_texts(texts: impl Iterator<Item = String>) -> Self {
+        let mut vocabulary = Vocabulary { words: 0, utterances: 0, counts: BTreeMap::new() };
+        for text in texts {
+            vocabulary.utterances += 1;
+            for word in text.split_whitespace() {
+                vocabulary.words += 1;
+                *vocabulary.counts.entry(word.to_owned()).or_default() += 1;
+            }
+        }
+        vocabulary
+    }
+
+    /// Commands or digits, not sentences: a model of whole words cannot misspell them.
+    fn is_closed_list(&self) -> bool {
+        (1..=LONGEST_LIST).contains(&self.counts.len())
+            && self.counts.values().all(|&count| count >= LEAST_EXAMPLES)
+    }
+
+    /// Clips of one word, whose mean spectrum tells the word.
+    fn is_single_words(&self) -> bool {
+        self.is_closed_list() && self.words < 2 * self.utterances
+    }
 }
 
 /// What depends on the amount and kind of speech. The rules are drawn through what was tried: AN4
@@ -98,18 +148,35 @@ impl Size {
         }
     }
 
-    fn summary(&self) -> String {
+    fn summary(&self, vocabulary: &Vocabulary) -> String {
+        let labels = match vocabulary.is_closed_list() {
+            true => {
+                format!("a label for each of {}", wording::count(vocabulary.counts.len(), "word"))
+            }
+            false => "a label for each character".to_owned(),
+        };
         format!(
-            "{} GRU layers of {}, {} epochs, {} Hz",
+            "{} GRU layers of {}, {labels}, {} epochs, {} Hz",
             self.layers, self.width, self.epochs, self.sample_frequency
         )
     }
 
-    fn to_toml(&self, report: &PrepareReport) -> String {
+    fn to_toml(&self, report: &PrepareReport, vocabulary: &Vocabulary) -> String {
         let Self { sample_frequency, mel_bins, layers, width, epochs, batch_size, .. } = self;
         let [first, second] = self.time_strides;
         let channels = if *width < 192 { 16 } else { 32 };
         let (freq_width, speech) = (mel_bins / 3, wording::speech(report.totals.seconds));
+        let units = match vocabulary.is_closed_list() {
+            true => "\nunits = \"words\" # a closed list; \"characters\" can spell other words too",
+            false => "",
+        };
+        let normalize = match vocabulary.is_single_words() {
+            true => {
+                "\nnormalize = \"level\" # clips of one word; \"utterance\" for sentences and other \
+                 microphones"
+            }
+            false => "",
+        };
         let body = format!(
             r#"# A recipe for {speech} of speech, written by `labyrinth prepare folder`.
 # Train with: labyrinth train {path}
@@ -117,20 +184,20 @@ impl Size {
 
 [data] # paths are relative to this file
 train = "train.jsonl"
-dev = "dev.jsonl" # chooses the best epoch; test.jsonl is for `labyrinth evaluate` alone
+dev = "dev.jsonl" # chooses the best epoch; test.jsonl is for `labyrinth evaluate` alone{units}
 
 [features] # names, units and meanings are Kaldi's
 kind = "fbank"
 sample-frequency = {sample_frequency} # most recordings have this rate; the others are resampled
 frame-length = 25.0 # ms
 frame-shift = 10.0 # ms
-num-mel-bins = {mel_bins}
+num-mel-bins = {mel_bins}{normalize}
 
 [model]
 architecture = "cnn-gru"
 projection = {width}
-gru-layers = {layers}
-gru-hidden = {width} # in each direction: more for more hours, less for less
+recurrent-layers = {layers}
+recurrent-hidden = {width} # in each direction: more for more hours, less for less
 bidirectional = true
 dropout = 0.3
 
@@ -195,6 +262,23 @@ mod tests {
         let fast = Totals { characters: 1000, ..totals(30, 60.0, 8000) };
         assert_eq!(Size::fitting(&fast).time_strides, [2, 1]);
         assert_eq!(Size::fitting(&totals(30, 60.0, 8000)).time_strides, [2, 2]);
+    }
+
+    #[test]
+    fn a_closed_list_of_words_gets_a_label_for_each() {
+        let of = |texts: &[&str], times: usize| {
+            let texts = texts.iter().cycle().take(texts.len() * times);
+            Vocabulary::of_texts(texts.map(|text| (*text).to_owned()))
+        };
+        let commands = of(&["on", "off", "up"], 5);
+        assert!(commands.is_closed_list() && commands.is_single_words());
+        assert!(!of(&["on", "off", "up"], 4).is_closed_list());
+        let digits = of(&["one two two", "two one one"], 5);
+        assert!(digits.is_closed_list() && !digits.is_single_words());
+        assert!(!Vocabulary::of_texts(std::iter::empty()).is_closed_list());
+        let many: Vec<String> = (0..101).map(|number| format!("word{number}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(of(&many[..100], 5).is_closed_list() && !of(&many, 5).is_closed_list());
     }
 
     #[test]

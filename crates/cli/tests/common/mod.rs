@@ -226,8 +226,8 @@ num-mel-bins = 24
 [model]
 architecture = \"cnn-gru\"
 projection = 48
-gru-layers = 1
-gru-hidden = 32
+recurrent-layers = 1
+recurrent-hidden = 32
 dropout = 0.1
 
 [[model.convolutions]]
