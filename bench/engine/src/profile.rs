@@ -64,6 +64,22 @@ impl Layer<f32> for Timed {
         self.layer.scratch_len(input)
     }
 
+    fn scratch_len_without_dx(&self, input: &Shape) -> usize {
+        self.layer.scratch_len_without_dx(input)
+    }
+
+    fn forward_scratch_len(&self, input: &Shape) -> usize {
+        self.layer.forward_scratch_len(input)
+    }
+
+    fn in_place(&self) -> bool {
+        self.layer.in_place()
+    }
+
+    fn needs_output(&self) -> bool {
+        self.layer.needs_output()
+    }
+
     fn state_len(&self, batch: usize) -> usize {
         self.layer.state_len(batch)
     }

@@ -3,6 +3,14 @@
 //! A layer owns no memory and no weights: it is the description of a computation. Weights,
 //! activations, what the forward pass keeps for the backward pass, and scratch all come from the
 //! caller, who plans them once per batch shape ([`crate::sequence`]).
+//!
+//! # In place
+//! A layer that gives each value from the value at the same place needs no second activation. It says so with
+//! [`Layer::in_place`], and the caller decides: the layer may then find its input in `y`, to be
+//! written over, and `x` empty in both passes; and on the way back the gradient of its output in `dx`, to
+//! be written over, and `dy` empty. The caller decides for each pass by itself, so a layer looks whether
+//! the slice is empty. What was there before is lost, so the caller does it only where the layer before
+//! does not read its own output on the way back ([`Layer::needs_output`]).
 
 use labyrinth_kernels::{Cpu, Real};
 
@@ -30,7 +38,7 @@ pub struct Forward<'a, T> {
     pub mode: Mode,
     /// Shape of the input.
     pub shape: &'a Shape,
-    /// Input, `[rows, bins, channels]`.
+    /// Input, `[rows, bins, channels]`; empty where the layer works in place, on `y`.
     pub x: &'a [T],
     /// This layer's weights, in the order of [`Layer::parameters`].
     pub parameters: &'a [T],
@@ -41,6 +49,8 @@ pub struct Forward<'a, T> {
     /// State from the previous chunk of the same utterances, replaced by the state after this
     /// one; of size [`Layer::state_len`], or empty to begin from nothing and forget.
     pub state: &'a mut [T],
+    /// Work space of size [`Layer::forward_scratch_len`]; its content is arbitrary.
+    pub scratch: &'a mut [T],
     /// Output, in the shape of [`Layer::output_shape`].
     pub y: &'a mut [T],
 }
@@ -53,17 +63,18 @@ pub struct Backward<'a, T> {
     pub mode: Mode,
     /// Shape of the input.
     pub shape: &'a Shape,
-    /// Input of the forward pass.
+    /// Input of the forward pass; empty where that worked in place.
     pub x: &'a [T],
-    /// Output of the forward pass.
+    /// Output of the forward pass; empty for a layer that does not need it ([`Layer::needs_output`]).
     pub y: &'a [T],
-    /// Gradient of the loss with respect to the output.
+    /// Gradient of the loss with respect to the output; empty where the layer works in place, on `dx`.
     pub dy: &'a [T],
     /// This layer's weights.
     pub parameters: &'a [T],
     /// What the forward pass kept.
     pub saved: &'a [T],
-    /// Work space of size [`Layer::scratch_len`]; its content is arbitrary.
+    /// Work space of size [`Layer::scratch_len`] and, without `dx`, [`Layer::scratch_len_without_dx`]
+    /// more; its content is arbitrary.
     pub scratch: &'a mut [T],
     /// Gradient with respect to the input, overwritten; absent for the first layer.
     pub dx: Option<&'a mut [T]>,
@@ -94,6 +105,27 @@ pub trait Layer<T: Real>: Send + Sync {
     /// Values of work space the backward pass wants.
     fn scratch_len(&self, _input: &Shape) -> usize {
         0
+    }
+
+    /// Values of work space the backward pass wants beyond [`Layer::scratch_len`] where nobody asks for `dx`:
+    /// for kernels that compute it along the way.
+    fn scratch_len_without_dx(&self, _input: &Shape) -> usize {
+        0
+    }
+
+    /// Values of work space the forward pass wants.
+    fn forward_scratch_len(&self, _input: &Shape) -> usize {
+        0
+    }
+
+    /// Whether both passes can work in place, as the module's text describes.
+    fn in_place(&self) -> bool {
+        false
+    }
+
+    /// Whether the backward pass reads `y`. Where it does not, the next layer may write over it.
+    fn needs_output(&self) -> bool {
+        true
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

@@ -5,7 +5,7 @@
 //! - [`parameters`]: every weight of a model by name, in one flat arena.
 //! - [`layer`]: the trait that a layer fulfils: lengths, forward, backward, memory it wants.
 //! - [`layers`]: one file per layer.
-//! - [`sequence`]: layers one after another, with the plan of the memory they work in.
+//! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
@@ -25,6 +25,7 @@ pub mod layers;
 pub mod model_file;
 pub mod network;
 pub mod parameters;
+mod plan;
 pub mod sequence;
 pub mod shape;
 

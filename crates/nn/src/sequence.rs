@@ -1,4 +1,4 @@
-//! Layers one after another, and the plan of the memory they work in.
+//! Layers one after another, and the memory they work in.
 
 use std::ops::Range;
 
@@ -7,6 +7,7 @@ use labyrinth_kernels::{Cpu, Real};
 use crate::error::{NnError, expect_size};
 use crate::layer::{Backward, Forward, Layer, Mode};
 use crate::parameters::ParameterSpec;
+use crate::plan::{Plan, Purpose, pieces};
 use crate::shape::Shape;
 
 /// A named layer and where its weights lie.
@@ -22,35 +23,11 @@ pub struct Sequence<T> {
     steps: Vec<Step<T>>,
 }
 
-/// Where everything lies for one batch shape. Made by [`Sequence::plan`].
-///
-/// Training keeps every activation and all that the layers save, for the way back. Inference needs
-/// an activation only until the next one stands: two places, used in turn, and one for what a layer
-/// would save, do for any number of layers.
-#[derive(Clone, Debug, PartialEq)]
-struct Plan {
-    training: bool,
-    /// Shape before each step, and behind the last.
-    shapes: Vec<Shape>,
-    /// Output of each step within the activations.
-    outputs: Vec<Range<usize>>,
-    /// What each step keeps, within the saved values.
-    saved: Vec<Range<usize>>,
-    /// The largest activation.
-    widest: usize,
-    /// The largest work space of a step.
-    scratch: usize,
-}
-
 /// The memory of one forward and backward pass; grows to the largest batch seen and is reused.
 #[derive(Debug, Default)]
 pub struct Memory<T> {
     plan: Option<Plan>,
-    activations: Vec<T>,
-    saved: Vec<T>,
-    gradient: Vec<T>,
-    next_gradient: Vec<T>,
-    scratch: Vec<T>,
+    values: Vec<T>,
 }
 
 impl<T: Real> Memory<T> {
@@ -66,38 +43,40 @@ impl<T: Real> Memory<T> {
 
     /// Output of the last forward pass.
     pub fn output(&self) -> &[T] {
-        match self.plan.as_ref().and_then(|plan| plan.outputs.last()) {
-            Some(range) => &self.activations[range.clone()],
+        let places = self.plan.as_ref().and_then(|plan| plan.steps.last());
+        match places.and_then(|places| places.y.clone()) {
+            Some(range) => &self.values[range],
             None => &[],
         }
     }
 
     /// The output of the last forward pass, and the place where the caller writes the gradient
-    /// with respect to it before [`Sequence::backward`].
+    /// with respect to it before [`Sequence::backward`]. The place is empty behind a pass in inference
+    /// mode.
     pub fn output_and_gradient(&mut self) -> (&[T], &mut [T]) {
-        let Some(range) = self.plan.as_ref().and_then(|plan| plan.outputs.last()).cloned() else {
+        let Some(places) = self.plan.as_ref().and_then(|plan| plan.steps.last()) else {
             return (&[], &mut []);
         };
-        let size = range.len();
-        grow(&mut self.gradient, size);
-        (&self.activations[range], &mut self.gradient[..size])
+        let [y, dy] = [&places.y, &places.dy].map(|range| range.clone().unwrap_or_default());
+        let [y, dy] = pieces(&mut self.values, [y, dy]);
+        (y, dy)
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let values = self.activations.capacity()
-            + self.saved.capacity()
-            + self.gradient.capacity()
-            + self.next_gradient.capacity()
-            + self.scratch.capacity();
-        values * size_of::<T>()
+        self.values.capacity() * size_of::<T>()
     }
-}
 
-/// Makes room without touching what is there.
-fn grow<T: Real>(values: &mut Vec<T>, size: usize) {
-    if values.len() < size {
-        values.resize(size, T::ZERO);
+    /// Makes room for a plan. Nothing of an earlier pass is kept, so nothing is copied, and the old room
+    /// is given back before there is a new one.
+    fn prepare(&mut self, plan: Plan) {
+        let size = plan.size;
+        self.plan = None;
+        if self.values.len() < size {
+            self.values = Vec::new();
+            self.values = vec![T::ZERO; size];
+        }
+        self.plan = Some(plan);
     }
 }
 
@@ -161,41 +140,9 @@ impl<T: Real> Sequence<T> {
         self.steps.iter().map(|step| step.layer.state_len(batch)).sum()
     }
 
-    fn plan(&self, input: &Shape, training: bool) -> Result<Plan, NnError> {
-        let mut plan = Plan {
-            training,
-            shapes: vec![input.clone()],
-            outputs: Vec::new(),
-            saved: Vec::new(),
-            widest: input.len(),
-            scratch: 0,
-        };
-        for step in &self.steps {
-            let before = &plan.shapes[plan.shapes.len() - 1];
-            let after = step.layer.output_shape(before)?;
-            plan.outputs.push(0..after.len());
-            plan.saved.push(0..step.layer.saved_len(before));
-            plan.scratch = plan.scratch.max(step.layer.scratch_len(before));
-            plan.widest = plan.widest.max(after.len());
-            plan.shapes.push(after);
-        }
-        if training {
-            // One behind the other.
-            for ranges in [&mut plan.outputs, &mut plan.saved] {
-                let mut end = 0;
-                for range in ranges {
-                    *range = end..end + range.len();
-                    end = range.end;
-                }
-            }
-        } else {
-            // The even ones at the front, the odd ones behind the largest of those.
-            let largest = plan.outputs.iter().step_by(2).map(Range::len).max().unwrap_or(0);
-            for range in plan.outputs.iter_mut().skip(1).step_by(2) {
-                *range = largest..largest + range.len();
-            }
-        }
-        Ok(plan)
+    fn plan(&self, input: &Shape, purpose: Purpose) -> Result<Plan, NnError> {
+        let layers: Vec<&dyn Layer<T>> = self.steps.iter().map(|step| &*step.layer).collect();
+        Plan::new(&layers, input, purpose)
     }
 
     /// Computes the output of `x`, which has the shape `input`; read it with [`Memory::output`].
@@ -215,48 +162,53 @@ impl<T: Real> Sequence<T> {
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
         expect_size("the input", input.len(), x.len())?;
-        let training = mode != Mode::Inference;
-        let fits = |plan: &Plan| plan.shapes[0] == *input && plan.training == training;
+        if !states.is_empty() {
+            expect_size("the state", self.state_len(input.lengths.len()), states.len())?;
+        }
+        let purpose = match mode {
+            Mode::Inference => Purpose::Inference,
+            Mode::Training { .. } => Purpose::Training,
+        };
+        let fits = |plan: &Plan| plan.shapes[0] == *input && plan.purpose == purpose;
         if !memory.plan.as_ref().is_some_and(fits) {
             memory.plan = None;
-            memory.plan = Some(self.plan(input, training)?);
+            memory.prepare(self.plan(input, purpose)?);
         }
         let Some(plan) = &memory.plan else { return Ok(()) };
-        let end = |ranges: &[Range<usize>]| ranges.iter().map(|range| range.end).max().unwrap_or(0);
-        grow(&mut memory.activations, end(&plan.outputs));
-        grow(&mut memory.saved, end(&plan.saved));
-        let batch = input.lengths.len();
-        if !states.is_empty() {
-            expect_size("the state", self.state_len(batch), states.len())?;
-        }
-        let mut states = states;
-        for (index, step) in self.steps.iter().enumerate() {
-            let output = plan.outputs[index].clone();
-            let (x, y) = if index == 0 {
-                (x, &mut memory.activations[output])
-            } else {
-                let input = plan.outputs[index - 1].clone();
-                if input.end <= output.start {
-                    let (before, y) = memory.activations[..output.end].split_at_mut(output.start);
-                    (&before[input], y)
-                } else {
-                    let (y, x) = memory.activations[..input.end].split_at_mut(input.start);
-                    (&*x, &mut y[output])
-                }
-            };
+        let (saved, scratch) = memory.values.split_at_mut(plan.kept);
+        let shape = input;
+        let y = &mut [];
+        self.run(
+            plan,
+            Forward { cpu, mode, shape, x, parameters, buffers, saved, state: states, scratch, y },
+        )
+    }
+
+    /// All steps of a forward pass by plan; `saved` is what the plan keeps.
+    fn run(&self, plan: &Plan, pass: Forward<'_, T>) -> Result<(), NnError> {
+        let batch = pass.shape.lengths.len();
+        let mut states = pass.state;
+        let mut before = None;
+        for (index, (step, places)) in self.steps.iter().zip(&plan.steps).enumerate() {
+            let shape = &plan.shapes[index];
+            let x = if places.in_place { None } else { before };
+            let [x, y] = [x, places.y.clone()].map(Option::unwrap_or_default);
+            let [x, y, saved] = pieces(pass.saved, [x, y, places.saved.clone()]);
+            before = places.y.clone();
             let wanted = if states.is_empty() { 0 } else { step.layer.state_len(batch) };
             let (state, rest) = states.split_at_mut(wanted);
             states = rest;
             step.layer.forward(Forward {
-                cpu,
-                mode,
-                shape: &plan.shapes[index],
-                x,
-                parameters: &parameters[step.parameters.clone()],
-                buffers: &buffers[step.buffers.clone()],
-                saved: &mut memory.saved[plan.saved[index].clone()],
+                cpu: pass.cpu,
+                mode: pass.mode,
+                shape,
+                x: if index == 0 { pass.x } else { x },
+                parameters: &pass.parameters[step.parameters.clone()],
+                buffers: &pass.buffers[step.buffers.clone()],
+                saved,
                 state,
-                y,
+                scratch: &mut pass.scratch[..step.layer.forward_scratch_len(shape)],
+                y: if places.y.is_none() { &mut *pass.y } else { y },
             })?;
         }
         Ok(())
@@ -275,62 +227,87 @@ impl<T: Real> Sequence<T> {
         x: &[T],
         gradients: &mut [T],
         memory: &mut Memory<T>,
-        mut dx: Option<&mut [T]>,
+        dx: Option<&mut [T]>,
     ) -> Result<(), NnError> {
-        let Some(plan) = memory.plan.as_ref().filter(|plan| plan.training) else {
+        let purpose = Purpose::Training;
+        let Some(plan) = memory.plan.as_ref().filter(|plan| plan.purpose == purpose) else {
             return Err(NnError::NothingToGoBackThrough);
         };
-        grow(&mut memory.gradient, plan.widest);
-        grow(&mut memory.next_gradient, plan.widest);
-        grow(&mut memory.scratch, plan.scratch);
-        for (index, step) in self.steps.iter().enumerate().rev() {
-            let shape = &plan.shapes[index];
-            let y = &memory.activations[plan.outputs[index].clone()];
-            let input = match index {
-                0 => x,
-                _ => &memory.activations[plan.outputs[index - 1].clone()],
-            };
-            let next = match index {
-                0 => dx.as_deref_mut(),
-                _ => Some(&mut memory.next_gradient[..shape.len()]),
-            };
-            step.layer.backward(Backward {
-                cpu,
-                mode,
-                shape,
-                x: input,
-                y,
-                dy: &memory.gradient[..y.len()],
-                parameters: &parameters[step.parameters.clone()],
-                saved: &memory.saved[plan.saved[index].clone()],
-                scratch: &mut memory.scratch[..plan.scratch],
-                dx: next,
-                gradients: &mut gradients[step.parameters.clone()],
-            })?;
-            std::mem::swap(&mut memory.gradient, &mut memory.next_gradient);
+        let (saved, scratch, y, dy) = (&[], &mut [], &[], &[]);
+        let shape = &plan.shapes[0];
+        let mut pass =
+            Backward { cpu, mode, shape, x, y, dy, parameters, saved, scratch, dx, gradients };
+        for index in (0..self.steps.len()).rev() {
+            let (kept, free) = memory.values.split_at_mut(plan.steps[index].floor);
+            self.step_back(plan, index, kept, free, &mut pass)?;
         }
         Ok(())
     }
 
-    /// After a training forward pass: moves the running statistics of every layer.
-    pub fn update_buffers(&self, buffers: &mut [T], memory: &Memory<T>) -> Result<(), NnError> {
-        let Some(plan) = &memory.plan else { return Ok(()) };
-        for (index, step) in self.steps.iter().enumerate() {
-            step.layer.update_buffers(
-                &plan.shapes[index],
-                &memory.saved[plan.saved[index].clone()],
-                &mut buffers[step.buffers.clone()],
-            )?;
+    /// One step of the way back, with what lies before the step's floor and what lies behind it. From the
+    /// whole sequence's `pass` come its two ends.
+    fn step_back(
+        &self,
+        plan: &Plan,
+        index: usize,
+        kept: &[T],
+        free: &mut [T],
+        pass: &mut Backward<'_, T>,
+    ) -> Result<(), NnError> {
+        let (step, places) = (&self.steps[index], &plan.steps[index]);
+        let in_place = places.dy.is_some() && places.dy == places.dx;
+        let behind = |range: &Option<Range<usize>>| {
+            range.clone().map_or(0..0, |r| r.start - places.floor..r.end - places.floor)
+        };
+        let dy = if in_place { 0..0 } else { behind(&places.dy) };
+        let scratch = behind(&Some(places.scratch.clone()));
+        let [dy, dx, scratch] = pieces(free, [dy, behind(&places.dx), scratch]);
+        let before = index.checked_sub(1).and_then(|before| plan.steps[before].y.clone());
+        step.layer.backward(Backward {
+            cpu: pass.cpu,
+            mode: pass.mode,
+            shape: &plan.shapes[index],
+            x: match before {
+                _ if index == 0 => pass.x,
+                Some(range) if !places.in_place => &kept[range],
+                _ => &[],
+            },
+            y: match &places.y {
+                _ if !step.layer.needs_output() => &[],
+                Some(range) => &kept[range.clone()],
+                None => pass.y,
+            },
+            dy: if places.dy.is_none() { pass.dy } else { dy },
+            parameters: &pass.parameters[step.parameters.clone()],
+            saved: &kept[places.saved.clone()],
+            scratch,
+            dx: if index == 0 { pass.dx.as_deref_mut() } else { Some(dx) },
+            gradients: &mut pass.gradients[step.parameters.clone()],
+        })
+    }
+
+    /// Moves the running statistics of every layer by what a pass by plan has kept.
+    fn move_buffers(&self, plan: &Plan, kept: &[T], buffers: &mut [T]) -> Result<(), NnError> {
+        for (index, (step, places)) in self.steps.iter().zip(&plan.steps).enumerate() {
+            let buffers = &mut buffers[step.buffers.clone()];
+            let saved = &kept[places.saved.clone()];
+            step.layer.update_buffers(&plan.shapes[index], saved, buffers)?;
         }
         Ok(())
+    }
+
+    /// After a training forward pass, before or behind the way back: moves the running statistics of every
+    /// layer.
+    pub fn update_buffers(&self, buffers: &mut [T], memory: &Memory<T>) -> Result<(), NnError> {
+        match &memory.plan {
+            Some(plan) => self.move_buffers(plan, &memory.values, buffers),
+            None => Ok(()),
+        }
     }
 }
 
-/// A sequence is a layer too: inside of another one all that it keeps lies in that one's memory.
-///
-/// What it keeps is the outputs of all steps but the last, then what each step keeps. Its work space is two
-/// gradients of the widest activation, then the largest work space of a step. Without a step it is
-/// the identity.
+/// A sequence is a layer too: inside of another one all that it keeps lies in that one's memory, its
+/// gradients and work space in that one's work space. Without a step it is the identity.
 impl<T: Real> Layer<T> for Sequence<T> {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Sequence::output_shape(self, input)
@@ -346,12 +323,19 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn saved_len(&self, input: &Shape) -> usize {
         // A shape that does not fit is refused by `output_shape`, which is asked first.
-        self.plan(input, true)
-            .map_or(0, |plan| plan.kept() + plan.saved.last().map_or(0, |r| r.end))
+        self.plan(input, Purpose::Layer).map_or(0, |plan| plan.kept)
     }
 
     fn scratch_len(&self, input: &Shape) -> usize {
-        self.plan(input, true).map_or(0, |plan| 2 * plan.widest + plan.scratch)
+        self.plan(input, Purpose::Layer).map_or(0, |plan| plan.size - plan.kept)
+    }
+
+    fn forward_scratch_len(&self, input: &Shape) -> usize {
+        self.plan(input, Purpose::Layer).map_or(0, |plan| plan.forward_scratch)
+    }
+
+    fn needs_output(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.layer.needs_output())
     }
 
     fn state_len(&self, batch: usize) -> usize {
@@ -359,96 +343,29 @@ impl<T: Real> Layer<T> for Sequence<T> {
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        let plan = self.plan(pass.shape, true)?;
         if self.steps.is_empty() {
             pass.y.copy_from_slice(pass.x);
             return Ok(());
         }
-        let (activations, saved) = pass.saved.split_at_mut(plan.kept());
-        let batch = pass.shape.lengths.len();
-        let mut states = pass.state;
-        for (index, step) in self.steps.iter().enumerate() {
-            let output = plan.outputs[index].clone();
-            let last = index + 1 == self.steps.len();
-            let (before, after) = activations.split_at_mut(output.start);
-            let wanted = if states.is_empty() { 0 } else { step.layer.state_len(batch) };
-            let (state, rest) = states.split_at_mut(wanted);
-            states = rest;
-            step.layer.forward(Forward {
-                cpu: pass.cpu,
-                mode: pass.mode,
-                shape: &plan.shapes[index],
-                x: match index {
-                    0 => pass.x,
-                    _ => &before[plan.outputs[index - 1].clone()],
-                },
-                parameters: &pass.parameters[step.parameters.clone()],
-                buffers: &pass.buffers[step.buffers.clone()],
-                saved: &mut saved[plan.saved[index].clone()],
-                state,
-                y: if last { &mut *pass.y } else { &mut after[..output.len()] },
-            })?;
-        }
-        Ok(())
+        self.run(&self.plan(pass.shape, Purpose::Layer)?, pass)
     }
 
-    fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
-        let plan = self.plan(pass.shape, true)?;
-        let mut dx = pass.dx;
+    fn backward(&self, mut pass: Backward<'_, T>) -> Result<(), NnError> {
         if self.steps.is_empty() {
-            if let Some(dx) = dx {
+            if let Some(dx) = pass.dx {
                 dx.copy_from_slice(pass.dy);
             }
             return Ok(());
         }
-        let (activations, saved) = pass.saved.split_at(plan.kept());
-        let (mut gradient, rest) = pass.scratch.split_at_mut(plan.widest);
-        let (mut next_gradient, scratch) = rest.split_at_mut(plan.widest);
-        for (index, step) in self.steps.iter().enumerate().rev() {
-            let shape = &plan.shapes[index];
-            let last = index + 1 == self.steps.len();
-            let y = if last { pass.y } else { &activations[plan.outputs[index].clone()] };
-            step.layer.backward(Backward {
-                cpu: pass.cpu,
-                mode: pass.mode,
-                shape,
-                x: match index {
-                    0 => pass.x,
-                    _ => &activations[plan.outputs[index - 1].clone()],
-                },
-                y,
-                dy: if last { pass.dy } else { &gradient[..y.len()] },
-                parameters: &pass.parameters[step.parameters.clone()],
-                saved: &saved[plan.saved[index].clone()],
-                scratch: &mut scratch[..plan.scratch],
-                dx: match index {
-                    0 => dx.as_deref_mut(),
-                    _ => Some(&mut next_gradient[..shape.len()]),
-                },
-                gradients: &mut pass.gradients[step.parameters.clone()],
-            })?;
-            std::mem::swap(&mut gradient, &mut next_gradient);
+        let plan = self.plan(pass.shape, Purpose::Layer)?;
+        let (kept, free) = (pass.saved, std::mem::take(&mut pass.scratch));
+        for index in (0..self.steps.len()).rev() {
+            self.step_back(&plan, index, kept, free, &mut pass)?;
         }
         Ok(())
     }
 
     fn update_buffers(&self, input: &Shape, saved: &[T], buffers: &mut [T]) -> Result<(), NnError> {
-        let plan = self.plan(input, true)?;
-        let saved = &saved[plan.kept()..];
-        for (index, step) in self.steps.iter().enumerate() {
-            step.layer.update_buffers(
-                &plan.shapes[index],
-                &saved[plan.saved[index].clone()],
-                &mut buffers[step.buffers.clone()],
-            )?;
-        }
-        Ok(())
-    }
-}
-
-impl Plan {
-    /// Values of all outputs but the last: what a sequence keeps that is itself a layer.
-    fn kept(&self) -> usize {
-        self.outputs.last().map_or(0, |range| range.start)
+        self.move_buffers(&self.plan(input, Purpose::Layer)?, saved, buffers)
     }
 }

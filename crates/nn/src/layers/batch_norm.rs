@@ -50,6 +50,10 @@ impl<T: Real> Layer<T> for BatchNorm {
         input.len()
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let (gain, shift) = pass.parameters.split_at(self.channels);
         let epsilon = T::from_f64(EPSILON);

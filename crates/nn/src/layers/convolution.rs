@@ -59,6 +59,10 @@ impl<T: Real> Layer<T> for ConvolutionLayer {
         ]
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let (weight, bias) =
             pass.parameters.split_at(pass.parameters.len() - self.convolution.out_channels);

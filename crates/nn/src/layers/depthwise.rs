@@ -36,6 +36,10 @@ impl<T: Real> Layer<T> for DepthwiseLayer {
         ]
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let Forward { cpu, x, y, .. } = pass;
         let Shape { lengths, bins, .. } = pass.shape;

@@ -1,7 +1,7 @@
 //! In training, a random share of the values becomes zero and the rest grow to match.
 
 use labyrinth_kernels::Real;
-use labyrinth_kernels::dropout::{dropout_backward, dropout_forward};
+use labyrinth_kernels::dropout::{dropout_backward, dropout_forward, dropout_in_place};
 
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer, Mode};
@@ -31,23 +31,37 @@ impl<T: Real> Layer<T> for Dropout {
         Ok(input.clone())
     }
 
+    fn in_place(&self) -> bool {
+        true
+    }
+
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        match pass.mode {
-            Mode::Inference => pass.y.copy_from_slice(pass.x),
-            Mode::Training { key } => {
-                dropout_forward(pass.cpu, pass.x, pass.y, self.rate, self.key(key))?;
+        let Forward { cpu, mode, x, y, .. } = pass;
+        match mode {
+            Mode::Inference if x.is_empty() => {}
+            Mode::Inference => y.copy_from_slice(x),
+            Mode::Training { key } if x.is_empty() => {
+                dropout_in_place(cpu, y, self.rate, self.key(key))?;
             }
+            Mode::Training { key } => dropout_forward(cpu, x, y, self.rate, self.key(key))?,
         }
         Ok(())
     }
 
     fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
-        let Some(dx) = pass.dx else { return Ok(()) };
-        match pass.mode {
-            Mode::Inference => dx.copy_from_slice(pass.dy),
-            Mode::Training { key } => {
-                dropout_backward(pass.cpu, pass.dy, dx, self.rate, self.key(key))?;
+        let Backward { cpu, mode, dy, dx, .. } = pass;
+        let Some(dx) = dx else { return Ok(()) };
+        match mode {
+            Mode::Inference if dy.is_empty() => {}
+            Mode::Inference => dx.copy_from_slice(dy),
+            Mode::Training { key } if dy.is_empty() => {
+                dropout_in_place(cpu, dx, self.rate, self.key(key))?;
             }
+            Mode::Training { key } => dropout_backward(cpu, dy, dx, self.rate, self.key(key))?,
         }
         Ok(())
     }

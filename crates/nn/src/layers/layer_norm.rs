@@ -34,6 +34,10 @@ impl<T: Real> Layer<T> for LayerNorm {
         2 * input.rows()
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let (gain, shift) = pass.parameters.split_at(self.width);
         let (mean, inverse_deviation) = pass.saved.split_at_mut(pass.shape.rows());
@@ -76,7 +80,7 @@ impl<T: Real> Layer<T> for LayerNorm {
         Ok(())
     }
 
-    fn scratch_len(&self, input: &Shape) -> usize {
+    fn scratch_len_without_dx(&self, input: &Shape) -> usize {
         input.len()
     }
 }

@@ -39,6 +39,10 @@ impl<T: Real> Layer<T> for Linear {
         ]
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let (weight, bias) = pass.parameters.split_at(self.output * self.input);
         let rows = pass.shape.rows();

@@ -71,6 +71,10 @@ impl<T: Real> Layer<T> for AveragePool {
         windowed_shape("an average pooling", self.window, input)
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let Forward { cpu, x, y, .. } = pass;
         let Shape { lengths, bins, channels } = pass.shape;
@@ -106,6 +110,10 @@ impl<T: Real> Layer<T> for MeanOverBins {
         Ok(Shape { bins: 1, ..input.clone() })
     }
 
+    fn needs_output(&self) -> bool {
+        false
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         mean_over_bins_forward(pass.cpu, pass.x, pass.shape.bins, pass.shape.channels, pass.y)?;
         Ok(())
@@ -126,6 +134,10 @@ pub struct GlobalMean;
 impl<T: Real> Layer<T> for GlobalMean {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Ok(Shape { lengths: vec![1; input.lengths.len()], bins: 1, channels: input.channels })
+    }
+
+    fn needs_output(&self) -> bool {
+        false
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {

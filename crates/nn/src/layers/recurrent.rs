@@ -4,6 +4,7 @@
 //! an utterance begins at its own last frame. The two directions know nothing of each other and run
 //! on different threads; within a direction the kernels share out what they can.
 
+use labyrinth_kernels::residual::residual_add_in_place;
 use labyrinth_kernels::{Cpu, KernelError, Real};
 use rayon::prelude::*;
 
@@ -104,9 +105,28 @@ fn split_gradients<'a, T>(cell: &impl Cell, values: &'a mut [T]) -> Gradients<'a
     [w_ih, w_hh, b_ih, b_hh]
 }
 
-/// What one direction of a bidirectional layer keeps: its own output, then the cell's values.
-fn direction_saved_len(cell: &impl Cell, rows: usize) -> usize {
-    rows * cell.hidden() + cell.kept_len(rows)
+/// `[rows, hidden]` twice → `[rows, 2·hidden]`.
+fn interleave<T: Real>(hidden: usize, left: &[T], right: &[T], both: &mut [T]) {
+    let tasks = left.par_chunks(TASK * hidden).zip(right.par_chunks(TASK * hidden));
+    both.par_chunks_mut(TASK * 2 * hidden).zip(tasks).for_each(|(both, (left, right))| {
+        let rows = left.chunks_exact(hidden).zip(right.chunks_exact(hidden));
+        for (both, (left, right)) in both.chunks_exact_mut(2 * hidden).zip(rows) {
+            both[..hidden].copy_from_slice(left);
+            both[hidden..].copy_from_slice(right);
+        }
+    });
+}
+
+/// The way back of [`interleave`].
+fn separate<T: Real>(hidden: usize, both: &[T], left: &mut [T], right: &mut [T]) {
+    let tasks = left.par_chunks_mut(TASK * hidden).zip(right.par_chunks_mut(TASK * hidden));
+    both.par_chunks(TASK * 2 * hidden).zip(tasks).for_each(|(both, (left, right))| {
+        let rows = left.chunks_exact_mut(hidden).zip(right.chunks_exact_mut(hidden));
+        for (both, (left, right)) in both.chunks_exact(2 * hidden).zip(rows) {
+            left.copy_from_slice(&both[..hidden]);
+            right.copy_from_slice(&both[hidden..]);
+        }
+    });
 }
 
 impl<T: Real, C: Cell> Layer<T> for C {
@@ -136,13 +156,22 @@ impl<T: Real, C: Cell> Layer<T> for C {
     }
 
     fn saved_len(&self, input: &Shape) -> usize {
-        let rows = input.rows();
-        if self.bidirectional() { 2 * direction_saved_len(self, rows) } else { self.kept_len(rows) }
+        directions(self) * self.kept_len(input.rows())
     }
 
     fn scratch_len(&self, input: &Shape) -> usize {
-        // Both directions' share of dy, and one dx each.
-        directions(self) * input.rows() * (self.hidden() + self.input())
+        // Both directions' shares of y and of dy, and the second one's dx.
+        let wanted = if self.bidirectional() { 4 * self.hidden() + self.input() } else { 0 };
+        input.rows() * wanted
+    }
+
+    fn scratch_len_without_dx(&self, input: &Shape) -> usize {
+        input.rows() * self.input()
+    }
+
+    fn forward_scratch_len(&self, input: &Shape) -> usize {
+        // Both directions' outputs.
+        if self.bidirectional() { 2 * input.rows() * self.hidden() } else { 0 }
     }
 
     fn state_len(&self, batch: usize) -> usize {
@@ -151,7 +180,7 @@ impl<T: Real, C: Cell> Layer<T> for C {
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        let Forward { cpu, shape, x, parameters, saved, state, y, .. } = pass;
+        let Forward { cpu, shape, x, parameters, saved, state, scratch, y, .. } = pass;
         let frames = Frames { cpu, x, lengths: &shape.lengths };
         if !self.bidirectional() {
             self.run(false, frames, split_weights(self, parameters), state, y, saved)?;
@@ -159,26 +188,18 @@ impl<T: Real, C: Cell> Layer<T> for C {
         }
         let (rows, hidden) = (shape.rows(), self.hidden());
         let (first, second) = parameters.split_at(weight_sizes(self).iter().sum());
-        let (left, right) = saved.split_at_mut(direction_saved_len(self, rows));
-        let one = |reverse, weights, saved: &mut [T]| {
-            let (y, kept) = saved.split_at_mut(rows * hidden);
-            self.run(reverse, frames, split_weights(self, weights), &mut [], y, kept)
+        let (first_saved, second_saved) = saved.split_at_mut(self.kept_len(rows));
+        let (left, right) = scratch.split_at_mut(rows * hidden);
+        let one = |reverse, weights, saved: &mut [T], y: &mut [T]| {
+            self.run(reverse, frames, split_weights(self, weights), &mut [], y, saved)
         };
-        let (forward, backward) =
-            rayon::join(|| one(false, first, left), || one(true, second, right));
+        let (forward, backward) = rayon::join(
+            || one(false, first, first_saved, left),
+            || one(true, second, second_saved, right),
+        );
         forward?;
         backward?;
-        // [rows, hidden] twice → [rows, 2·hidden]
-        let tasks = left[..rows * hidden]
-            .par_chunks(TASK * hidden)
-            .zip(right[..rows * hidden].par_chunks(TASK * hidden));
-        y.par_chunks_mut(TASK * 2 * hidden).zip(tasks).for_each(|(y, (left, right))| {
-            let rows = left.chunks_exact(hidden).zip(right.chunks_exact(hidden));
-            for (y, (left, right)) in y.chunks_exact_mut(2 * hidden).zip(rows) {
-                y[..hidden].copy_from_slice(left);
-                y[hidden..].copy_from_slice(right);
-            }
-        });
+        interleave(hidden, left, right, y);
         Ok(())
     }
 
@@ -186,12 +207,13 @@ impl<T: Real, C: Cell> Layer<T> for C {
         let Backward { cpu, shape, x, y, dy, parameters, saved, scratch, dx, gradients, .. } = pass;
         let frames = Frames { cpu, x, lengths: &shape.lengths };
         let (rows, hidden) = (shape.rows(), self.hidden());
-        let inputs = rows * self.input();
+        // The first layer's input needs no gradient, but the kernel computes it along the way.
+        let wanted = dx.is_some();
+        let (dx, scratch) = match dx {
+            Some(dx) => (dx, scratch),
+            None => scratch.split_at_mut(rows * self.input()),
+        };
         if !self.bidirectional() {
-            let dx = match dx {
-                Some(dx) => dx,
-                None => &mut scratch[..inputs],
-            };
             let gradients = split_gradients(self, gradients);
             let kept = Kept { y, saved, dy };
             self.run_back(false, frames, split_weights(self, parameters), kept, dx, gradients)?;
@@ -200,41 +222,28 @@ impl<T: Real, C: Cell> Layer<T> for C {
         let weights = weight_sizes(self).iter().sum();
         let (first, second) = parameters.split_at(weights);
         let (first_gradients, second_gradients) = gradients.split_at_mut(weights);
-        let (left, right) = saved.split_at(direction_saved_len(self, rows));
-        let (dy_left, rest) = scratch.split_at_mut(rows * hidden);
+        let (first_saved, second_saved) = saved.split_at(self.kept_len(rows));
+        let (y_left, rest) = scratch.split_at_mut(rows * hidden);
+        let (y_right, rest) = rest.split_at_mut(rows * hidden);
+        let (dy_left, rest) = rest.split_at_mut(rows * hidden);
         let (dy_right, rest) = rest.split_at_mut(rows * hidden);
-        let (dx_left, rest) = rest.split_at_mut(inputs);
-        let dx_right = &mut rest[..inputs];
-        // [rows, 2·hidden] → [rows, hidden] twice
-        let tasks =
-            dy_left.par_chunks_mut(TASK * hidden).zip(dy_right.par_chunks_mut(TASK * hidden));
-        dy.par_chunks(TASK * 2 * hidden).zip(tasks).for_each(|(dy, (left, right))| {
-            let rows = left.chunks_exact_mut(hidden).zip(right.chunks_exact_mut(hidden));
-            for (dy, (left, right)) in dy.chunks_exact(2 * hidden).zip(rows) {
-                left.copy_from_slice(&dy[..hidden]);
-                right.copy_from_slice(&dy[hidden..]);
-            }
-        });
-        let one = |reverse, weights, saved: &[T], dy: &[T], dx: &mut [T], gradients: &mut [T]| {
-            let (y, saved) = saved.split_at(rows * hidden);
+        let dx_right = &mut rest[..rows * self.input()];
+        separate(hidden, y, y_left, y_right);
+        separate(hidden, dy, dy_left, dy_right);
+        let one = |reverse, weights, kept: Kept<'_, T>, dx: &mut [T], gradients: &mut [T]| {
             let gradients = split_gradients(self, gradients);
-            let weights = split_weights(self, weights);
-            self.run_back(reverse, frames, weights, Kept { y, saved, dy }, dx, gradients)
+            self.run_back(reverse, frames, split_weights(self, weights), kept, dx, gradients)
         };
+        let left = Kept { y: y_left, saved: first_saved, dy: dy_left };
+        let right = Kept { y: y_right, saved: second_saved, dy: dy_right };
         let (forward, backward) = rayon::join(
-            || one(false, first, left, dy_left, dx_left, first_gradients),
-            || one(true, second, right, dy_right, dx_right, second_gradients),
+            || one(false, first, left, dx, first_gradients),
+            || one(true, second, right, dx_right, second_gradients),
         );
         forward?;
         backward?;
-        if let Some(dx) = dx {
-            let size = TASK * self.input();
-            let tasks = dx_left.par_chunks(size).zip(dx_right.par_chunks(size));
-            dx.par_chunks_mut(size).zip(tasks).for_each(|(dx, (left, right))| {
-                for ((sum, &a), &b) in dx.iter_mut().zip(left).zip(right) {
-                    *sum = a + b;
-                }
-            });
+        if wanted {
+            residual_add_in_place(cpu, dx_right, dx)?;
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Negative values become zero.
 
 use labyrinth_kernels::Real;
-use labyrinth_kernels::activation::{relu_backward, relu_forward};
+use labyrinth_kernels::activation::{
+    relu_backward, relu_backward_in_place, relu_forward, relu_in_place,
+};
 
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
@@ -16,14 +18,24 @@ impl<T: Real> Layer<T> for Relu {
         Ok(input.clone())
     }
 
+    fn in_place(&self) -> bool {
+        true
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        relu_forward(pass.cpu, pass.x, pass.y)?;
+        if pass.x.is_empty() {
+            relu_in_place(pass.cpu, pass.y);
+        } else {
+            relu_forward(pass.cpu, pass.x, pass.y)?;
+        }
         Ok(())
     }
 
     fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
-        if let Some(dx) = pass.dx {
-            relu_backward(pass.cpu, pass.y, pass.dy, dx)?;
+        match pass.dx {
+            Some(dx) if pass.dy.is_empty() => relu_backward_in_place(pass.cpu, pass.y, dx)?,
+            Some(dx) => relu_backward(pass.cpu, pass.y, pass.dy, dx)?,
+            None => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use labyrinth_kernels::Real;
 use labyrinth_kernels::residual::{
     residual_add_forward, residual_add_in_place, residual_add_relu_backward,
-    residual_add_relu_forward,
+    residual_add_relu_forward, residual_add_relu_in_place,
 };
 
 use crate::error::NnError;
@@ -25,7 +25,8 @@ pub struct Residual<T> {
     pub relu: bool,
 }
 
-/// Sizes of the parts of what a block keeps: the outputs of both branches, then what they keep.
+/// Sizes of the parts of what a block keeps: the outputs of those branches that need theirs on the way
+/// back, then what the branches keep.
 struct Kept {
     body_output: usize,
     shortcut_output: usize,
@@ -35,10 +36,15 @@ struct Kept {
 impl<T: Real> Residual<T> {
     fn kept(&self, input: &Shape, output: usize) -> Kept {
         Kept {
-            body_output: output,
-            shortcut_output: if self.shortcut.is_empty() { 0 } else { output },
+            body_output: if self.body.needs_output() { output } else { 0 },
+            shortcut_output: if self.shortcut.needs_output() { output } else { 0 },
             body: Layer::saved_len(&self.body, input),
         }
+    }
+
+    /// Work space for the output of a shortcut that is needed no longer than for the sum.
+    fn shortcut_scratch(&self, output: usize) -> usize {
+        if self.shortcut.is_empty() || self.shortcut.needs_output() { 0 } else { output }
     }
 
     fn named(&self, specs: impl Fn(&Sequence<T>) -> Vec<ParameterSpec>) -> Vec<ParameterSpec> {
@@ -95,7 +101,20 @@ impl<T: Real> Layer<T> for Residual<T> {
     fn scratch_len(&self, input: &Shape) -> usize {
         let output = self.body.output_shape(input).map_or(0, |shape| shape.len());
         let [body, shortcut] = [&self.body, &self.shortcut].map(|b| Layer::scratch_len(b, input));
-        output + input.len() + body.max(shortcut)
+        let gradient = if self.relu { output } else { 0 };
+        let second = if self.shortcut.is_empty() { 0 } else { input.len() };
+        gradient + second + body.max(shortcut)
+    }
+
+    fn forward_scratch_len(&self, input: &Shape) -> usize {
+        let output = self.body.output_shape(input).map_or(0, |shape| shape.len());
+        let branches = [&self.body, &self.shortcut];
+        let [body, shortcut] = branches.map(|b| Layer::forward_scratch_len(b, input));
+        self.shortcut_scratch(output) + body.max(shortcut)
+    }
+
+    fn needs_output(&self) -> bool {
+        self.relu
     }
 
     fn state_len(&self, batch: usize) -> usize {
@@ -113,7 +132,10 @@ impl<T: Real> Layer<T> for Residual<T> {
         let batch = pass.shape.lengths.len();
         let wanted = if pass.state.is_empty() { 0 } else { self.body.state_len(batch) };
         let (body_state, shortcut_state) = pass.state.split_at_mut(wanted);
-        let Forward { cpu, mode, shape, x, .. } = pass;
+        let Forward { cpu, mode, shape, x, y, .. } = pass;
+        let (short_lived, scratch) = pass.scratch.split_at_mut(self.shortcut_scratch(y.len()));
+        // A body that does not need its output writes where the sum will stand.
+        let body_beside = self.body.needs_output();
         Layer::forward(
             &self.body,
             Forward {
@@ -125,12 +147,14 @@ impl<T: Real> Layer<T> for Residual<T> {
                 buffers: body_buffers,
                 saved: body_saved,
                 state: body_state,
-                y: &mut *a,
+                scratch: &mut *scratch,
+                y: if body_beside { &mut *a } else { &mut *y },
             },
         )?;
         let b = if self.shortcut.is_empty() {
             x
         } else {
+            let b = if self.shortcut.needs_output() { b } else { short_lived };
             Layer::forward(
                 &self.shortcut,
                 Forward {
@@ -142,29 +166,33 @@ impl<T: Real> Layer<T> for Residual<T> {
                     buffers: shortcut_buffers,
                     saved: shortcut_saved,
                     state: shortcut_state,
+                    scratch,
                     y: &mut *b,
                 },
             )?;
             b
         };
-        if self.relu {
-            residual_add_relu_forward(cpu, a, b, pass.y)?;
-        } else {
-            residual_add_forward(cpu, a, b, pass.y)?;
+        match (body_beside, self.relu) {
+            (true, true) => residual_add_relu_forward(cpu, a, b, y)?,
+            (true, false) => residual_add_forward(cpu, a, b, y)?,
+            (false, true) => residual_add_relu_in_place(cpu, b, y)?,
+            (false, false) => residual_add_in_place(cpu, b, y)?,
         }
         Ok(())
     }
 
     fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
-        let kept = self.kept(pass.shape, pass.y.len());
+        let kept = self.kept(pass.shape, pass.dy.len());
         let (a, saved) = pass.saved.split_at(kept.body_output);
         let (b, saved) = saved.split_at(kept.shortcut_output);
         let (body_saved, shortcut_saved) = saved.split_at(kept.body);
         let weights = count(&self.body.parameters());
         let (body_parameters, shortcut_parameters) = pass.parameters.split_at(weights);
         let (body_gradients, shortcut_gradients) = pass.gradients.split_at_mut(weights);
-        let (gradient, rest) = pass.scratch.split_at_mut(pass.y.len());
-        let (second, scratch) = rest.split_at_mut(pass.x.len());
+        let gradient = if self.relu { pass.dy.len() } else { 0 };
+        let second = if self.shortcut.is_empty() { 0 } else { pass.x.len() };
+        let (gradient, rest) = pass.scratch.split_at_mut(gradient);
+        let (second, scratch) = rest.split_at_mut(second);
         let Backward { cpu, mode, shape, x, .. } = pass;
         let gradient = if self.relu {
             residual_add_relu_backward(cpu, pass.y, pass.dy, gradient)?;
