@@ -52,6 +52,18 @@ fn add_border<T: Real>(
     });
 }
 
+/// Copies a few numbers, in pieces whose size the compiler knows: a call of the system's copy takes as
+/// long as the copying.
+#[inline]
+fn copy_short<T: Real>(source: &[T], target: &mut [T]) {
+    let (pieces, rest) = source.as_chunks::<16>();
+    let (target_pieces, target_rest) = target.as_chunks_mut::<16>();
+    for (target, piece) in target_pieces.iter_mut().zip(pieces) {
+        *target = *piece;
+    }
+    target_rest.copy_from_slice(rest);
+}
+
 /// One axis of a phase: the positions x with (x + padding) mod stride = phase.
 #[derive(Clone, Copy)]
 struct Phase {
@@ -370,10 +382,11 @@ impl<T: Real> Weights<'_, T> {
                     multiply(dy);
                 } else {
                     scratch::with(positions * width, |panel: &mut [T]| {
-                        let lines = panel.chunks_exact_mut(width);
-                        for (target, dy) in lines.zip(dy.chunks_exact(out)) {
-                            target[..filled].copy_from_slice(&dy[first..first + filled]);
-                            target[filled..].fill(T::ZERO);
+                        let lines = panel.chunks_exact_mut(width).zip(dy.chunks_exact(out));
+                        for (target, dy) in lines {
+                            let (target, padding) = target.split_at_mut(filled);
+                            copy_short(&dy[first..first + filled], target);
+                            padding.fill(T::ZERO);
                         }
                         multiply(panel);
                     });
