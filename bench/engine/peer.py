@@ -161,6 +161,13 @@ def our_name(name):
         kind, part, layer, *reverse = name.rsplit(".", 1)[1].split("_")
         direction = "backward" if reverse else "forward"
         return f"*.{layer[1:]}.{direction}.{kind[0]}_{part}"
+    if name.startswith("layer"):
+        # layer2.0.conv1.weight → layer2.0.body.conv1.weight, and the shortcut by its own name
+        layer, block, rest = name.split(".", 2)
+        branch, inner = ("shortcut", rest.removeprefix("downsample."))
+        if inner == rest:
+            branch = "body"
+        return f"{layer}.{block}.{branch}.{inner}"
     if name.startswith(("conv_", "norm_")):
         return name.replace("_", ".", 1)
     return name

@@ -109,7 +109,7 @@ pub struct SequenceCase {
     task: Task,
     steps: u64,
     flop: f64,
-    clocks: Vec<SharedClock>,
+    parts: Vec<Part>,
     ctc_clock: SharedClock,
     optimizer_clock: SharedClock,
 }
@@ -138,6 +138,61 @@ pub struct Work {
     pub layer: Box<dyn Layer<f32>>,
     /// Its name.
     pub name: String,
+    /// The clocks of what is inside of it: of the forward passes, and of the backward passes.
+    pub inner: [Vec<SharedClock>; 2],
+}
+
+impl Work {
+    /// A layer with products of `forward` operations.
+    pub fn new(name: impl Into<String>, forward: f64, layer: impl Layer<f32> + 'static) -> Self {
+        let inner = [Vec::new(), Vec::new()];
+        Self { forward, layer: Box::new(layer), name: name.into(), inner }
+    }
+
+    /// The layer with clocks around it, and the clocks: forward and backward, which takes
+    /// `backward` operations.
+    pub fn timed(self, backward: f64) -> (Timed, [SharedClock; 2]) {
+        let forward = clock(format!("{} forward", self.name), self.forward);
+        let backward = clock(format!("{} backward", self.name), backward);
+        let clocks = [forward.clone(), backward.clone()];
+        (Timed { layer: self.layer, forward, backward }, clocks)
+    }
+}
+
+/// A layer's clock and those of what is inside of it.
+struct Part {
+    own: SharedClock,
+    inner: Vec<SharedClock>,
+}
+
+impl Part {
+    fn clear(&self) {
+        for clock in self.inner.iter().chain([&self.own]) {
+            if let Ok(mut clock) = clock.lock() {
+                clock.milliseconds.clear();
+            }
+        }
+    }
+
+    /// Its rows of the profile: itself, or what is inside and what that leaves of its time.
+    fn rows(&self) -> Vec<Clock> {
+        let read =
+            |clock: &SharedClock| clock.lock().map_or_else(|_| Clock::default(), |c| c.clone());
+        let mut own = read(&self.own);
+        if self.inner.is_empty() {
+            return vec![own];
+        }
+        let mut rows: Vec<Clock> = self.inner.iter().map(read).collect();
+        for row in &rows {
+            for (rest, inner) in own.milliseconds.iter_mut().zip(&row.milliseconds) {
+                *rest -= inner;
+            }
+        }
+        own.name += ", the rest";
+        own.flop = 0.0;
+        rows.push(own);
+        rows
+    }
 }
 
 impl SequenceCase {
@@ -150,23 +205,21 @@ impl SequenceCase {
         task: Task,
     ) -> Result<Self, Failure> {
         let wants_dx = matches!(task, Task::Gradients { to_input: true, .. });
-        let (mut clocks, mut backward_clocks, mut steps, mut flop) =
+        let (mut parts, mut backward_parts, mut steps, mut flop) =
             (Vec::new(), Vec::new(), Vec::new(), 0.0);
-        for (index, Work { forward, layer, name }) in layers.into_iter().enumerate() {
+        for (index, mut work) in layers.into_iter().enumerate() {
+            let (forward, name) = (work.forward, work.name.clone());
             // The gradient of the weights costs what the forward pass costs, and that of the input
             // again, which the first layer of a training does not compute.
             let backward = forward * if index == 0 && !wants_dx { 1.0 } else { 2.0 };
             flop += forward + if matches!(task, Task::Infer) { 0.0 } else { backward };
-            let timed = Timed {
-                layer,
-                forward: clock(format!("{name} forward"), forward),
-                backward: clock(format!("{name} backward"), backward),
-            };
-            clocks.push(timed.forward.clone());
-            backward_clocks.push(timed.backward.clone());
+            let [inner, inner_back] = std::mem::take(&mut work.inner);
+            let (timed, [own, own_back]) = work.timed(backward);
+            parts.push(Part { own, inner });
+            backward_parts.push(Part { own: own_back, inner: inner_back });
             steps.push((name, Box::new(timed) as Box<dyn Layer<f32>>));
         }
-        backward_clocks.reverse();
+        backward_parts.reverse();
         let sequence = Sequence::new(steps);
         sequence.output_shape(&shape)?;
         let mut parameters = Parameters::initialize(sequence.parameters(), 1);
@@ -187,10 +240,24 @@ impl SequenceCase {
             task,
             steps: 0,
             flop,
-            clocks: clocks.into_iter().chain(backward_clocks).collect(),
+            parts: parts.into_iter().chain(backward_parts).collect(),
             ctc_clock: clock("CTC loss and gradient", 0.0),
             optimizer_clock: clock("AdamW", 0.0),
         })
+    }
+
+    /// Sets the biases of the convolutions to zero: the peer's have none, since a batch norm follows that
+    /// takes any bias away again.
+    pub fn without_biases(mut self) -> Self {
+        for index in 0..self.parameters.specs().len() {
+            let spec = &self.parameters.specs()[index];
+            let constant = matches!(spec.initializer, Initializer::Constant(_));
+            if spec.shape.len() == 1 && !constant {
+                let range = self.parameters.range(index);
+                self.parameters.values[range].fill(0.0);
+            }
+        }
+        self
     }
 
     fn forward(&mut self, mode: Mode) -> Result<(), Failure> {
@@ -299,13 +366,14 @@ impl Case for SequenceCase {
 
     fn profile(&self) -> Vec<Clock> {
         let ends = [&self.ctc_clock, &self.optimizer_clock];
-        let clocks =
-            self.clocks.iter().chain(ends).filter_map(|clock| Some(clock.lock().ok()?.clone()));
+        let ends = ends.into_iter().filter_map(|clock| Some(clock.lock().ok()?.clone()));
+        let clocks = self.parts.iter().flat_map(Part::rows).chain(ends);
         clocks.filter(|clock| !clock.milliseconds.is_empty()).collect()
     }
 
     fn clear_profile(&mut self) {
-        for clock in self.clocks.iter().chain([&self.ctc_clock, &self.optimizer_clock]) {
+        self.parts.iter().for_each(Part::clear);
+        for clock in [&self.ctc_clock, &self.optimizer_clock] {
             if let Ok(mut clock) = clock.lock() {
                 clock.milliseconds.clear();
             }

@@ -8,11 +8,16 @@ use std::path::Path;
 use labyrinth_kernels::batch_norm::{
     batch_norm_backward, batch_norm_train_forward, batch_norm_update_running,
 };
+use labyrinth_kernels::cross_entropy::cross_entropy_batch;
 use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_kernels::layer_norm::{layer_norm_backward, layer_norm_forward};
 use labyrinth_kernels::optimizer::{AdamW, Sgd, adamw_step, sgd_step};
+use labyrinth_kernels::pooling::{
+    Average, average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,
+};
 use labyrinth_kernels::{
-    Convolution, Cpu, Gru, GruGradients, GruVariant, GruWeights, linear_backward, linear_forward,
+    Convolution, Cpu, DepthwiseConvolution, Gru, GruGradients, GruVariant, GruWeights, Lstm,
+    LstmGradients, LstmState, LstmStateMut, LstmWeights, Window, linear_backward, linear_forward,
 };
 use safetensors::SafeTensors;
 
@@ -160,6 +165,56 @@ fn gru_that_resets_before_the_product() {
 }
 
 #[test]
+fn lstm() {
+    let golden = Golden::read("lstm");
+    let lengths = golden.integers("lengths");
+    let rows: usize = lengths.iter().sum();
+    let (x, dy) = (golden.get("x"), golden.get("dy"));
+    let (input, hidden) = (x.len() / rows, dy.len() / rows / 2);
+    for cpu in every_cpu() {
+        let (mut outputs, mut dx_sum) = (Vec::new(), vec![0.0; x.len()]);
+        for (direction, reverse) in [("forward", false), ("backward", true)] {
+            let name = |part: &str| format!("{direction}.{part}");
+            let gradient = |part: &str| format!("gradient.{direction}.{part}");
+            let lstm = Lstm { input, hidden, reverse };
+            let parts = ["w_ih", "w_hh", "b_ih", "b_hh"].map(|part| golden.get(&name(part)));
+            let [w_ih, w_hh, b_ih, b_hh] = &parts;
+            let weights = LstmWeights { w_ih, w_hh, b_ih, b_hh };
+            let [h0, c0] = ["h0", "c0"].map(|part| golden.get(&name(part)));
+            let initial = Some(LstmState { h: &h0, c: &c0 });
+            let mut y = vec![f32::NAN; rows * hidden];
+            let mut saved = vec![f32::NAN; lstm.saved_len(rows)];
+            let (mut h, mut c) = (vec![f32::NAN; h0.len()], vec![f32::NAN; c0.len()]);
+            let last = Some(LstmStateMut { h: &mut h, c: &mut c });
+            lstm.forward(cpu, &x, &lengths, weights, initial, &mut y, &mut saved, last).unwrap();
+            golden.check(cpu, &name("h_last"), &h);
+            golden.check(cpu, &name("c_last"), &c);
+            let dy = half(&dy, hidden, reverse);
+            let mut dx = vec![f32::NAN; x.len()];
+            let mut sums = parts.each_ref().map(|part| vec![0.0; part.len()]);
+            let [w_ih, w_hh, b_ih, b_hh] = &mut sums;
+            let gradients = LstmGradients { w_ih, w_hh, b_ih, b_hh };
+            h.fill(f32::NAN);
+            c.fill(f32::NAN);
+            let d_initial = Some(LstmStateMut { h: &mut h, c: &mut c });
+            lstm.backward(
+                cpu, &x, &lengths, weights, initial, &y, &saved, &dy, &mut dx, gradients, d_initial,
+            )
+            .unwrap();
+            golden.check(cpu, &gradient("h0"), &h);
+            golden.check(cpu, &gradient("c0"), &c);
+            for (part, sum) in ["w_ih", "w_hh", "b_ih", "b_hh"].iter().zip(&sums) {
+                golden.check(cpu, &gradient(part), sum);
+            }
+            dx_sum.iter_mut().zip(&dx).for_each(|(sum, dx)| *sum += dx);
+            outputs.push(y);
+        }
+        golden.check(cpu, "y", &side_by_side(&outputs[0], &outputs[1], hidden));
+        golden.check(cpu, "gradient.x", &dx_sum);
+    }
+}
+
+#[test]
 fn linear() {
     let golden = Golden::read("linear");
     let [x, weight, bias, dy] = ["x", "weight", "bias", "dy"].map(|name| golden.get(name));
@@ -251,6 +306,84 @@ fn convolution_1x1_with_stride_2() {
 #[test]
 fn convolution_11x41_with_stride_2() {
     check_convolution("convolution_11x41");
+}
+
+fn check_depthwise(file: &str) {
+    let golden = Golden::read(file);
+    let settings = golden.integers("settings");
+    let convolution = DepthwiseConvolution {
+        channels: settings[0],
+        kernel: [settings[1], settings[2]],
+        stride: [settings[3], settings[4]],
+        padding: [settings[5], settings[6]],
+    };
+    let lengths = golden.integers("lengths");
+    let [x, weight, bias, dy] = ["x", "weight", "bias", "dy"].map(|name| golden.get(name));
+    let bins = x.len() / lengths.iter().sum::<usize>() / convolution.channels;
+    for cpu in every_cpu() {
+        let mut y = vec![f32::NAN; dy.len()];
+        convolution.forward(cpu, &x, &lengths, bins, &weight, &bias, &mut y).unwrap();
+        golden.check(cpu, "y", &y);
+        let mut dx = vec![f32::NAN; x.len()];
+        let (mut dweight, mut dbias) = (golden.zeros("weight"), golden.zeros("bias"));
+        let wanted = Some(&mut dx[..]);
+        convolution
+            .backward(cpu, &x, &lengths, bins, &weight, &dy, wanted, &mut dweight, &mut dbias)
+            .unwrap();
+        golden.check(cpu, "gradient.x", &dx);
+        golden.check(cpu, "gradient.weight", &dweight);
+        golden.check(cpu, "gradient.bias", &dbias);
+    }
+}
+
+#[test]
+fn depthwise_over_time_and_bins() {
+    check_depthwise("depthwise_3x5");
+}
+
+#[test]
+fn depthwise_over_time_alone() {
+    check_depthwise("depthwise_9x1");
+}
+
+fn check_pooling(file: &str) {
+    let golden = Golden::read(file);
+    let settings = golden.integers("settings");
+    let channels = settings[0];
+    let window = Window {
+        kernel: [settings[1], settings[2]],
+        stride: [settings[3], settings[4]],
+        padding: [settings[5], settings[6]],
+    };
+    let (lengths, x) = (golden.integers("lengths"), golden.get("x"));
+    let bins = x.len() / lengths.iter().sum::<usize>() / channels;
+    for cpu in every_cpu() {
+        let dy = golden.get("max.dy");
+        let (mut y, mut dx) = (vec![f32::NAN; dy.len()], vec![f32::NAN; x.len()]);
+        max_pool_forward(cpu, window, &x, &lengths, bins, channels, &mut y).unwrap();
+        golden.check(cpu, "max.y", &y);
+        max_pool_backward(cpu, window, &x, &lengths, bins, channels, &y, &dy, &mut dx).unwrap();
+        golden.check(cpu, "max.gradient.x", &dx);
+        for (kind, average) in [("whole", Average::WholeWindow), ("inside", Average::InsideOnly)] {
+            let dy = golden.get(&format!("average_{kind}.dy"));
+            average_pool_forward(cpu, window, average, &x, &lengths, bins, channels, &mut y)
+                .unwrap();
+            golden.check(cpu, &format!("average_{kind}.y"), &y);
+            average_pool_backward(cpu, window, average, &lengths, bins, channels, &dy, &mut dx)
+                .unwrap();
+            golden.check(cpu, &format!("average_{kind}.gradient.x"), &dx);
+        }
+    }
+}
+
+#[test]
+fn pooling_3x3_with_stride_2() {
+    check_pooling("pooling_3x3");
+}
+
+#[test]
+fn pooling_4x3_with_uneven_stride() {
+    check_pooling("pooling_4x3");
 }
 
 #[test]
@@ -373,6 +506,35 @@ fn ctc_losses_and_gradient() {
         )
         .unwrap();
         assert!(outcome.is_clean(), "{outcome:?}");
+        golden.check(cpu, "losses", &losses);
+        golden.check(cpu, "gradient.logits", &gradient);
+    }
+}
+
+#[test]
+fn framewise_cross_entropy() {
+    let golden = Golden::read("cross_entropy");
+    let logits = golden.get("logits");
+    let targets: Vec<u32> = golden.get("targets").iter().map(|&label| label as u32).collect();
+    let (rows, labels) = (targets.len(), logits.len() / targets.len());
+    // Every row an utterance of its own, since the file has each row's loss; its gradient is that of
+    // their mean.
+    let (lengths, scales) = (vec![1; rows], vec![1.0 / rows as f32; rows]);
+    for cpu in every_cpu() {
+        let mut losses = vec![f32::NAN; rows];
+        let mut gradient = vec![f32::NAN; logits.len()];
+        cross_entropy_batch(
+            cpu,
+            &logits,
+            &lengths,
+            labels,
+            &targets,
+            None,
+            &scales,
+            &mut losses,
+            Some(&mut gradient),
+        )
+        .unwrap();
         golden.check(cpu, "losses", &losses);
         golden.check(cpu, "gradient.logits", &gradient);
     }

@@ -8,8 +8,8 @@ use labyrinth_kernels::gru::GruVariant;
 use labyrinth_kernels::pooling::Average;
 use labyrinth_kernels::{Cpu, DepthwiseConvolution, Window};
 use labyrinth_nn::layers::{
-    AveragePool, BatchNorm, ConvolutionLayer, DepthwiseLayer, Dropout, GlobalMean, GruLayer,
-    LayerNorm, Linear, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
+    AveragePool, BatchNorm, BatchNormRelu, ConvolutionLayer, DepthwiseLayer, Dropout, GlobalMean,
+    GruLayer, LayerNorm, Linear, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
 };
 use labyrinth_nn::{
     CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Recurrent,
@@ -156,6 +156,50 @@ fn layer_norm() {
 fn batch_norm() {
     let shape = Shape { lengths: vec![3, 1, 2], bins: 5, channels: 4 };
     Check::new(layer(BatchNorm { channels: 4 }), shape, TRAINING).run(200);
+}
+
+#[test]
+fn batch_norm_with_a_rectifier() {
+    Check::new(layer(BatchNormRelu { channels: 3 }), frames(&[4, 3], 3), TRAINING).run(200);
+}
+
+#[test]
+fn batch_norm_with_a_rectifier_is_both_layers_one_after_the_other() {
+    let shape = Shape { lengths: vec![40, 7], bins: 3, channels: 19 };
+    let apart: Sequence<f64> = Sequence::new(vec![
+        ("layer".into(), Box::new(BatchNorm { channels: 19 })),
+        ("relu".into(), Box::new(Relu)),
+    ]);
+    let x = random_values(shape.len(), 11);
+    for mode in [TRAINING, Mode::Inference] {
+        let together = layer(BatchNormRelu { channels: 19 });
+        assert_eq!(together.parameters(), apart.parameters());
+        assert_eq!(together.buffers(), apart.buffers());
+        let mut parameters = Parameters::<f64>::initialize(apart.parameters(), 7);
+        for (value, noise) in parameters.values.iter_mut().zip(random_values(38, 5)) {
+            *value += noise;
+        }
+        let before = Parameters::<f64>::initialize(apart.buffers(), 0).values;
+        let pass = |sequence: &Sequence<f64>| {
+            let (cpu, mut memory) = (Cpu::detect(), Memory::new());
+            let values = &parameters.values;
+            sequence.forward(cpu, mode, values, &before, &x, &shape, &mut [], &mut memory).unwrap();
+            let y = memory.output().to_vec();
+            if mode == Mode::Inference {
+                return (y, Vec::new(), Vec::new(), Vec::new());
+            }
+            let mut buffers = before.clone();
+            sequence.update_buffers(&mut buffers, &memory).unwrap();
+            let (mut gradients, mut dx) = (vec![0.0; values.len()], vec![f64::NAN; x.len()]);
+            memory.output_and_gradient().1.copy_from_slice(&random_values(y.len(), 9));
+            let wanted = Some(&mut dx[..]);
+            sequence.backward(cpu, mode, values, &x, &mut gradients, &mut memory, wanted).unwrap();
+            (y, buffers, gradients, dx)
+        };
+        let found = pass(&together);
+        assert!(found.0.contains(&0.0) && found.0.iter().any(|&y| y > 0.0));
+        assert_eq!(found, pass(&apart));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::correlate::{Grid, Taps, TapsShape, correlate};
+use super::correlate::{Grid, Source, Taps, TapsShape, correlate};
 use super::picture::Picture;
 use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
@@ -16,6 +16,53 @@ use crate::{scratch, vector};
 const TASKS: usize = 32;
 /// Taps and channels in a row of the kernel from which on each row is a task of its own.
 const LONG_ROW: usize = 64;
+
+/// Tasks that would each copy the same pictures, from which on one copy is made for all of them.
+const COPIES: usize = 6;
+
+/// Copies `x` into utterances with `border` frames of zeros before and behind, and `side` zeros on
+/// either side of each of their rows of `line` numbers.
+fn add_border<T: Real>(
+    batch: &Batch,
+    x: &[T],
+    line: usize,
+    border: usize,
+    side: usize,
+    mut target: &mut [T],
+) {
+    let row = line - 2 * side;
+    let mut utterances = Vec::with_capacity(batch.utterances.len());
+    for span in &batch.utterances {
+        let own = (span.frames + 2 * border) * line;
+        let (bordered, rest) = std::mem::take(&mut target).split_at_mut(own);
+        target = rest;
+        utterances.push((&x[span.first * row..][..span.frames * row], bordered));
+    }
+    debug_assert!(target.is_empty());
+    utterances.into_par_iter().for_each(|(x, bordered)| {
+        let (before, rest) = bordered.split_at_mut(border * line);
+        let (inside, behind) = rest.split_at_mut(x.len() / row * line);
+        before.fill(T::ZERO);
+        behind.fill(T::ZERO);
+        for (x, target) in x.chunks_exact(row).zip(inside.chunks_exact_mut(line)) {
+            target[..side].fill(T::ZERO);
+            target[side..side + row].copy_from_slice(x);
+            target[side + row..].fill(T::ZERO);
+        }
+    });
+}
+
+/// Copies a few numbers, in pieces whose size the compiler knows: a call of the system's copy takes as
+/// long as the copying.
+#[inline]
+fn copy_short<T: Real>(source: &[T], target: &mut [T]) {
+    let (pieces, rest) = source.as_chunks::<16>();
+    let (target_pieces, target_rest) = target.as_chunks_mut::<16>();
+    for (target, piece) in target_pieces.iter_mut().zip(pieces) {
+        *target = *piece;
+    }
+    target_rest.copy_from_slice(rest);
+}
 
 /// One axis of a phase: the positions x with (x + padding) mod stride = phase.
 #[derive(Clone, Copy)]
@@ -76,8 +123,29 @@ impl Convolution {
         if let Some(dx) = dx {
             self.input_gradient(cpu, &batch, weight, dy, dx);
         }
-        self.weight_gradient(cpu, &batch, x, dy, dweight, dbias);
+        let width = T::kernel(cpu).columns;
+        let copies = self.out_channels.div_ceil(width) * (self.kernel[0] / self.task_rows());
+        if copies < COPIES || self.padding == [0, 0] {
+            self.weight_gradient(cpu, &batch, x, dy, dweight, dbias);
+            return Ok(());
+        }
+        // The same sums over utterances that hold their border of zeros: no task copies its pictures.
+        let unpadded = Self { padding: [0, 0], ..*self };
+        let [border, side] = self.padding;
+        let bordered: Vec<usize> = lengths.iter().map(|frames| frames + 2 * border).collect();
+        let bordered = unpadded.window().batch(BACKWARD, &bordered, bins + 2 * side)?;
+        let line = bordered.bins * self.in_channels;
+        scratch::with(bordered.rows * line, |target: &mut [T]| {
+            add_border(&batch, x, line, border, side * self.in_channels, target);
+            unpadded.weight_gradient(cpu, &bordered, target, dy, dweight, dbias);
+        });
         Ok(())
+    }
+
+    /// Rows of the kernel that a task of the gradient of the weights works on. Where they are long, each
+    /// is a task; short ones would copy more than multiply.
+    fn task_rows(&self) -> usize {
+        if self.kernel[1] * self.in_channels >= LONG_ROW { 1 } else { self.kernel[0] }
     }
 
     fn input_gradient<T: Real>(
@@ -133,13 +201,19 @@ impl Convolution {
         packed: &'a mut [T],
         weight: &[T],
     ) -> Taps<'a, T> {
-        let bin_taps = shape.length / self.out_channels;
-        Taps::pack(shape, packed, |segment, place, channel| {
-            let (tap, out) = (place / self.out_channels, place % self.out_channels);
-            let i = time + self.stride[0] * (shape.segments - 1 - segment);
-            let j = bin + self.stride[1] * (bin_taps - 1 - tap);
-            weight[self.weight_index(out, channel, i, j)]
-        })
+        let [[times, bins], [time_stride, bin_stride]] = [self.kernel, self.stride];
+        // The last of the phase's taps comes first.
+        let last_time = time + time_stride * (shape.segments - 1);
+        let last_bin = bin + bin_stride * (shape.length / self.out_channels - 1);
+        let source = Source {
+            start: last_time * bins + last_bin,
+            segment_step: -((time_stride * bins) as isize),
+            tap_step: -(bin_stride as isize),
+            inner_step: self.in_channels * times * bins,
+            column_step: times * bins,
+            inners: self.out_channels,
+        };
+        Taps::pack(shape, packed, weight, source)
     }
 
     /// dx of one block of input frames.
@@ -210,8 +284,7 @@ impl Convolution {
         let width = T::kernel(cpu).columns;
         let segment_rows = self.kernel[1] * self.in_channels;
         let panels = self.out_channels.div_ceil(width);
-        // Where the rows of the kernel are long, each is a task; short ones would copy more than multiply.
-        let rows = if segment_rows >= LONG_ROW { 1 } else { self.kernel[0] };
+        let rows = self.task_rows();
         let parts = self.kernel[0] / rows;
         let blocks = self.output_blocks(batch);
         // A matter of the shape alone: the threads find these groups, they do not make them.
@@ -251,14 +324,18 @@ impl Convolution {
     fn add_transposed<T: Real>(&self, sums: &[T], rows: usize, width: usize, dweight: &mut [T]) {
         let [times, bins] = self.kernel;
         let part_size = (rows * bins * self.in_channels + 1) * width;
-        for (out, dweight) in dweight.chunks_exact_mut(self.in_channels * times * bins).enumerate()
-        {
-            debug_assert!(out < width);
-            for (channel, dweight) in dweight.chunks_exact_mut(times * bins).enumerate() {
-                for (tap, dweight) in dweight.iter_mut().enumerate() {
-                    let (time, bin) = (tap / bins, tap % bins);
-                    let row = ((time % rows) * bins + bin) * self.in_channels + channel;
-                    *dweight += sums[time / rows * part_size + row * width + out];
+        // One channel after the other: its lines of the sums stay in the first-level cache for all outputs.
+        for channel in 0..self.in_channels {
+            let lines = dweight.chunks_exact_mut(self.in_channels * times * bins);
+            for (out, dweight) in lines.enumerate() {
+                debug_assert!(out < width);
+                let dweight = &mut dweight[channel * times * bins..][..times * bins];
+                let parts = dweight.chunks_exact_mut(rows * bins).zip(sums.chunks_exact(part_size));
+                for (dweight, sums) in parts {
+                    // The row of tap and channel is tap · in_channels + channel.
+                    let sums = sums[channel * width + out..].iter();
+                    let sums = sums.step_by(self.in_channels * width);
+                    dweight.iter_mut().zip(sums).for_each(|(dweight, &sum)| *dweight += sum);
                 }
             }
         }
@@ -305,10 +382,11 @@ impl<T: Real> Weights<'_, T> {
                     multiply(dy);
                 } else {
                     scratch::with(positions * width, |panel: &mut [T]| {
-                        let lines = panel.chunks_exact_mut(width);
-                        for (target, dy) in lines.zip(dy.chunks_exact(out)) {
-                            target[..filled].copy_from_slice(&dy[first..first + filled]);
-                            target[filled..].fill(T::ZERO);
+                        let lines = panel.chunks_exact_mut(width).zip(dy.chunks_exact(out));
+                        for (target, dy) in lines {
+                            let (target, padding) = target.split_at_mut(filled);
+                            copy_short(&dy[first..first + filled], target);
+                            padding.fill(T::ZERO);
                         }
                         multiply(panel);
                     });

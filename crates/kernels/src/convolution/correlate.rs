@@ -3,6 +3,8 @@
 //! A window is a few segments (one per row of the kernel), each a contiguous run of bins and channels.
 //! The micro-kernel reads the windows where they lie, so nothing is copied per window (no im2col).
 
+use rayon::prelude::*;
+
 use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
 use crate::real::Real;
 
@@ -46,33 +48,66 @@ impl TapsShape {
     }
 }
 
+/// Where the numbers of [`Taps`] stand in the weights: that of (segment, tap, inner, column) at
+/// `start + segment · segment_step + tap · tap_step + inner · inner_step + column · column_step`. A place
+/// within a segment is tap · `inners` + inner.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub start: usize,
+    /// Negative where the taps are read in reverse order.
+    pub segment_step: isize,
+    pub tap_step: isize,
+    pub inner_step: usize,
+    pub column_step: usize,
+    pub inners: usize,
+}
+
+/// Numbers that a task packs at least.
+const PACK_TASK: usize = 1 << 13;
+
 impl<'a, T: Real> Taps<'a, T> {
-    /// Packs the numbers `value(segment, place within the segment, column)` into `packed`.
+    /// Packs the weights into `packed`, panels side by side on rayon's threads: numbers are moved, none
+    /// is computed.
     pub(super) fn pack(
         shape: TapsShape,
         packed: &'a mut [T],
-        value: impl Fn(usize, usize, usize) -> T,
+        weight: &[T],
+        source: Source,
     ) -> Self {
         debug_assert_eq!(packed.len(), shape.packed_len());
-        let mut place = 0;
+        debug_assert_eq!(shape.length % source.inners, 0);
+        let mut panels = Vec::new();
+        let mut rest = &mut *packed;
         for first in (0..shape.segments).step_by(shape.part()) {
             let part = shape.part().min(shape.segments - first);
-            for panel in (0..shape.columns).step_by(shape.width) {
-                for segment in first..first + part {
-                    for k in 0..shape.length {
-                        for column in panel..panel + shape.width {
-                            packed[place] = if column < shape.columns {
-                                value(segment, k, column)
-                            } else {
-                                T::ZERO
-                            };
-                            place += 1;
-                        }
-                    }
-                }
+            for column in (0..shape.columns).step_by(shape.width) {
+                let (panel, behind) = rest.split_at_mut(part * shape.length * shape.width);
+                rest = behind;
+                panels.push((first, column, panel));
             }
         }
-        debug_assert_eq!(place, packed.len());
+        debug_assert!(rest.is_empty());
+        let least = PACK_TASK / (shape.part() * shape.length * shape.width).max(1);
+        panels.into_par_iter().with_min_len(least.max(1)).for_each(|(first, column, panel)| {
+            let filled = shape.width.min(shape.columns - column);
+            let start = source.start + column * source.column_step;
+            let taps = shape.length / source.inners;
+            for (line, target) in panel.chunks_exact_mut(source.inners * shape.width).enumerate() {
+                let steps = (first + line / taps) as isize * source.segment_step
+                    + (line % taps) as isize * source.tap_step;
+                let start = start.wrapping_add_signed(steps);
+                for (inner, target) in target.chunks_exact_mut(shape.width).enumerate() {
+                    let values = weight[start + inner * source.inner_step..].iter();
+                    let (target, padding) = target.split_at_mut(filled);
+                    for (target, &value) in
+                        target.iter_mut().zip(values.step_by(source.column_step))
+                    {
+                        *target = value;
+                    }
+                    padding.fill(T::ZERO);
+                }
+            }
+        });
         Self { packed, shape }
     }
 }

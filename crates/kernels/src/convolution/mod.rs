@@ -42,7 +42,7 @@ use crate::error::{KernelError, check_least, check_size, elements};
 use crate::real::Real;
 use crate::window::{Batch, Block, Span, Window, blocks, split_rows};
 use crate::{scratch, vector};
-use correlate::{Grid, Taps, TapsShape, correlate};
+use correlate::{Grid, Source, Taps, TapsShape, correlate};
 use picture::Picture;
 
 /// The shape of a convolution. Sizes in pairs are for time and for bins.
@@ -170,10 +170,15 @@ impl Convolution {
         let tasks = split_rows(y, row, &blocks);
         scratch::with(shape.packed_len(), |packed: &mut [T]| {
             // k runs over time, bins and channels, as the picture lies in memory.
-            let taps = Taps::pack(shape, packed, |time, place, out| {
-                let (bin, channel) = (place / self.in_channels, place % self.in_channels);
-                weight[self.weight_index(out, channel, time, bin)]
-            });
+            let source = Source {
+                start: 0,
+                segment_step: taps as isize,
+                tap_step: 1,
+                inner_step: times * taps,
+                column_step: self.in_channels * times * taps,
+                inners: self.in_channels,
+            };
+            let taps = Taps::pack(shape, packed, weight, source);
             tasks.into_par_iter().for_each(|(block, y)| {
                 vector::fill_rows(y, bias);
                 self.input_picture(&batch, &block).with(x, |picture, line| {
@@ -193,10 +198,5 @@ impl Convolution {
             });
         });
         Ok(())
-    }
-
-    /// Index into the weights in PyTorch's layout.
-    fn weight_index(&self, out: usize, channel: usize, time: usize, bin: usize) -> usize {
-        ((out * self.in_channels + channel) * self.kernel[0] + time) * self.kernel[1] + bin
     }
 }

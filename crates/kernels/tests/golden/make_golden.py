@@ -152,18 +152,24 @@ def linear(name):
     })
 
 
+def over_utterances(x, lengths, operation):
+    """The operation on each utterance of [rows, bins, channels] as a picture of its own."""
+    rows = []
+    for utterance in split(x, lengths):
+        image = utterance.permute(2, 0, 1)[None]  # [1, channels, frames, bins]
+        rows.append(operation(image)[0].permute(1, 2, 0))
+    return torch.cat(rows)
+
+
 def convolution(name, lengths, bins, channels, kernel, stride, padding):
     """Each utterance by itself; kernel, stride and padding are (time, bins)."""
     inputs, outputs = channels
     x = leaf(sum(lengths), bins, inputs)
     weight = leaf(outputs, inputs, *kernel, scale=1 / math.sqrt(inputs * math.prod(kernel)))
     bias = leaf(outputs)
-    rows = []
-    for utterance in split(x, lengths):
-        image = utterance.permute(2, 0, 1)[None]  # [1, channels, frames, bins]
-        y = functional.conv2d(image, weight, bias, stride=stride, padding=padding)
-        rows.append(y[0].permute(1, 2, 0))
-    y = torch.cat(rows)
+    y = over_utterances(x, lengths, lambda image: functional.conv2d(
+        image, weight, bias, stride=stride, padding=padding
+    ))
     dy = random(*y.shape)
     (y * dy).sum().backward()
     save(name, {
@@ -171,6 +177,46 @@ def convolution(name, lengths, bins, channels, kernel, stride, padding):
         "x": x, "weight": weight, "bias": bias, "dy": dy, "y": y,
         "gradient.x": x.grad, "gradient.weight": weight.grad, "gradient.bias": bias.grad,
     })
+
+
+def depthwise(name, lengths, bins, channels, kernel, stride, padding):
+    """Each channel by itself: as many groups as channels, with the settings of `convolution`."""
+    x = leaf(sum(lengths), bins, channels)
+    weight = leaf(channels, 1, *kernel, scale=1 / math.sqrt(math.prod(kernel)))
+    bias = leaf(channels)
+    y = over_utterances(x, lengths, lambda image: functional.conv2d(
+        image, weight, bias, stride=stride, padding=padding, groups=channels
+    ))
+    dy = random(*y.shape)
+    (y * dy).sum().backward()
+    save(name, {
+        "settings": [channels, *kernel, *stride, *padding], "lengths": lengths,
+        "x": x, "weight": weight, "bias": bias, "dy": dy, "y": y,
+        "gradient.x": x.grad, "gradient.weight": weight.grad, "gradient.bias": bias.grad,
+    })
+
+
+def pooling(name, lengths, bins, channels, kernel, stride, padding):
+    """The maximum, and both averages, of the same x. Its values are coarse, so that some windows hold
+    their maximum more than once."""
+    values = (random(sum(lengths), bins, channels) * 4).round() / 4
+    tensors = {
+        "settings": [channels, *kernel, *stride, *padding], "lengths": lengths, "x": values,
+    }
+    window = {"stride": stride, "padding": padding}
+    for kind, operation in [
+        ("max", lambda image: functional.max_pool2d(image, kernel, **window)),
+        ("average_whole", lambda image: functional.avg_pool2d(image, kernel, **window)),
+        ("average_inside", lambda image: functional.avg_pool2d(
+            image, kernel, count_include_pad=False, **window
+        )),
+    ]:
+        x = values.clone().requires_grad_()
+        y = over_utterances(x, lengths, operation)
+        dy = random(*y.shape)
+        (y * dy).sum().backward()
+        tensors |= {f"{kind}.y": y, f"{kind}.dy": dy, f"{kind}.gradient.x": x.grad}
+    save(name, tensors)
 
 
 def batch_norm(name):
@@ -275,6 +321,11 @@ def main():
         lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.02),
         [0.05, 0.9, 0.02],
     )
+    # New files come last: what stands above keeps its random numbers.
+    depthwise("depthwise_3x5", [9, 4, 2], 7, 5, (3, 5), (1, 2), (1, 2))
+    depthwise("depthwise_9x1", [12, 5], 1, 19, (9, 1), (1, 1), (4, 0))
+    pooling("pooling_3x3", [9, 4, 1], 10, 3, (3, 3), (2, 2), (1, 1))
+    pooling("pooling_4x3", [11, 5], 7, 5, (4, 3), (3, 2), (2, 1))
 
 
 if __name__ == "__main__":

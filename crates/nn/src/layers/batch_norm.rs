@@ -20,7 +20,7 @@ pub struct BatchNorm {
     pub channels: usize,
 }
 
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
 impl<T: Real> Layer<T> for BatchNorm {

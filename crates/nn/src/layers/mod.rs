@@ -1,6 +1,7 @@
 //! One file per layer.
 
 mod batch_norm;
+mod batch_norm_relu;
 mod convolution;
 mod depthwise;
 mod dropout;
@@ -14,6 +15,7 @@ mod relu;
 mod residual;
 
 pub use batch_norm::BatchNorm;
+pub use batch_norm_relu::BatchNormRelu;
 pub use convolution::ConvolutionLayer;
 pub use depthwise::DepthwiseLayer;
 pub use dropout::Dropout;
