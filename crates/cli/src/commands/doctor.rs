@@ -38,6 +38,7 @@ impl Doctor {
                 "memory_available_bytes": memory.map(|(_, available)| available),
                 "instruction_sets": available,
                 "instruction_set": used,
+                "native_bf16": Cpu::has_native_bf16(),
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -46,6 +47,12 @@ impl Doctor {
             || "unknown".to_owned(),
             |(all, available)| format!("{}, {} available", gibibytes(all), gibibytes(available)),
         );
+        let bf16 = match Cpu::has_native_bf16() {
+            true => {
+                "native (AVX512-BF16), for precision = \"bf16\" in [train] and for --precision bf16"
+            }
+            false => "no instructions for it, f32 is faster",
+        };
         output::text(format_args!(
             "\
 program           labyrinth {}
@@ -55,6 +62,7 @@ cores             {} (training uses all of them; --threads N for fewer)
 memory            {memory}
 instruction sets  {}
 in use            {used} (--isa for another)
+bf16              {bf16}
 ",
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS,
