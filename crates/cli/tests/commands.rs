@@ -36,6 +36,7 @@ fn wrong_arguments_end_with_status_2() {
         &["train"],
         &["doctor", "--isa", "mmx"],
         &["train", "a.toml", "--isa", "mmx"],
+        &["evaluate", "model", "a.jsonl", "--precision", "f16"],
         &["train", "a.toml", "--threads", "0"],
         &["train", "a.toml", "--workers", "none"],
         &["train", "a.toml", "--anyway"],

@@ -5,11 +5,10 @@ mod common;
 
 use common::{MODEL, Sandbox, corpus, tones, trained};
 
-#[test]
-fn eight_utterances_are_learnt_without_an_error() {
-    let sandbox = Sandbox::new();
-    corpus(&sandbox);
-    let lines: String = tones(&sandbox, "data", 0, 8).iter().map(|tone| tone.line("")).collect();
+/// Learns eight utterances by heart, with these arguments as well; the manifest's lines.
+fn learn_eight(sandbox: &Sandbox, more: &[&str]) -> String {
+    corpus(sandbox);
+    let lines: String = tones(sandbox, "data", 0, 8).iter().map(|tone| tone.line("")).collect();
     sandbox.write("data/train.jsonl", &lines);
     // The same utterances, which is what shall be measured here, though not the same file.
     let turned: Vec<&str> = lines.lines().rev().collect();
@@ -29,8 +28,16 @@ fn eight_utterances_are_learnt_without_an_error() {
     ] {
         arguments.extend(["--set", set]);
     }
+    arguments.extend(more);
     let ran = sandbox.run_well(&arguments);
     assert!(ran.last_line().contains("dev WER 0.00 %"), "{}", ran.stdout);
+    lines
+}
+
+#[test]
+fn eight_utterances_are_learnt_without_an_error() {
+    let sandbox = Sandbox::new();
+    let lines = learn_eight(&sandbox, &[]);
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/train.jsonl"]);
     assert!(ran.stdout.starts_with("WER  0.00 %"), "{}", ran.stdout);
     assert!(ran.stdout.contains("exact binomial bound"), "{}", ran.stdout);
@@ -40,6 +47,30 @@ fn eight_utterances_are_learnt_without_an_error() {
         let ran = sandbox.run_well(&["transcribe", MODEL, &file]);
         assert_eq!(ran.stdout.trim_end(), value["text"].as_str().unwrap());
     }
+}
+
+#[test]
+fn eight_utterances_are_learnt_in_bf16_without_an_error() {
+    let sandbox = Sandbox::new();
+    let doctor = sandbox.run_well(&["doctor", "--json"]);
+    let doctor: serde_json::Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let isa = match doctor["instruction_set"].as_str().unwrap() {
+        "avx512" if doctor["native_bf16"] == false => "avx2",
+        other => other,
+    };
+    learn_eight(&sandbox, &["--set", "train.precision=bf16", "--isa", isa]);
+    // The model is of the same kind, so that it runs in both precisions.
+    for precision in ["f32", "bf16"] {
+        let arguments = ["data/train.jsonl", "--isa", isa, "--precision", precision, "--json"];
+        let ran = sandbox.run_well(&[&["evaluate", MODEL], &arguments[..]].concat());
+        let scores: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let used = scores["instruction_set"].as_str().unwrap();
+        assert_eq!(used.contains("bf16"), precision == "bf16", "{used}");
+        assert!(ran.stdout.contains("\"wer\": 0.0"), "{}", ran.stdout);
+    }
+    // A run keeps its precision.
+    let ran = sandbox.run(&["train", "data/tones.toml", "--set", "train.epochs=60", "--resume"]);
+    ran.is_one_sentence("another recipe");
 }
 
 /// Lines of a manifest whose audio cannot be used, with their codes.
