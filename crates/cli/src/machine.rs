@@ -38,7 +38,7 @@ impl IsaOption {
 /// The choice of precision, for commands that have no recipe to say it.
 #[derive(Args, Clone, Copy)]
 pub struct PrecisionOption {
-    /// Computes matrix products in f32, or in bf16: about twice as fast where the CPU has AVX512-BF16.
+    /// Multiplies in f32, or coarser and faster in bf16.
     #[arg(long, value_name = "NAME", default_value_t = Precision::F32)]
     precision: Precision,
 }
