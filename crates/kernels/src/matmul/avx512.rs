@@ -92,8 +92,9 @@ macro_rules! tile {
                 a[1] = a[0].wrapping_add(R.div_ceil(2) * row);
                 for _ in 0..tile.length {
                     // SAFETY: the caller guarantees 32 numbers of the panel for each k.
-                    let (b0, b1) =
-                        unsafe { (_mm512_loadu_ps(b), _mm512_loadu_ps(b.wrapping_add(16))) };
+                    let b0 = unsafe { _mm512_loadu_ps(b) };
+                    // SAFETY: as above.
+                    let b1 = unsafe { _mm512_loadu_ps(b.wrapping_add(16)) };
                     for (i, sums) in sums.iter_mut().enumerate() {
                         let half = usize::from(i >= R.div_ceil(2));
                         let at = a[half].wrapping_add((i - half * R.div_ceil(2)) * row);
@@ -134,8 +135,8 @@ tile!(paired, "avx512f,avx512bf16", multiply_add_pairs);
 /// last number is joined by zero.
 ///
 /// # Safety
-/// The CPU has AVX512-BF16, AVX-512F and BW; `count` numbers lie behind `source`, half as many, rounded up, behind
-/// `target`, and nobody else touches those.
+/// The CPU has AVX512-BF16, AVX-512F and BW; `count` numbers lie behind `source`, half as many,
+/// rounded up, behind `target`, and nobody else touches those.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pairs_along(source: *const f32, target: *mut f32, count: usize) {
     for k in (0..count).step_by(32) {
@@ -155,8 +156,8 @@ unsafe fn pairs_along(source: *const f32, target: *mut f32, count: usize) {
 /// of `second` where there is none.
 ///
 /// # Safety
-/// The CPU has AVX512-BF16, AVX-512F and BW; `count` numbers lie behind each pointer, and nobody else touches
-/// those of `target`.
+/// The CPU has AVX512-BF16, AVX-512F and BW; `count` numbers lie behind each pointer, and nobody else
+/// touches those of `target`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pairs_across(
     first: *const f32,
