@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use labyrinth_kernels::{Cpu, Isa};
+use labyrinth_kernels::{Cpu, Isa, Precision};
 
 /// Times one model of the engine's bench.
 #[derive(Parser)]
@@ -35,6 +35,9 @@ struct Arguments {
     /// Instruction set: portable, avx2, avx512.
     #[arg(long)]
     isa: Option<Isa>,
+    /// Precision of matrix products: f32, bf16.
+    #[arg(long, default_value_t = Precision::F32)]
+    precision: Precision,
     /// Show each layer's time.
     #[arg(long)]
     profile: bool,
@@ -66,7 +69,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let cpu = match arguments.isa {
         Some(isa) => Cpu::with(isa)?,
         None => Cpu::detect(),
-    };
+    }
+    .with_precision(arguments.precision)?;
     let threads = arguments.threads.unwrap_or(models::threads(&arguments.model));
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let idle = serve::resident_kilobytes("VmRSS");
@@ -87,7 +91,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         case.round()?;
         milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let title = format!("{} on {}, {threads} threads", arguments.model, cpu.isa());
+    let title = format!("{} on {cpu}, {threads} threads", arguments.model);
     profile::print(&title, case.as_ref(), milliseconds, arguments.profile);
     if let (Some(idle), Some(peak)) = (idle, serve::resident_kilobytes("VmHWM")) {
         let above = (peak.saturating_sub(idle)) as f64 / 1024.0;

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use clap::Args;
-use labyrinth_kernels::{Cpu, Isa};
+use labyrinth_kernels::{Cpu, Isa, Precision};
 
 use crate::failure::Failure;
 
@@ -32,6 +32,21 @@ impl IsaOption {
     /// The instruction set asked for, or the best one.
     pub fn cpu(self) -> Result<Cpu, Failure> {
         Ok(self.isa.map_or_else(|| Ok(Cpu::detect()), Cpu::with)?)
+    }
+}
+
+/// The choice of precision, for commands that have no recipe to say it.
+#[derive(Args, Clone, Copy)]
+pub struct PrecisionOption {
+    /// Multiplies in f32, or coarser and faster in bf16.
+    #[arg(long, value_name = "NAME", default_value_t = Precision::F32)]
+    precision: Precision,
+}
+
+impl PrecisionOption {
+    /// The instruction set that `isa` asks for, in this precision.
+    pub fn cpu(self, isa: IsaOption) -> Result<Cpu, Failure> {
+        Ok(isa.cpu()?.with_precision(self.precision)?)
     }
 }
 

@@ -36,6 +36,7 @@ fn wrong_arguments_end_with_status_2() {
         &["train"],
         &["doctor", "--isa", "mmx"],
         &["train", "a.toml", "--isa", "mmx"],
+        &["evaluate", "model", "a.jsonl", "--precision", "f16"],
         &["train", "a.toml", "--threads", "0"],
         &["train", "a.toml", "--workers", "none"],
         &["train", "a.toml", "--anyway"],
@@ -120,8 +121,9 @@ fn doctor_tells_what_is_used() {
     assert!(sets.iter().any(|set| set == "portable") && sets.iter().any(|set| set == used));
     assert!(json["cores"].as_u64().unwrap() >= 1);
     let products = json["products"].as_array().unwrap();
-    assert_eq!(products.len(), sets.len());
-    for (product, set) in products.iter().zip(sets) {
+    let native = json["native_bf16"].as_bool().unwrap();
+    assert_eq!(products.len(), sets.len() + usize::from(native));
+    for (product, set) in products.iter().zip(sets.iter().chain(sets.last())) {
         assert_eq!(&product["instruction_set"], set);
         assert!(product["one_thread_gflops"].as_f64().unwrap() > 0.0, "{product}");
         assert!(product["all_threads_gflops"].as_f64().unwrap() > 0.0, "{product}");

@@ -5,11 +5,30 @@ mod common;
 
 use common::{MODEL, Sandbox, corpus, tones, trained};
 
-#[test]
-fn eight_utterances_are_learnt_without_an_error() {
-    let sandbox = Sandbox::new();
-    corpus(&sandbox);
-    let lines: String = tones(&sandbox, "data", 0, 8).iter().map(|tone| tone.line("")).collect();
+/// Trains until nothing is left to learn.
+const LEARN_BY_HEART: [&str; 16] = [
+    "train",
+    "data/tones.toml",
+    "--set",
+    "train.epochs=60",
+    "--set",
+    "train.batch-size=2",
+    "--set",
+    "train.learning-rate=1e-2",
+    "--set",
+    "train.weight-decay=0.0",
+    "--set",
+    "train.speeds=[1.0]",
+    "--set",
+    "model.dropout=0.0",
+    "--set",
+    "model.recurrent-hidden=64",
+];
+
+/// Learns eight utterances by heart, with these arguments as well; the manifest's lines.
+fn learn_eight(sandbox: &Sandbox, more: &[&str]) -> String {
+    corpus(sandbox);
+    let lines: String = tones(sandbox, "data", 0, 8).iter().map(|tone| tone.line("")).collect();
     sandbox.write("data/train.jsonl", &lines);
     // The same utterances, which is what shall be measured here, though not the same file.
     let turned: Vec<&str> = lines.lines().rev().collect();
@@ -17,20 +36,16 @@ fn eight_utterances_are_learnt_without_an_error() {
     // The masks would hide what shall be learnt by heart, speeds and dropout only slow it down.
     let recipe = sandbox.read_text("data/tones.toml").replace("-masks = 1", "-masks = 0");
     sandbox.write("data/tones.toml", recipe);
-    let mut arguments = vec!["train", "data/tones.toml"];
-    for set in [
-        "train.epochs=60",
-        "train.batch-size=2",
-        "train.learning-rate=1e-2",
-        "train.weight-decay=0.0",
-        "train.speeds=[1.0]",
-        "model.dropout=0.0",
-        "model.recurrent-hidden=64",
-    ] {
-        arguments.extend(["--set", set]);
-    }
+    let arguments = [&LEARN_BY_HEART[..], more].concat();
     let ran = sandbox.run_well(&arguments);
     assert!(ran.last_line().contains("dev WER 0.00 %"), "{}", ran.stdout);
+    lines
+}
+
+#[test]
+fn eight_utterances_are_learnt_without_an_error() {
+    let sandbox = Sandbox::new();
+    let lines = learn_eight(&sandbox, &[]);
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/train.jsonl"]);
     assert!(ran.stdout.starts_with("WER  0.00 %"), "{}", ran.stdout);
     assert!(ran.stdout.contains("exact binomial bound"), "{}", ran.stdout);
@@ -40,6 +55,30 @@ fn eight_utterances_are_learnt_without_an_error() {
         let ran = sandbox.run_well(&["transcribe", MODEL, &file]);
         assert_eq!(ran.stdout.trim_end(), value["text"].as_str().unwrap());
     }
+}
+
+#[test]
+fn eight_utterances_are_learnt_in_bf16_without_an_error() {
+    let sandbox = Sandbox::new();
+    let doctor = sandbox.run_well(&["doctor", "--json"]);
+    let doctor: serde_json::Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let isa = match doctor["instruction_set"].as_str().unwrap() {
+        "avx512" if doctor["native_bf16"] == false => "avx2",
+        other => other,
+    };
+    learn_eight(&sandbox, &["--set", "train.precision=bf16", "--isa", isa]);
+    // The model is of the same kind, so that it runs in both precisions.
+    for precision in ["f32", "bf16"] {
+        let arguments =
+            ["evaluate", MODEL, "data/train.jsonl", "--isa", isa, "--precision", precision];
+        let ran = sandbox.run_well(&arguments);
+        assert!(ran.stdout.starts_with("WER  0.00 %"), "{}", ran.stdout);
+        assert_eq!(ran.stdout.contains(" in bf16"), precision == "bf16", "{}", ran.stdout);
+    }
+    // A run keeps its precision.
+    let ran = sandbox.run(&[&LEARN_BY_HEART[..], &["--isa", isa, "--resume"]].concat());
+    let said = ran.is_one_sentence("another recipe");
+    assert!(said.contains("precision"), "{said}");
 }
 
 /// Lines of a manifest whose audio cannot be used, with their codes.

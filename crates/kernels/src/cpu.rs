@@ -1,4 +1,5 @@
-//! Which instruction set runs: a value that the caller passes to every kernel, no global state.
+//! Which instruction set runs, and in which precision products take their operands: a value that the
+//! caller passes to every kernel, no global state.
 //!
 //! A [`Cpu`] can only be made for an instruction set that this machine has. Holding one is therefore
 //! the proof on which every call into a `#[target_feature]` function in this crate rests.
@@ -42,35 +43,113 @@ impl FromStr for Isa {
     }
 }
 
+/// The precision in which matrix products of f32 take their operands; sums are f32 in each.
+///
+/// With [`Precision::Bf16`] both operands of every matrix product (linear and recurrent layers, and
+/// their gradients) are rounded to bf16, 8 bits of significand, to the nearest, ties to even, as they are
+/// packed. Weights, activations and gradients stay f32 in memory; convolutions, normalisations,
+/// gates, losses and optimisers compute in f32 as ever, and products of f64 in f64.
+///
+/// AVX-512 wants the CPU's own bf16 instructions (AVX512-BF16), which multiply and add at twice the
+/// rate. The other instruction sets compute the same definition with f32 instructions, at no gain.
+/// One difference is AVX512-BF16's own: it takes subnormal numbers, below 1.2e-38, for zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Precision {
+    /// Operands as they are.
+    #[default]
+    F32,
+    /// Operands rounded to bf16.
+    Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        match name {
+            "f32" => Ok(Precision::F32),
+            "bf16" => Ok(Precision::Bf16),
+            _ => Err(KernelError::PrecisionUnknown { name: name.to_owned() }),
+        }
+    }
+}
+
 /// The code path of a kernel call. Results are the same bytes for the same `Cpu` value on every
 /// machine that can make it; between instruction sets they differ in rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cpu {
     isa: Isa,
+    precision: Precision,
+}
+
+/// The instruction set, and the precision where it is not f32.
+impl fmt::Display for Cpu {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.precision {
+            Precision::F32 => self.isa.fmt(formatter),
+            Precision::Bf16 => write!(formatter, "{} in bf16", self.isa),
+        }
+    }
 }
 
 impl Cpu {
-    /// The best instruction set that this CPU has.
+    /// The best instruction set that this CPU has, in f32.
     pub fn detect() -> Self {
         let best = Self::available().into_iter().max().unwrap_or(Isa::Portable);
-        Self { isa: best }
+        Self { isa: best, precision: Precision::F32 }
     }
 
-    /// Forces an instruction set.
+    /// Forces an instruction set, in f32.
     ///
     /// # Errors
     /// [`KernelError::IsaUnavailable`] when this CPU lacks it.
     pub fn with(isa: Isa) -> Result<Self, KernelError> {
         if has(isa) {
-            Ok(Self { isa })
+            Ok(Self { isa, precision: Precision::F32 })
         } else {
             Err(KernelError::IsaUnavailable { asked: isa, available: Self::available() })
         }
     }
 
-    /// The portable path, which every machine has.
+    /// The portable path in f32, which every machine has.
     pub const fn portable() -> Self {
-        Self { isa: Isa::Portable }
+        Self { isa: Isa::Portable, precision: Precision::F32 }
+    }
+
+    /// The same instruction set with products in this precision.
+    ///
+    /// # Errors
+    /// [`KernelError::PrecisionUnavailable`] for bf16 with AVX-512 on a CPU without AVX512-BF16. There is
+    /// no emulation on AVX-512 itself: its sums would round otherwise than the instruction's, and
+    /// the same `Cpu` would give other bytes on another machine.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, KernelError> {
+        if precision == Precision::Bf16 && self.isa == Isa::Avx512 && !Self::has_native_bf16() {
+            return Err(KernelError::PrecisionUnavailable { precision, isa: self.isa });
+        }
+        Ok(Self { precision, ..self })
+    }
+
+    /// The precision of products.
+    pub fn precision(self) -> Precision {
+        self.precision
+    }
+
+    /// Whether this CPU has instructions for bf16 that [`Precision::Bf16`] uses with AVX-512.
+    pub fn has_native_bf16() -> bool {
+        // AMX, where tiles of 16×32 bf16 are multiplied at once, would be asked for here as well.
+        #[cfg(target_arch = "x86_64")]
+        return has(Isa::Avx512) && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// The instruction set that runs.
@@ -175,6 +254,30 @@ mod tests {
         }
         let error = "sse9".parse::<Isa>().unwrap_err();
         assert!(error.to_string().contains("sse9"), "{error}");
+    }
+
+    #[test]
+    fn precisions_are_named_and_refused_where_the_cpu_lacks_them() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_eq!(precision.to_string().parse::<Precision>(), Ok(precision));
+        }
+        let error = "f16".parse::<Precision>().unwrap_err();
+        assert!(error.to_string().contains("\"f16\""), "{error}");
+        for isa in Cpu::available() {
+            let cpu = Cpu::with(isa).unwrap();
+            assert_eq!(cpu.with_precision(Precision::F32), Ok(cpu));
+            match cpu.with_precision(Precision::Bf16) {
+                Ok(bf16) => {
+                    assert_eq!((bf16.isa(), bf16.precision()), (isa, Precision::Bf16));
+                    assert_ne!(bf16, cpu);
+                    assert_eq!(bf16.to_string(), format!("{isa} in bf16"));
+                }
+                Err(error) => {
+                    assert!(isa == Isa::Avx512 && !Cpu::has_native_bf16());
+                    assert!(error.to_string().contains("AVX512-BF16"), "{error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a kernel answers when it cannot compute: every refusal names the operation and both sizes.
 
-use crate::cpu::Isa;
+use crate::cpu::{Cpu, Isa, Precision};
 
 /// Why a kernel refused its arguments. Nothing has been written when one of these comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,15 +106,31 @@ pub enum KernelError {
         /// What was given.
         name: String,
     },
-    /// A matrix that was packed for one instruction set is used with another.
+    /// The CPU lacks the instructions for a precision that was asked for.
+    #[error(
+        "This CPU has {isa} without AVX512-BF16, its instructions for {precision}; avx2 and portable compute {precision} without them, and f32 is faster here."
+    )]
+    PrecisionUnavailable {
+        /// What was asked for.
+        precision: Precision,
+        /// The instruction set that would compute it.
+        isa: Isa,
+    },
+    /// A name that is no precision.
+    #[error("\"{name}\" is no precision; there are f32 and bf16.")]
+    PrecisionUnknown {
+        /// What was given.
+        name: String,
+    },
+    /// A matrix that was packed for one instruction set or precision is used with another.
     #[error("{operation}: the matrix was packed for {packed} and is used with {used}.")]
     PackedForOther {
         /// The kernel that refused.
         operation: &'static str,
-        /// The instruction set of the packed layout.
-        packed: Isa,
-        /// The instruction set of the call.
-        used: Isa,
+        /// What the matrix was packed for.
+        packed: Cpu,
+        /// What the call computes with.
+        used: Cpu,
     },
 }
 

@@ -8,7 +8,7 @@
 //!   any number of threads.
 //! * **Batches are ragged**: the frames of all utterances lie one after another, `lengths` says where
 //!   each ends. Nothing is padded, so padding cannot leak.
-//! * **No hidden state**: which instruction set runs is an argument ([`Cpu`]), memory is the caller's
+//! * **No hidden state**: which instruction set and precision run is an argument ([`Cpu`]), memory is the caller's
 //!   except for scratch, and nothing is random unless a seed is passed.
 
 pub mod activation;
@@ -43,7 +43,7 @@ mod vector;
 mod window;
 
 pub use convolution::Convolution;
-pub use cpu::{Cpu, Isa};
+pub use cpu::{Cpu, Isa, Precision};
 pub use depthwise::DepthwiseConvolution;
 pub use error::KernelError;
 pub use gru::{Gru, GruGradients, GruVariant, GruWeights};

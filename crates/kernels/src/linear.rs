@@ -86,7 +86,9 @@ pub fn linear_backward<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bits, check_gradient, every_cpu, noise, noise_of, pool};
+    use crate::testing::{
+        bits, check_gradient, every_cpu, every_cpu_and_precision, noise, noise_of, pool,
+    };
 
     #[test]
     fn forward_equals_a_plain_loop_in_f64() {
@@ -141,7 +143,7 @@ mod tests {
         let (rows, input, output) = (700, 300, 40);
         let (x, w, b) = (noise(1, rows * input), noise(2, output * input), noise(3, output));
         let dy = noise(4, rows * output);
-        for cpu in every_cpu() {
+        for cpu in every_cpu_and_precision() {
             let run = |rows: usize, threads: usize| {
                 let (x, dy) = (&x[..rows * input], &dy[..rows * output]);
                 let mut y = vec![0f32; rows * output];

@@ -19,7 +19,7 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Precision};
 use crate::matmul::kernel::{self, Kernel};
 
 /// f32 or f64; no other type can implement it.
@@ -55,9 +55,13 @@ pub trait Real:
     /// Distance from 1 to the next larger number.
     const EPSILON: Self;
 
-    /// The micro-kernel of the matrix products for this type.
+    /// The micro-kernel for this type, with operands as they are.
     #[doc(hidden)]
     fn kernel(cpu: Cpu) -> Kernel<Self>;
+
+    /// The micro-kernel of the matrix products, in the precision that `cpu` asks for.
+    #[doc(hidden)]
+    fn product_kernel(cpu: Cpu) -> Kernel<Self>;
 
     /// The nearest number of this type.
     fn from_f64(value: f64) -> Self;
@@ -116,6 +120,10 @@ impl Real for f64 {
         kernel::of_f64(cpu)
     }
 
+    fn product_kernel(cpu: Cpu) -> Kernel<Self> {
+        kernel::of_f64(cpu)
+    }
+
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -164,6 +172,13 @@ impl Real for f32 {
     #[inline(always)]
     fn kernel(cpu: Cpu) -> Kernel<Self> {
         kernel::of_f32(cpu)
+    }
+
+    fn product_kernel(cpu: Cpu) -> Kernel<Self> {
+        match cpu.precision() {
+            Precision::F32 => kernel::of_f32(cpu),
+            Precision::Bf16 => kernel::of_bf16(cpu),
+        }
     }
 
     #[inline(always)]

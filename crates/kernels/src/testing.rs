@@ -1,6 +1,6 @@
 //! What the tests of this crate share: noise by seed, every instruction set, thread pools, comparisons.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Precision};
 use crate::real::Real;
 
 /// Numbers in [-1, 1) from a seed (the SplitMix64 generator of Steele, Lea and Flood, 2014).
@@ -26,6 +26,16 @@ pub(crate) fn noise_of<T: Real>(seed: u64, count: usize) -> Vec<T> {
 /// One `Cpu` for each instruction set that this machine has.
 pub(crate) fn every_cpu() -> Vec<Cpu> {
     Cpu::available().into_iter().map(|isa| Cpu::with(isa).unwrap()).collect()
+}
+
+/// The same in bf16, where the machine has it; the portable one always.
+pub(crate) fn every_bf16_cpu() -> Vec<Cpu> {
+    every_cpu().into_iter().filter_map(|cpu| cpu.with_precision(Precision::Bf16).ok()).collect()
+}
+
+/// Every instruction set in every precision.
+pub(crate) fn every_cpu_and_precision() -> Vec<Cpu> {
+    [every_cpu(), every_bf16_cpu()].concat()
 }
 
 /// A pool of its own, so that tests choose their number of threads.

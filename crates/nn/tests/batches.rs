@@ -1,6 +1,6 @@
 //! An utterance gives the same bytes alone and in any company; and length formulas.
 
-use labyrinth_kernels::{Cpu, Isa};
+use labyrinth_kernels::{Cpu, Isa, Precision};
 use labyrinth_nn::network::remove_padding;
 use labyrinth_nn::{
     CnnGruOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Recurrent, Shape,
@@ -48,6 +48,9 @@ fn the_same_bytes_alone_and_in_batches_with_padding_full_of_1e6() {
     for isa in Cpu::available() {
         let cpu = Cpu::with(isa).unwrap();
         check_batches(cpu);
+        if let Ok(cpu) = cpu.with_precision(Precision::Bf16) {
+            check_batches(cpu);
+        }
     }
     assert!(Cpu::available().contains(&Isa::Portable));
 }
@@ -85,13 +88,12 @@ fn training_does_not_depend_on_the_number_of_threads() {
     let lengths: Vec<usize> = (0..19).map(|i| 9 + (i * 23) % 53).collect();
     let features: Vec<f32> =
         lengths.iter().enumerate().flat_map(|(i, &n)| utterance(i as u64, n)).collect();
-    let gradients = |recurrent, threads| {
+    let gradients = |cpu, recurrent, threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let network = network(recurrent, true);
             let mut memory = Memory::new();
             let mode = Mode::Training { key: 8 };
-            let cpu = Cpu::detect();
             network.forward(cpu, mode, &features, &lengths, &mut memory).unwrap();
             let (output, gradient) = memory.output_and_gradient();
             gradient.copy_from_slice(output);
@@ -100,9 +102,12 @@ fn training_does_not_depend_on_the_number_of_threads() {
             gradients.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
         })
     };
-    for recurrent in [Recurrent::Gru, Recurrent::Lstm] {
-        let one = gradients(recurrent, 1);
-        assert!((2..=4).all(|threads| gradients(recurrent, threads) == one));
+    let bf16 = Cpu::detect().with_precision(Precision::Bf16);
+    for cpu in [Cpu::detect(), bf16.unwrap_or(Cpu::portable())] {
+        for recurrent in [Recurrent::Gru, Recurrent::Lstm] {
+            let one = gradients(cpu, recurrent, 1);
+            assert!((2..=4).all(|threads| gradients(cpu, recurrent, threads) == one));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use labyrinth_kernels::Precision;
 use labyrinth_nn::{CnnGruOptions, ModelOptions};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, Noise, Normalization, RandomFilter, SpecAugment,
@@ -96,6 +97,23 @@ pub struct TrainSection {
     pub spec_augment: Option<SpecAugment>,
     /// Steps between two checkpoints (one more follows each epoch).
     pub checkpoint_every: u64,
+    /// Precision of the operands of matrix products, also where dev is recognised: "f32" or "bf16".
+    /// Weights, sums and everything else are f32 in both. Left out where it is f32, so that runs older
+    /// than this key are still the same recipe.
+    #[serde(with = "PrecisionName", skip_serializing_if = "is_f32")]
+    pub precision: Precision,
+}
+
+/// How a recipe writes a [`Precision`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Precision", rename_all = "kebab-case")]
+enum PrecisionName {
+    F32,
+    Bf16,
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 impl Default for TrainSection {
@@ -115,6 +133,7 @@ impl Default for TrainSection {
             random_filter: None,
             spec_augment: None,
             checkpoint_every: 100,
+            precision: Precision::F32,
         }
     }
 }

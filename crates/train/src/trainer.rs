@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::{Batch, Ledger, Loader, Position};
+use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_kernels::optimizer::{AdamW, adamw_step, gradient_norm};
-use labyrinth_kernels::{Cpu, Isa};
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
 use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, Network, Parameters};
 use labyrinth_text::Alphabet;
@@ -42,7 +42,7 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Resume although the instruction set is another one.
     pub anyway: bool,
-    /// Which instruction set computes.
+    /// Which instruction set computes; the precision is the recipe's.
     pub cpu: Cpu,
     /// Loader threads.
     pub workers: usize,
@@ -62,8 +62,8 @@ pub enum Event<'a> {
         alphabet: &'a Alphabet,
         /// Steps of the first epoch.
         steps_per_epoch: u64,
-        /// The instruction set.
-        instruction_set: Isa,
+        /// The instruction set and precision.
+        instruction_set: Cpu,
         /// The step from which the run goes on, if it does.
         resumed_at: Option<u64>,
     },
@@ -132,10 +132,11 @@ struct Training {
 
 /// Trains a recipe, telling `tell` what happens.
 pub fn train(
-    options: TrainOptions,
+    mut options: TrainOptions,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Summary, TrainError> {
     let start = Instant::now();
+    options.cpu = options.cpu.with_precision(options.recipe.train.precision)?;
     let (mut training, mut loader) = Training::prepare(options, tell)?;
     while training.standing.position.epoch < training.options.recipe.train.epochs {
         training.epoch(&mut loader, tell)?;
@@ -287,7 +288,7 @@ impl Training {
             parameters: training.network.parameters.len(),
             alphabet: &training.data.alphabet,
             steps_per_epoch: loader.batches_per_epoch(),
-            instruction_set: training.options.cpu.isa(),
+            instruction_set: training.options.cpu,
             resumed_at,
         });
         Ok((training, loader))

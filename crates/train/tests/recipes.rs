@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use labyrinth_kernels::Precision;
 use labyrinth_train::Recipe;
 
 const RECIPE: &str = r#"
@@ -68,6 +69,7 @@ fn a_wrong_type_is_shown_on_its_line() {
         ("recurrent-hidden = 8", "recurrent-hidden = -8"),
         ("epochs = 3", "epochs = \"three\""),
         ("method = \"greedy\"", "method = \"lucky\""),
+        ("epochs = 3", "precision = \"f16\""),
     ] {
         let message = parse(&RECIPE.replace(good, bad)).unwrap_err();
         assert!(message.contains(bad) && message.contains("line "), "{message}");
@@ -107,4 +109,10 @@ fn a_resolved_recipe_is_itself_a_recipe() {
     assert!(recipe.data.train.is_absolute());
     let again = parse(&recipe.to_toml().unwrap()).unwrap();
     assert_eq!(again, recipe);
+    // Runs that began before there was a precision must find their recipe unchanged.
+    assert!(!recipe.to_toml().unwrap().contains("precision"));
+    let text = RECIPE.replace("epochs = 3", "epochs = 3\nprecision = \"bf16\"");
+    let recipe = parse(&text).unwrap();
+    assert_eq!(recipe.train.precision, Precision::Bf16);
+    assert_eq!(parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use labyrinth_kernels::{Cpu, Isa, KernelError, Matrix, matmul};
+use labyrinth_kernels::{Cpu, KernelError, Matrix, Precision, matmul};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -16,23 +16,23 @@ const SIZE: usize = 768;
 /// How long each product is repeated; the fastest counts, since others can only slow it down.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The speed of large products on one instruction set, in multiplications and additions per second.
+/// The speed of large products on one instruction set and in one precision, in multiplications and
+/// additions per second.
 struct Speed {
-    isa: Isa,
+    cpu: Cpu,
     one_thread: f64,
     all_threads: f64,
 }
 
 impl Speed {
-    fn measure(isa: Isa, threads: usize) -> Result<Self, Failure> {
-        let cpu = Cpu::with(isa)?;
+    fn measure(cpu: Cpu, threads: usize) -> Result<Self, Failure> {
         let on = |threads: usize| -> Result<f64, Failure> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool =
                 pool.map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
             Ok(pool.install(|| fastest_product(cpu))?)
         };
-        Ok(Self { isa, one_thread: on(1)?, all_threads: on(threads)? })
+        Ok(Self { cpu, one_thread: on(1)?, all_threads: on(threads)? })
     }
 }
 
@@ -69,16 +69,22 @@ impl Doctor {
         let used = Cpu::detect().isa().to_string();
         let memory = machine::memory();
         let cores = machine::cores();
-        let speeds = Cpu::available()
+        let mut cpus =
+            Cpu::available().into_iter().map(Cpu::with).collect::<Result<Vec<_>, _>>()?;
+        if Cpu::has_native_bf16() {
+            cpus.push(Cpu::detect().with_precision(Precision::Bf16)?);
+        }
+        let speeds = cpus
             .into_iter()
-            .map(|isa| Speed::measure(isa, cores))
+            .map(|cpu| Speed::measure(cpu, cores))
             .collect::<Result<Vec<_>, _>>()?;
         if self.json {
             let speed = |speed: &Speed| {
                 let gflops =
                     [speed.one_thread, speed.all_threads].map(|speed| (speed / 1e8).round() / 10.0);
                 json!({
-                    "instruction_set": speed.isa.to_string(),
+                    "instruction_set": speed.cpu.isa().to_string(),
+                    "precision": speed.cpu.precision().to_string(),
                     "one_thread_gflops": gflops[0],
                     "all_threads_gflops": gflops[1],
                 })
@@ -96,6 +102,7 @@ impl Doctor {
                 "instruction_set": used,
                 "product_size": SIZE,
                 "products": products,
+                "native_bf16": Cpu::has_native_bf16(),
             }))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -106,11 +113,17 @@ impl Doctor {
         );
         let line = |speed: &Speed| {
             format!(
-                "                  {:<10} {:>10.0} {:>10.0}\n",
-                speed.isa.to_string(),
+                "                  {:<15} {:>10.0} {:>10.0}\n",
+                speed.cpu.to_string(),
                 speed.one_thread / 1e9,
                 speed.all_threads / 1e9
             )
+        };
+        let bf16 = match Cpu::has_native_bf16() {
+            true => {
+                "native (AVX512-BF16), for precision = \"bf16\" in [train] and for --precision bf16"
+            }
+            false => "no instructions for it, f32 is faster",
         };
         output::text(format_args!(
             "\
@@ -121,8 +134,9 @@ cores             {} (training uses all of them; --threads N for fewer)
 memory            {memory}
 instruction sets  {}
 in use            {used} (--isa for another)
+bf16              {bf16}
 measured          products of {SIZE} × {SIZE} matrices, billions of operations a second
-                  {:<10} {:>10} {:>10}
+                  {:<15} {:>10} {:>10}
 {}",
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS,

@@ -12,7 +12,7 @@ use labyrinth_train::{Evaluation, evaluate};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::machine::{self, IsaOption};
+use crate::machine::{self, IsaOption, PrecisionOption};
 use crate::progress::Progress;
 use crate::{output, wording};
 
@@ -49,6 +49,8 @@ pub struct Evaluate {
     out: Option<PathBuf>,
     #[command(flatten)]
     isa: IsaOption,
+    #[command(flatten)]
+    precision: PrecisionOption,
 }
 
 impl Evaluate {
@@ -64,7 +66,7 @@ impl Evaluate {
         if let Some(path) = &self.out {
             refuse_to_overwrite(path)?;
         }
-        let cpu = self.isa.cpu()?;
+        let cpu = self.precision.cpu(self.isa)?;
         let progress = Progress::new("recognising");
         let result =
             evaluate(&self.model, &manifest, cpu, &mut |done, total| progress.at(done, total));
@@ -74,7 +76,7 @@ impl Evaluate {
         if let (true, Some(seen)) = (self.json, evaluation.seen) {
             output::complain(format_args!("{}: {}", self.manifest.display(), wording::seen(seen)));
         }
-        let isa = cpu.isa().to_string();
+        let isa = cpu.to_string();
         let value = || to_json(&self.model, &self.manifest, &evaluation, &isa);
         // On the screen first: a test set is read once, and its figures must not be lost.
         if self.json {

@@ -58,6 +58,7 @@ impl Quickstart {
         overrides.extend(self.seed.map(|seed| format!("train.seed={seed}")));
         let recipe = embedded::recipe(&overrides)?;
         let cpu = self.options.isa.cpu()?;
+        cpu.with_precision(recipe.train.precision)?;
         let mut narrator = Narrator::default();
         let run = self.choose_run(&mut narrator)?;
         std::fs::create_dir_all(&run).map_err(Failure::write(&run))?;

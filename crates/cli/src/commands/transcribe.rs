@@ -10,7 +10,7 @@ use labyrinth_signal::{Audio, Encoding, RawFormat, read_audio};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::machine::{IsaOption, ThreadsOption};
+use crate::machine::{IsaOption, PrecisionOption, ThreadsOption};
 use crate::output;
 
 /// Arguments of `labyrinth transcribe`.
@@ -48,6 +48,8 @@ pub struct Transcribe {
     threads: ThreadsOption,
     #[command(flatten)]
     isa: IsaOption,
+    #[command(flatten)]
+    precision: PrecisionOption,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +64,7 @@ impl Transcribe {
     /// Transcribes every file.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let pool = self.threads.pool()?;
-        let mut recognizer = Recognizer::open(&self.model, self.isa.cpu()?)?;
+        let mut recognizer = Recognizer::open(&self.model, self.precision.cpu(self.isa)?)?;
         let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
             encoding,
             sample_rate,

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cpu::Cpu;
-use crate::testing::{bits, check_gradient, every_cpu, noise_of, pool};
+use crate::testing::{
+    bits, check_gradient, every_bf16_cpu, every_cpu, every_cpu_and_precision, noise_of, pool,
+};
 
 struct Case<T> {
     lstm: Lstm,
@@ -236,6 +238,34 @@ fn gradients_in_f32_equal_those_in_f64() {
     }
 }
 
+/// Each operand is rounded by up to 2⁻⁹ of itself; over 30 steps the errors, of either sign, add up to
+/// no more than the bound below of the largest gradient.
+#[test]
+fn gradients_in_bf16_are_near_those_in_f64() {
+    for lstm in both_ways(20, 48) {
+        let lengths = [30, 4, 17];
+        let exact = Case::<f64>::new(lstm, &lengths, 31).run(Cpu::portable());
+        for cpu in every_bf16_cpu() {
+            let found = Case::<f32>::new(lstm, &lengths, 31).run(cpu);
+            let close = |what: &str, a: &[f32], b: &[f64]| {
+                let size = b.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+                let far = |(x, y): (&f32, &f64)| (f64::from(*x) - y).abs() / size;
+                let worst = a.iter().zip(b).map(far).fold(0.0, f64::max);
+                assert!(worst <= 2e-2, "{lstm:?} {what} on {cpu}: {worst:e}");
+                // And it is bf16 that computes.
+                assert!(worst >= 1e-5, "{lstm:?} {what} on {cpu}: {worst:e}");
+            };
+            close("y", &found.y, &exact.y);
+            close("dx", &found.dx, &exact.dx);
+            close("dh0", &found.d_initial[0], &exact.d_initial[0]);
+            close("dc0", &found.d_initial[1], &exact.d_initial[1]);
+            for (found, exact) in found.weights.iter().zip(&exact.weights) {
+                close("weights", found, exact);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     /// Promises 3 and 4: an utterance alone, in any batch and order, on any number of threads.
@@ -245,7 +275,7 @@ proptest! {
         hidden in 1usize..70, seed in 0u64..1000, reverse in any::<bool>(),
     ) {
         let all = Case::<f32>::new(Lstm { input, hidden, reverse }, &lengths, seed);
-        for cpu in every_cpu() {
+        for cpu in every_cpu_and_precision() {
             let alone: Vec<_> = (0..16).map(|u| all.only(&[u]).run(cpu)).collect();
             for size in [2, 3, 7, 16] {
                 // The last utterances in falling order, so that the places differ as well.

@@ -2,14 +2,26 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::{Kernel, Tile};
+use super::bf16;
+use super::kernel::{Kernel, Operands, Tile};
 
 pub(super) const F32: Kernel<f32> = Kernel {
     rows: 6,
     columns: 16,
     tiles: &[tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>, tile::<6>],
     eight_rows: Some(super::transpose::eight_rows),
+    operands: Operands::Plain,
 };
+
+/// Operands rounded to bf16, multiplied and summed in f32.
+pub(super) const BF16: Kernel<f32> = Kernel { operands: Operands::Rounded(round), ..F32 };
+
+/// # Safety
+/// The CPU has AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn round(values: &mut [f32]) {
+    bf16::round(values);
+}
 
 /// # Safety
 /// The CPU has AVX2 and FMA; every element that the tile describes lies within its slices, and

@@ -12,6 +12,14 @@
 //! A is read through strides, so that one kernel serves packed panels (rows adjacent), plain row-major
 //! rows, and the overlapping windows of a convolution (one segment of k per row of the window).
 //! B is a packed panel: `columns` numbers per k, the last panel filled up with zeros.
+//!
+//! Operands rounded to bf16 may be packed two to a *word*, the bits of one number: a pair of
+//! neighbouring k, the earlier one in the lower half. The kernel then steps over words,
+//!
+//!   c = Σⱼ a[2j + 1] b[2j + 1] + a[2j] b[2j], in ascending j and in this order within the pair,
+//!
+//! each addition rounded, each product exact; a sum of odd length ends with a zero. `step` and `length`
+//! of [`Rows`] count words, as everything here does; with plain operands a word is one number.
 
 use crate::cpu::{Cpu, Isa};
 use crate::real::Real;
@@ -61,6 +69,29 @@ pub struct Kernel<T: 'static> {
     pub(crate) tiles: &'static [unsafe fn(&Tile<T>)],
     /// Transposes eight rows into a panel, where there is vector code for it.
     pub(crate) eight_rows: Option<EightRows<T>>,
+    /// What the kernel reads.
+    pub(crate) operands: Operands<T>,
+}
+
+/// What packing makes of the operands.
+#[derive(Clone, Copy)]
+pub(crate) enum Operands<T> {
+    /// A copy.
+    Plain,
+    /// Each number rounded, by this function, to fewer bits.
+    Rounded(unsafe fn(&mut [T])),
+    /// Each pair of neighbouring k rounded into one word.
+    Pairs(PairPacking<T>),
+}
+
+/// Rounds numbers into words of two; `avx512.rs` says how.
+#[derive(Clone, Copy)]
+pub(crate) struct PairPacking<T> {
+    /// Neighbours in memory are the pairs: from, to, so many numbers.
+    pub(crate) along: unsafe fn(*const T, *mut T, usize),
+    /// Numbers of two lines are the pairs: from the first, from the second (zeros without one), to, so
+    /// many words.
+    pub(crate) across: unsafe fn(*const T, Option<*const T>, *mut T, usize),
 }
 
 /// From a source, the distance of its rows, into a target, the distance of its lines, so many k:
@@ -98,6 +129,14 @@ pub(crate) struct Place {
 }
 
 impl<T: Real> Kernel<T> {
+    /// Numbers of k in a word.
+    pub(crate) fn word(&self) -> usize {
+        match self.operands {
+            Operands::Plain | Operands::Rounded(_) => 1,
+            Operands::Pairs(_) => 2,
+        }
+    }
+
     /// Computes one tile.
     ///
     /// # Safety
@@ -166,6 +205,21 @@ pub(crate) fn of_f32(cpu: Cpu) -> Kernel<f32> {
         Isa::Avx512 => super::avx512::F32,
         #[cfg(not(target_arch = "x86_64"))]
         _ => super::portable::F32,
+    }
+}
+
+/// f32 with operands rounded to bf16. With AVX-512 a `Cpu` says bf16 only where the CPU has
+/// AVX512-BF16.
+pub(crate) fn of_bf16(cpu: Cpu) -> Kernel<f32> {
+    debug_assert!(cpu.isa() != Isa::Avx512 || Cpu::has_native_bf16());
+    match cpu.isa() {
+        Isa::Portable => super::portable::BF16,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => super::avx2::BF16,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => super::avx512::BF16,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => super::portable::BF16,
     }
 }
 

@@ -8,8 +8,13 @@
 //! multiply-adds from zero in ascending k, and the parts are added to C in ascending order. Nothing
 //! else about the call (the other two sizes, strides, threads, packed or not) can reach the order:
 //! threads share out blocks of C, never the sum. So a row of A gives the same row of C alone and in
-//! any batch, on any number of threads; only the instruction set changes the rounding.
+//! any batch, on any number of threads; only the instruction set and the precision change the
+//! rounding.
+//!
+//! With [`Precision::Bf16`](crate::Precision::Bf16) packing rounds both operands, so that all of A is packed
+//! too; where two numbers go into a word (`kernel.rs`) the parts have even length but for the last.
 
+mod bf16;
 pub(crate) mod kernel;
 mod pack;
 
@@ -25,11 +30,11 @@ mod transpose;
 
 use rayon::prelude::*;
 
-use crate::cpu::{Cpu, Isa};
+use crate::cpu::Cpu;
 use crate::error::{KernelError, elements};
 use crate::real::Real;
 use crate::scratch::{self, Buffer};
-use kernel::{Kernel, Output, Place, Rows, equal_parts};
+use kernel::{Kernel, Operands, Output, Place, Rows, equal_parts};
 
 /// Most k in one part of the sum: longer chains round worse.
 const DEPTH: usize = 256;
@@ -133,6 +138,13 @@ fn check_output(
     Ok(())
 }
 
+/// How many k one part of a sum over `depth` takes, and how many are packed and multiplied together.
+fn cut<T: Real>(kernel: &Kernel<T>, depth: usize) -> (usize, usize) {
+    let (_, part) = equal_parts(depth, DEPTH);
+    let part = part.next_multiple_of(kernel.word());
+    (part, (PARTS * part).min(depth))
+}
+
 /// A product without a sum: C = 0, or C as it was.
 fn empty_sum<T: Real>(c: &mut [T], rows: usize, columns: usize, stride: usize, accumulate: bool) {
     if !accumulate && columns > 0 {
@@ -170,30 +182,31 @@ pub fn matmul<T: Real>(
         return Ok(());
     }
 
-    let kernel = T::kernel(cpu);
+    let kernel = T::product_kernel(cpu);
     let work = rows.saturating_mul(columns).saturating_mul(depth);
     let threads = if work < WORTH_A_THREAD { 1 } else { rayon::current_num_threads() };
     let width = kernel.columns;
-    let (_, part) = equal_parts(depth, DEPTH);
-    let pass = (PARTS * part).min(depth);
+    let word = kernel.word();
+    let (part, pass) = cut(&kernel, depth);
     let output = Output::new(c);
     let block_panels = (BLOCK_COLUMNS / width).min(columns.div_ceil(width));
-    scratch::with(pass * block_panels * width, |packed: &mut [T]| {
+    scratch::with(pass.div_ceil(word) * block_panels * width, |packed: &mut [T]| {
         for column in (0..columns).step_by(block_panels * width) {
             let block_columns = (columns - column).min(block_panels * width);
             let panels = block_columns.div_ceil(width);
             for k0 in (0..depth).step_by(pass) {
                 let depth = pass.min(depth - k0);
-                let packed = &mut packed[..panels * depth * width];
+                let panel_len = depth.div_ceil(word) * width;
+                let packed = &mut packed[..panels * panel_len];
                 let pack = |(panel, packed): (usize, &mut [T])| {
                     let first = panel * width;
                     let filled = width.min(block_columns - first);
                     pack::pack_panel(&kernel, b, column + first, filled, k0, depth, width, packed);
                 };
                 if threads > 1 {
-                    packed.par_chunks_mut(depth * width).enumerate().for_each(pack);
+                    packed.par_chunks_mut(panel_len).enumerate().for_each(pack);
                 } else {
-                    packed.chunks_mut(depth * width).enumerate().for_each(pack);
+                    packed.chunks_mut(panel_len).enumerate().for_each(pack);
                 }
                 let block = Block {
                     kernel,
@@ -260,8 +273,10 @@ impl<T: Real> Block<'_, T> {
     /// C's rows `first..first + count` in the columns of these panels.
     fn rows(&self, first: usize, count: usize, panels: std::ops::Range<usize>) {
         let (tiles, height) = equal_parts(count, self.kernel.rows);
-        // Packing pays when several panels read the copy; either way the kernel reads the same.
-        if panels.len() <= 2 {
+        let words = self.depth.div_ceil(self.kernel.word());
+        // Packing pays when several panels read the copy; either way the kernel reads the same. What
+        // has to be rounded must be packed.
+        if panels.len() <= 2 && matches!(self.kernel.operands, Operands::Plain) {
             let source = |tile: usize, _rows: usize| Rows {
                 data: self.a.data,
                 start: (first + tile * height) * self.a.row_stride + self.k0 * self.a.column_stride,
@@ -273,12 +288,13 @@ impl<T: Real> Block<'_, T> {
             };
             self.tiles(first, count, tiles, height, panels, source);
         } else {
-            scratch::with(count * self.depth, |packed: &mut [T]| {
+            scratch::with(count * words, |packed: &mut [T]| {
+                let mut by_rows = false;
                 for tile in 0..tiles {
                     let row = tile * height;
                     let rows = height.min(count.saturating_sub(row));
-                    let packed = &mut packed[row.min(count) * self.depth..][..rows * self.depth];
-                    pack::pack_rows(
+                    let packed = &mut packed[row.min(count) * words..][..rows * words];
+                    by_rows = pack::pack_rows(
                         &self.kernel,
                         self.a,
                         first + row,
@@ -290,12 +306,12 @@ impl<T: Real> Block<'_, T> {
                 }
                 let source = |tile: usize, rows: usize| Rows {
                     data: &*packed,
-                    start: tile * height * self.depth,
-                    row: 1,
-                    step: rows,
+                    start: tile * height * words,
+                    row: if by_rows { words } else { 1 },
+                    step: if by_rows { 1 } else { rows },
                     segment: 0,
                     segments: 1,
-                    length: self.depth,
+                    length: words,
                 };
                 self.tiles(first, count, tiles, height, panels, source);
             });
@@ -313,9 +329,10 @@ impl<T: Real> Block<'_, T> {
     ) where
         T: 's,
     {
-        let width = self.kernel.columns;
+        let (width, word) = (self.kernel.columns, self.kernel.word());
+        let words = self.depth.div_ceil(word);
         for panel in panels {
-            let b = &self.packed[panel * self.depth * width..][..self.depth * width];
+            let b = &self.packed[panel * words * width..][..words * width];
             for tile in 0..tiles {
                 let row = tile * height;
                 let rows = height.min(count.saturating_sub(row));
@@ -330,8 +347,8 @@ impl<T: Real> Block<'_, T> {
                     accumulate: self.accumulate,
                 };
                 let source = source(tile, rows);
-                for k in (0..self.depth).step_by(self.part) {
-                    let length = self.part.min(self.depth - k);
+                for k in (0..words).step_by(self.part.div_ceil(word)) {
+                    let length = self.part.div_ceil(word).min(words - k);
                     let a = Rows { start: source.start + k * source.step, length, ..source };
                     let place = Place { accumulate: self.accumulate || k > 0, ..place };
                     // SAFETY: C is borrowed by the caller of the product for the whole call, and
@@ -345,7 +362,7 @@ impl<T: Real> Block<'_, T> {
 
 /// A matrix B packed for the micro-kernel, for many products with the same B: the recurrence.
 pub struct PackedMatrix<T> {
-    isa: Isa,
+    cpu: Cpu,
     rows: usize,
     columns: usize,
     buffer: Buffer,
@@ -356,7 +373,7 @@ impl<T: Real> PackedMatrix<T> {
     /// An empty matrix, to be filled by [`PackedMatrix::repack`].
     pub fn new() -> Self {
         Self {
-            isa: Isa::Portable,
+            cpu: Cpu::portable(),
             rows: 0,
             columns: 0,
             buffer: Buffer::default(),
@@ -381,19 +398,21 @@ impl<T: Real> PackedMatrix<T> {
     pub fn repack(&mut self, cpu: Cpu, b: Matrix<'_, T>) -> Result<(), KernelError> {
         const OPERATION: &str = "packing of a matrix";
         check_matrix(OPERATION, "B", &b)?;
-        let kernel = T::kernel(cpu);
+        let kernel = T::product_kernel(cpu);
         let width = kernel.columns;
         let panels = b.columns.div_ceil(width);
-        let total = elements(OPERATION, "B", &[b.rows, panels, width])?;
-        self.isa = cpu.isa();
+        let word = kernel.word();
+        let total = elements(OPERATION, "B", &[b.rows.div_ceil(word), panels, width])?;
+        self.cpu = cpu;
         self.rows = b.rows;
         self.columns = b.columns;
         let packed = self.buffer.slice_mut(total);
-        let pass = (PARTS * equal_parts(b.rows, DEPTH).1).max(1);
-        for k0 in (0..b.rows).step_by(pass) {
+        let (_, pass) = cut(&kernel, b.rows);
+        for k0 in (0..b.rows).step_by(pass.max(1)) {
             let depth = pass.min(b.rows - k0);
-            let packed = &mut packed[k0 * panels * width..][..depth * panels * width];
-            for (panel, packed) in packed.chunks_mut(depth * width).enumerate() {
+            let words = depth.div_ceil(word);
+            let packed = &mut packed[k0 / word * panels * width..][..words * panels * width];
+            for (panel, packed) in packed.chunks_mut(words * width).enumerate() {
                 let first = panel * width;
                 let filled = width.min(b.columns - first);
                 pack::pack_panel(&kernel, b, first, filled, k0, depth, width, packed);
@@ -436,8 +455,8 @@ impl<T: Real> Default for PackedMatrix<T> {
 /// C = A·B, or C += A·B, with a packed B, on the calling thread alone; the same bits as [`matmul`].
 ///
 /// # Errors
-/// [`KernelError`] when the sizes do not fit, or B was packed for another instruction set; C is then
-/// untouched.
+/// [`KernelError`] when the sizes do not fit, or B was packed for another instruction set or precision;
+/// C is then untouched.
 pub fn matmul_packed<T: Real>(
     cpu: Cpu,
     a: Matrix<'_, T>,
@@ -459,16 +478,16 @@ pub fn matmul_packed<T: Real>(
         empty_sum(c, rows, columns, c_row_stride, accumulate);
         return Ok(());
     }
-    if b.isa != cpu.isa() {
-        let (packed, used) = (b.isa, cpu.isa());
+    if b.cpu != cpu {
+        let (packed, used) = (b.cpu, cpu);
         return Err(KernelError::PackedForOther { operation: OPERATION, packed, used });
     }
-    let kernel = T::kernel(cpu);
+    let kernel = T::product_kernel(cpu);
     let panels = columns.div_ceil(kernel.columns);
-    let packed = b.buffer.slice(depth * panels * kernel.columns);
+    let (word, panels_width) = (kernel.word(), panels * kernel.columns);
+    let packed = b.buffer.slice(depth.div_ceil(word) * panels_width);
     let output = Output::new(c);
-    let (_, part) = equal_parts(depth, DEPTH);
-    let pass = PARTS * part;
+    let (part, pass) = cut(&kernel, depth);
     for k0 in (0..depth).step_by(pass) {
         let depth = pass.min(depth - k0);
         let block = Block {
@@ -477,7 +496,7 @@ pub fn matmul_packed<T: Real>(
             k0,
             depth,
             part,
-            packed: &packed[k0 * panels * kernel.columns..][..depth * panels * kernel.columns],
+            packed: &packed[k0 / word * panels_width..][..depth.div_ceil(word) * panels_width],
             c: output,
             c_start: 0,
             c_row_stride,

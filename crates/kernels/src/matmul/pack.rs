@@ -1,8 +1,10 @@
-//! Packing: copies blocks of a matrix into the order in which the micro-kernel reads them.
+//! Packing: copies blocks of a matrix into the order in which the micro-kernel reads them, and rounds
+//! what is to be rounded (`kernel.rs` says what a word is).
 
 use super::Matrix;
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Operands, PairPacking};
 use crate::real::Real;
+use crate::scratch;
 
 /// So many k are transposed at a time that both sides of the copy stay in the first-level cache.
 const STRIP: usize = 64;
@@ -10,7 +12,8 @@ const STRIP: usize = 64;
 /// Rows that are transposed at once.
 const EIGHT: usize = 8;
 
-/// Rows `first..first + count` and k `k0..k0 + depth` of `a` as `[depth, count]`.
+/// Rows `first..first + count` and k `k0..k0 + depth` of `a`, as `[words, count]` or, where this answers
+/// true, as `[count, words]`. Which of the two is a matter of the strides of `a` alone.
 pub(super) fn pack_rows<T: Real>(
     kernel: &Kernel<T>,
     a: Matrix<'_, T>,
@@ -19,19 +22,23 @@ pub(super) fn pack_rows<T: Real>(
     k0: usize,
     depth: usize,
     packed: &mut [T],
-) {
-    debug_assert_eq!(packed.len(), depth * count);
-    interleave(
-        kernel,
-        a.data,
-        first * a.row_stride + k0 * a.column_stride,
-        a.row_stride,
-        a.column_stride,
-        Panel { packed, width: count, filled: count, depth },
-    );
+) -> bool {
+    let source = Source {
+        data: a.data,
+        start: first * a.row_stride + k0 * a.column_stride,
+        across: a.row_stride,
+        along: a.column_stride,
+    };
+    if let (Operands::Pairs(pairs), 1) = (kernel.operands, source.along) {
+        // The kernel reads rows as well as columns; turning them round would only cost.
+        pair_rows(pairs, source, count, depth, packed);
+        return true;
+    }
+    pack_lines(kernel, source, Panel { packed, width: count, filled: count, depth });
+    false
 }
 
-/// Columns `first..first + filled` and k `k0..k0 + depth` of `b` as `[depth, width]`, the columns from
+/// Columns `first..first + filled` and k `k0..k0 + depth` of `b` as `[words, width]`, the columns from
 /// `filled` to `width` zero.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn pack_panel<T: Real>(
@@ -44,19 +51,106 @@ pub(super) fn pack_panel<T: Real>(
     width: usize,
     packed: &mut [T],
 ) {
-    debug_assert_eq!(packed.len(), depth * width);
     debug_assert!(filled <= width);
-    interleave(
-        kernel,
-        b.data,
-        first * b.column_stride + k0 * b.row_stride,
-        b.column_stride,
-        b.row_stride,
-        Panel { packed, width, filled, depth },
-    );
+    let source = Source {
+        data: b.data,
+        start: first * b.column_stride + k0 * b.row_stride,
+        across: b.column_stride,
+        along: b.row_stride,
+    };
+    pack_lines(kernel, source, Panel { packed, width, filled, depth });
 }
 
-/// The destination of a copy: `[depth, width]`, of which `filled` columns come from the source.
+/// Where numbers come from: number (k, i) is at `start + i · across + k · along`.
+#[derive(Clone, Copy)]
+struct Source<'a, T> {
+    data: &'a [T],
+    start: usize,
+    across: usize,
+    along: usize,
+}
+
+/// A block as lines of `width` words, in the form that the kernel wants.
+fn pack_lines<T: Real>(kernel: &Kernel<T>, source: Source<'_, T>, panel: Panel<'_, T>) {
+    debug_assert_eq!(panel.packed.len(), panel.depth.div_ceil(kernel.word()) * panel.width);
+    let Source { data, start, across, along } = source;
+    match kernel.operands {
+        Operands::Plain => interleave(kernel, data, start, across, along, panel),
+        Operands::Rounded(round) => {
+            let Panel { packed, width, filled, depth } = panel;
+            let copy = Panel { packed: &mut *packed, width, filled, depth };
+            interleave(kernel, data, start, across, along, copy);
+            // SAFETY: a kernel is only chosen by a `Cpu`, which has the function's instructions.
+            unsafe { round(packed) }
+        }
+        Operands::Pairs(pairs) => {
+            let Panel { packed, width, filled, depth } = panel;
+            if along == 1 {
+                let words = depth.div_ceil(2);
+                scratch::with(filled * words, |rows: &mut [T]| {
+                    pair_rows(pairs, source, filled, depth, rows);
+                    let copy = Panel { packed, width, filled, depth: words };
+                    interleave(kernel, rows, 0, words, 1, copy);
+                });
+            } else if across == 1 {
+                pair_lines(pairs, data, start, along, Panel { packed, width, filled, depth });
+            } else {
+                scratch::with(depth * filled, |lines: &mut [T]| {
+                    let copy = Panel { packed: &mut *lines, width: filled, filled, depth };
+                    interleave(kernel, data, start, across, along, copy);
+                    let panel = Panel { packed, width, filled, depth };
+                    pair_lines(pairs, lines, 0, filled, panel);
+                });
+            }
+        }
+    }
+}
+
+/// Rows whose numbers are neighbours in memory, each as words: `[filled, words]`.
+fn pair_rows<T: Real>(
+    pairs: PairPacking<T>,
+    source: Source<'_, T>,
+    filled: usize,
+    depth: usize,
+    packed: &mut [T],
+) {
+    debug_assert_eq!(source.along, 1);
+    let words = depth.div_ceil(2);
+    assert!(packed.len() >= filled * words, "packing leaves the block");
+    for (i, packed) in packed.chunks_exact_mut(words.max(1)).take(filled).enumerate() {
+        let row = &source.data[source.start + i * source.across..][..depth];
+        // SAFETY: both slices have the length that is read and written; a kernel is only chosen by a
+        // `Cpu`, which has the function's instructions.
+        unsafe { (pairs.along)(row.as_ptr(), packed.as_mut_ptr(), depth) }
+    }
+}
+
+/// Lines `along` apart, their numbers neighbours in memory, two lines to one of words.
+fn pair_lines<T: Real>(
+    pairs: PairPacking<T>,
+    data: &[T],
+    start: usize,
+    along: usize,
+    panel: Panel<'_, T>,
+) {
+    let Panel { packed, width, filled, depth } = panel;
+    if filled == 0 {
+        return;
+    }
+    for (word, line) in packed.chunks_exact_mut(width).enumerate() {
+        let line_of = |k: usize| &data[start + k * along..][..filled];
+        let second = (2 * word + 1 < depth).then(|| line_of(2 * word + 1).as_ptr());
+        let (copied, rest) = line.split_at_mut(filled);
+        // SAFETY: all slices have the length that is read and written; a kernel is only chosen by a
+        // `Cpu`, which has the function's instructions.
+        unsafe {
+            (pairs.across)(line_of(2 * word).as_ptr(), second, copied.as_mut_ptr(), filled);
+        }
+        rest.fill(T::ZERO);
+    }
+}
+
+/// The destination of a copy: `[depth, width]`, or half as many lines of words, of which `filled` columns come from the source.
 struct Panel<'a, T> {
     packed: &'a mut [T],
     width: usize,

@@ -1,6 +1,7 @@
 //! The micro-kernel in plain Rust, for every machine and for f64; the compiler vectorises it.
 
-use super::kernel::{Kernel, Tile};
+use super::bf16;
+use super::kernel::{Kernel, Operands, Tile};
 use crate::real::Real;
 
 /// Four rows of eight columns: eight accumulators of 128 bits, which the baseline of x86-64 and
@@ -10,7 +11,17 @@ pub(super) const F32: Kernel<f32> = Kernel {
     columns: 8,
     tiles: &[tile::<f32, 1, 8>, tile::<f32, 2, 8>, tile::<f32, 3, 8>, tile::<f32, 4, 8>],
     eight_rows: None,
+    operands: Operands::Plain,
 };
+
+/// Operands rounded to bf16, multiplied and summed in f32.
+pub(super) const BF16: Kernel<f32> = Kernel { operands: Operands::Rounded(round), ..F32 };
+
+/// # Safety
+/// None is asked for; the type is that of the code with vectors.
+unsafe fn round(values: &mut [f32]) {
+    bf16::round(values);
+}
 
 /// Four rows of four columns.
 pub(super) const F64: Kernel<f64> = Kernel {
@@ -18,6 +29,7 @@ pub(super) const F64: Kernel<f64> = Kernel {
     columns: 4,
     tiles: &[tile::<f64, 1, 4>, tile::<f64, 2, 4>, tile::<f64, 3, 4>, tile::<f64, 4, 4>],
     eight_rows: None,
+    operands: Operands::Plain,
 };
 
 /// # Safety
