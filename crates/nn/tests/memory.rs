@@ -217,7 +217,8 @@ fn in_place_or_not_gives_the_same_bytes() {
 #[test]
 fn what_stands_first_computes_the_same_weight_gradients_with_and_without_dx() {
     const VARIANT: GruVariant = GruVariant::ResetBefore;
-    let first: [fn() -> Box<dyn Layer<f32>>; 5] = [
+    type Make = fn() -> Box<dyn Layer<f32>>;
+    let first: [Make; 5] = [
         || Box::new(GruLayer { input: 12, hidden: 5, bidirectional: true, variant: VARIANT }),
         || Box::new(LstmLayer { input: 12, hidden: 5, bidirectional: false }),
         || Box::new(LayerNorm { width: 12 }),
