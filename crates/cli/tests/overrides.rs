@@ -7,12 +7,13 @@ use std::fs;
 use common::{Sandbox, corpus, recipe};
 
 /// What can be wrong with an override, and what must be said of it.
-const FAULTS: [(&str, &str); 9] = [
+const FAULTS: [(&str, &str); 10] = [
     ("train.epochs=four", "a whole number from 0 on is needed, not the text \"four\""),
     ("train.epoch=4", "there is no key `epoch`"),
     ("colour.red=1", "there is no key `colour`"),
     ("train.epochs=0", "epochs"),
     ("train.epochs", "section.key=value"),
+    ("train.vtln-warps=[1.0, 9.0]", "vtln-warps"),
     ("model.recurrent-hidden=0", "recurrent-hidden"),
     ("model.architecture=transformer", "transformer"),
     ("features.frame-length=0.0", "frame-length"),

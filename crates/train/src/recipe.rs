@@ -283,6 +283,10 @@ impl Recipe {
         } else {
             let features =
                 FeatureExtractor::new(&self.features).map_err(|error| error.to_string())?;
+            for &vtln_warp in &train.vtln_warps {
+                let warped = FeatureOptions { vtln_warp, ..self.features.clone() };
+                FeatureExtractor::new(&warped).map_err(|error| format!("vtln-warps: {error}"))?;
+            }
             // The width of the output is the alphabet's, which is not known yet; any will do.
             let network = self.model.build::<f32>(features.dim(), 2);
             return network.map(|_| ()).map_err(|error| error.to_string());
