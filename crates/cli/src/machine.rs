@@ -66,12 +66,16 @@ impl ThreadsOption {
 
     /// The threads themselves.
     pub fn pool(self) -> Result<rayon::ThreadPool, Failure> {
-        let threads = self.count();
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|error| Failure::Threads { threads, reason: error.to_string() })
+        pool(self.count())
     }
+}
+
+/// So many threads that compute.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| Failure::Threads { threads, reason: error.to_string() })
 }
 
 /// The choice of threads that read, decode and compute features.

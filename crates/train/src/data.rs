@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use labyrinth_corpus::{Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position};
+use labyrinth_corpus::{
+    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, training_alphabet,
+};
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
@@ -57,15 +59,10 @@ impl Data {
         if train_digest == dev_digest {
             return Err(TrainError::SameData { train: train.path, dev: dev.path });
         }
-        let texts: Vec<String> =
-            train.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
         Ok(Self {
             train_digest,
             dev_digest,
-            alphabet: Alphabet::from_transcripts(
-                recipe.data.units,
-                texts.iter().map(String::as_str),
-            ),
+            alphabet: training_alphabet(&train, &normalizer, recipe.data.units),
             train: Arc::new(train),
             dev: Arc::new(dev),
             normalizer,

@@ -27,10 +27,7 @@ struct Speed {
 impl Speed {
     fn measure(cpu: Cpu, threads: usize) -> Result<Self, Failure> {
         let on = |threads: usize| -> Result<f64, Failure> {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let pool =
-                pool.map_err(|error| Failure::Threads { threads, reason: error.to_string() })?;
-            Ok(pool.install(|| fastest_product(cpu))?)
+            Ok(machine::pool(threads)?.install(|| fastest_product(cpu))?)
         };
         Ok(Self { cpu, one_thread: on(1)?, all_threads: on(threads)? })
     }

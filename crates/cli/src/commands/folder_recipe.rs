@@ -60,7 +60,6 @@ fn digest_of(body: &str) -> String {
 /// The words of the training transcripts.
 #[derive(Debug, PartialEq)]
 struct Vocabulary {
-    words: usize,
     utterances: usize,
     /// Each word, and how often it is said.
     counts: BTreeMap<String, usize>,
@@ -80,11 +79,10 @@ impl Vocabulary {
     }
 
     fn of_texts(texts: impl Iterator<Item = String>) -> Self {
-        let mut vocabulary = Vocabulary { words: 0, utterances: 0, counts: BTreeMap::new() };
+        let mut vocabulary = Vocabulary { utterances: 0, counts: BTreeMap::new() };
         for text in texts {
             vocabulary.utterances += 1;
             for word in text.split_whitespace() {
-                vocabulary.words += 1;
                 *vocabulary.counts.entry(word.to_owned()).or_default() += 1;
             }
         }
@@ -99,7 +97,7 @@ impl Vocabulary {
 
     /// Clips of one word, whose mean spectrum tells the word.
     fn is_single_words(&self) -> bool {
-        self.is_closed_list() && self.words < 2 * self.utterances
+        self.is_closed_list() && self.counts.values().sum::<usize>() < 2 * self.utterances
     }
 }
 
