@@ -9,8 +9,9 @@
 use std::error::Error;
 use std::time::Instant;
 
-use labyrinth_kernels::gru::{Gru, GruGradients, GruVariant, GruWeights};
+use labyrinth_kernels::gru::{Gru, GruVariant};
 use labyrinth_kernels::{Cpu, KernelError, Matrix, PackedMatrix, Precision, matmul, matmul_packed};
+use labyrinth_kernels::{RecurrentGradients, RecurrentWeights};
 
 const INPUT: usize = 512;
 const HIDDEN: usize = 256;
@@ -102,8 +103,12 @@ impl Direction {
     }
 
     fn forward(&mut self, cpu: Cpu, x: &[f32], lengths: &[usize]) -> Result<(), KernelError> {
-        let weights =
-            GruWeights { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih: &self.bias, b_hh: &self.bias };
+        let weights = RecurrentWeights {
+            w_ih: &self.w_ih,
+            w_hh: &self.w_hh,
+            b_ih: &self.bias,
+            b_hh: &self.bias,
+        };
         let (y, saved) = (&mut self.y, &mut self.saved);
         self.gru.forward(cpu, x, lengths, weights, None, y, saved, None)
     }
@@ -115,10 +120,14 @@ impl Direction {
         lengths: &[usize],
         dy: &[f32],
     ) -> Result<(), KernelError> {
-        let weights =
-            GruWeights { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih: &self.bias, b_hh: &self.bias };
+        let weights = RecurrentWeights {
+            w_ih: &self.w_ih,
+            w_hh: &self.w_hh,
+            b_ih: &self.bias,
+            b_hh: &self.bias,
+        };
         let [w_ih, w_hh, b_ih, b_hh] = &mut self.gradients;
-        let gradients = GruGradients { w_ih, w_hh, b_ih, b_hh };
+        let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
         let (y, saved, dx) = (&self.y, &self.saved, &mut self.dx);
         self.gru.backward(cpu, x, lengths, weights, None, y, saved, dy, dx, gradients, None)
     }

@@ -16,8 +16,8 @@ use labyrinth_kernels::pooling::{
     Average, average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,
 };
 use labyrinth_kernels::{
-    Convolution, Cpu, DepthwiseConvolution, Gru, GruGradients, GruVariant, GruWeights, Lstm,
-    LstmGradients, LstmState, LstmStateMut, LstmWeights, Window, linear_backward, linear_forward,
+    Convolution, Cpu, DepthwiseConvolution, Gru, GruVariant, Lstm, LstmState, LstmStateMut,
+    RecurrentGradients, RecurrentWeights, Window, linear_backward, linear_forward,
 };
 use safetensors::SafeTensors;
 
@@ -106,7 +106,7 @@ fn check_gru(file: &str, variant: GruVariant) {
             let gru = Gru { input, hidden, reverse, variant };
             let parts = ["w_ih", "w_hh", "b_ih", "b_hh"].map(|part| golden.get(&name(part)));
             let [w_ih, w_hh, b_ih, b_hh] = &parts;
-            let weights = GruWeights { w_ih, w_hh, b_ih, b_hh };
+            let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
             let h0 = golden.get(&name("h0"));
             let mut y = vec![0.0; rows * hidden];
             let mut saved = vec![0.0; gru.saved_len(rows)];
@@ -127,7 +127,7 @@ fn check_gru(file: &str, variant: GruVariant) {
             let (mut dx, mut dh0) = (vec![f32::NAN; x.len()], vec![f32::NAN; h0.len()]);
             let mut sums = parts.each_ref().map(|part| vec![0.0; part.len()]);
             let [w_ih, w_hh, b_ih, b_hh] = &mut sums;
-            let gradients = GruGradients { w_ih, w_hh, b_ih, b_hh };
+            let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
             gru.backward(
                 cpu,
                 &x,
@@ -179,7 +179,7 @@ fn lstm() {
             let lstm = Lstm { input, hidden, reverse };
             let parts = ["w_ih", "w_hh", "b_ih", "b_hh"].map(|part| golden.get(&name(part)));
             let [w_ih, w_hh, b_ih, b_hh] = &parts;
-            let weights = LstmWeights { w_ih, w_hh, b_ih, b_hh };
+            let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
             let [h0, c0] = ["h0", "c0"].map(|part| golden.get(&name(part)));
             let initial = Some(LstmState { h: &h0, c: &c0 });
             let mut y = vec![f32::NAN; rows * hidden];
@@ -193,7 +193,7 @@ fn lstm() {
             let mut dx = vec![f32::NAN; x.len()];
             let mut sums = parts.each_ref().map(|part| vec![0.0; part.len()]);
             let [w_ih, w_hh, b_ih, b_hh] = &mut sums;
-            let gradients = LstmGradients { w_ih, w_hh, b_ih, b_hh };
+            let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
             h.fill(f32::NAN);
             c.fill(f32::NAN);
             let d_initial = Some(LstmStateMut { h: &mut h, c: &mut c });

@@ -47,7 +47,9 @@ use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
 use crate::matmul::{Matrix, matmul};
 use crate::real::Real;
-use crate::recurrent::{Sizes, parts, split_rows, split_states};
+use crate::recurrent::{
+    RecurrentGradients, RecurrentWeights, Sizes, parts, split_rows, split_states,
+};
 use crate::{scratch, vector};
 use recurrence::{Backward, BackwardPart, Forward, ForwardPart};
 
@@ -73,32 +75,6 @@ pub struct Gru {
     pub variant: GruVariant,
 }
 
-/// The weights in PyTorch's layout; gates in the order r, z, n.
-#[derive(Debug, Clone, Copy)]
-pub struct GruWeights<'a, T> {
-    /// Input to gates, `[3H, I]`.
-    pub w_ih: &'a [T],
-    /// State to gates, `[3H, H]`.
-    pub w_hh: &'a [T],
-    /// Bias of the input's share, `[3H]`.
-    pub b_ih: &'a [T],
-    /// Bias of the state's share, `[3H]`.
-    pub b_hh: &'a [T],
-}
-
-/// Where the gradients of [`GruWeights`] are added, in the same shapes.
-#[derive(Debug)]
-pub struct GruGradients<'a, T> {
-    /// `[3H, I]`.
-    pub w_ih: &'a mut [T],
-    /// `[3H, H]`.
-    pub w_hh: &'a mut [T],
-    /// `[3H]`.
-    pub b_ih: &'a mut [T],
-    /// `[3H]`.
-    pub b_hh: &'a mut [T],
-}
-
 const FORWARD: &str = "GRU";
 const BACKWARD: &str = "gradient of the GRU";
 
@@ -119,11 +95,11 @@ impl Gru {
         operation: &'static str,
         x: &[T],
         lengths: &[usize],
-        weights: &GruWeights<'_, T>,
+        weights: &RecurrentWeights<'_, T>,
         h0: Option<&[T]>,
         saved: usize,
     ) -> Result<usize, KernelError> {
-        let GruWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
+        let RecurrentWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
         let rows = self.sizes().check(operation, x, lengths, [w_ih, w_hh, b_ih, b_hh])?;
         if let Some(h0) = h0 {
             check_size(operation, "h0", h0.len(), lengths.len() * self.hidden)?;
@@ -148,7 +124,7 @@ impl Gru {
         cpu: Cpu,
         x: &[T],
         lengths: &[usize],
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         h0: Option<&[T]>,
         y: &mut [T],
         saved: &mut [T],
@@ -215,13 +191,13 @@ impl Gru {
         cpu: Cpu,
         x: &[T],
         lengths: &[usize],
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         h0: Option<&[T]>,
         y: &[T],
         saved: &[T],
         dy: &[T],
         dx: &mut [T],
-        gradients: GruGradients<'_, T>,
+        gradients: RecurrentGradients<'_, T>,
         dh0: Option<&mut [T]>,
     ) -> Result<(), KernelError> {
         let rows = self.check(BACKWARD, x, lengths, &weights, h0, saved.len())?;
@@ -229,7 +205,7 @@ impl Gru {
         check_size(BACKWARD, "y", y.len(), rows * hidden)?;
         check_size(BACKWARD, "dy", dy.len(), rows * hidden)?;
         check_size(BACKWARD, "dx", dx.len(), rows * input)?;
-        let GruGradients { w_ih: dw_ih, w_hh: dw_hh, b_ih: db_ih, b_hh: db_hh } = gradients;
+        let RecurrentGradients { w_ih: dw_ih, w_hh: dw_hh, b_ih: db_ih, b_hh: db_hh } = gradients;
         let sizes = self.sizes();
         sizes.check_gradients(BACKWARD, [dw_ih, dw_hh, db_ih, db_hh])?;
         if let Some(dh0) = &dh0 {

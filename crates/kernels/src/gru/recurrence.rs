@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::{Gru, GruWeights, gates};
+use super::{Gru, RecurrentWeights, gates};
 use crate::cpu::Cpu;
 use crate::error::KernelError;
 use crate::matmul::{Matrix, PackedMatrix, matmul_packed};
@@ -33,7 +33,7 @@ pub(super) struct Forward<'a> {
 impl Forward<'_> {
     pub(super) fn after<T: Real>(
         &self,
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         parts: Vec<ForwardPart<'_, T>>,
     ) -> Result<(), KernelError> {
         let hidden = self.gru.hidden;
@@ -76,7 +76,7 @@ impl Forward<'_> {
 
     pub(super) fn before<T: Real>(
         &self,
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         parts: Vec<ForwardPart<'_, T>>,
     ) -> Result<(), KernelError> {
         let (cpu, hidden) = (self.cpu, self.gru.hidden);
@@ -170,7 +170,7 @@ pub(super) struct Backward<'a> {
 impl Backward<'_> {
     pub(super) fn after<T: Real>(
         &self,
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         parts: Vec<BackwardPart<'_, T>>,
     ) -> Result<(), KernelError> {
         let hidden = self.gru.hidden;
@@ -213,7 +213,7 @@ impl Backward<'_> {
 
     pub(super) fn before<T: Real>(
         &self,
-        weights: GruWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         parts: Vec<BackwardPart<'_, T>>,
     ) -> Result<(), KernelError> {
         let (cpu, hidden) = (self.cpu, self.gru.hidden);

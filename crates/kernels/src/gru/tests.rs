@@ -51,8 +51,8 @@ impl<T: Real> Case<T> {
         }
     }
 
-    fn weights(&self) -> GruWeights<'_, T> {
-        GruWeights { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih: &self.b_ih, b_hh: &self.b_hh }
+    fn weights(&self) -> RecurrentWeights<'_, T> {
+        RecurrentWeights { w_ih: &self.w_ih, w_hh: &self.w_hh, b_ih: &self.b_ih, b_hh: &self.b_hh }
     }
 
     fn forward(&self, cpu: Cpu) -> (Vec<T>, Vec<T>, Vec<T>) {
@@ -77,7 +77,7 @@ impl<T: Real> Case<T> {
         let mut weights = [&self.w_ih, &self.w_hh, &self.b_ih, &self.b_hh]
             .map(|parameter| vec![T::ZERO; parameter.len()]);
         let [w_ih, w_hh, b_ih, b_hh] = &mut weights;
-        let gradients = GruGradients { w_ih, w_hh, b_ih, b_hh };
+        let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
         let h0 = Some(&self.h0[..]);
         self.gru
             .backward(
@@ -348,7 +348,7 @@ fn without_an_initial_state_it_is_zero_and_gradients_are_added() {
     assert_eq!(y, with.y);
     let mut sums = [18, 27, 9, 9].map(|len| vec![1f32; len]);
     let [w_ih, w_hh, b_ih, b_hh] = &mut sums;
-    let gradients = GruGradients { w_ih, w_hh, b_ih, b_hh };
+    let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
     let mut dx = vec![0f32; 12];
     let lengths = [4, 2];
     gru.backward(
@@ -384,7 +384,7 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
     assert!(matches!(error, KernelError::Size { what: "y", actual: 15, expected: 18, .. }));
     let error = try_it(&[4, 2], weights, 6, 71).unwrap_err();
     assert!(matches!(error, KernelError::Size { what: "saved", actual: 71, expected: 72, .. }));
-    let short = GruWeights { w_hh: &case.w_hh[1..], ..weights };
+    let short = RecurrentWeights { w_hh: &case.w_hh[1..], ..weights };
     let error = try_it(&[4, 2], short, 6, 72).unwrap_err();
     assert!(matches!(error, KernelError::Size { what: "w_hh", actual: 26, expected: 27, .. }));
     assert!(try_it(&[usize::MAX, 2], weights, 6, 72).is_err());

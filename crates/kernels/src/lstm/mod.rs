@@ -37,7 +37,9 @@ use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
 use crate::matmul::{Matrix, matmul};
 use crate::real::Real;
-use crate::recurrent::{Sizes, parts, split_rows, split_states};
+use crate::recurrent::{
+    RecurrentGradients, RecurrentWeights, Sizes, parts, split_rows, split_states,
+};
 use crate::{scratch, vector};
 use recurrence::{BackwardPart, ForwardPart};
 
@@ -50,32 +52,6 @@ pub struct Lstm {
     pub hidden: usize,
     /// Runs from the last frame of each utterance to the first.
     pub reverse: bool,
-}
-
-/// The weights in PyTorch's layout; gates in the order i, f, g, o.
-#[derive(Debug, Clone, Copy)]
-pub struct LstmWeights<'a, T> {
-    /// Input to gates, `[4H, I]`.
-    pub w_ih: &'a [T],
-    /// State to gates, `[4H, H]`.
-    pub w_hh: &'a [T],
-    /// Bias of the input's share, `[4H]`.
-    pub b_ih: &'a [T],
-    /// Bias of the state's share, `[4H]`.
-    pub b_hh: &'a [T],
-}
-
-/// Where the gradients of [`LstmWeights`] are added, in the same shapes.
-#[derive(Debug)]
-pub struct LstmGradients<'a, T> {
-    /// `[4H, I]`.
-    pub w_ih: &'a mut [T],
-    /// `[4H, H]`.
-    pub w_hh: &'a mut [T],
-    /// `[4H]`.
-    pub b_ih: &'a mut [T],
-    /// `[4H]`.
-    pub b_hh: &'a mut [T],
 }
 
 /// A state that goes in.
@@ -116,11 +92,11 @@ impl Lstm {
         operation: &'static str,
         x: &[T],
         lengths: &[usize],
-        weights: &LstmWeights<'_, T>,
+        weights: &RecurrentWeights<'_, T>,
         initial: Option<&LstmState<'_, T>>,
         saved: usize,
     ) -> Result<usize, KernelError> {
-        let LstmWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
+        let RecurrentWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
         let rows = self.sizes().check(operation, x, lengths, [w_ih, w_hh, b_ih, b_hh])?;
         if let Some(LstmState { h, c }) = initial {
             check_size(operation, "h0", h.len(), lengths.len() * self.hidden)?;
@@ -146,7 +122,7 @@ impl Lstm {
         cpu: Cpu,
         x: &[T],
         lengths: &[usize],
-        weights: LstmWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         initial: Option<LstmState<'_, T>>,
         y: &mut [T],
         saved: &mut [T],
@@ -211,13 +187,13 @@ impl Lstm {
         cpu: Cpu,
         x: &[T],
         lengths: &[usize],
-        weights: LstmWeights<'_, T>,
+        weights: RecurrentWeights<'_, T>,
         initial: Option<LstmState<'_, T>>,
         y: &[T],
         saved: &[T],
         dy: &[T],
         dx: &mut [T],
-        gradients: LstmGradients<'_, T>,
+        gradients: RecurrentGradients<'_, T>,
         d_initial: Option<LstmStateMut<'_, T>>,
     ) -> Result<(), KernelError> {
         let rows = self.check(BACKWARD, x, lengths, &weights, initial.as_ref(), saved.len())?;
@@ -225,7 +201,7 @@ impl Lstm {
         check_size(BACKWARD, "y", y.len(), rows * hidden)?;
         check_size(BACKWARD, "dy", dy.len(), rows * hidden)?;
         check_size(BACKWARD, "dx", dx.len(), rows * input)?;
-        let LstmGradients { w_ih: dw_ih, w_hh: dw_hh, b_ih: db_ih, b_hh: db_hh } = gradients;
+        let RecurrentGradients { w_ih: dw_ih, w_hh: dw_hh, b_ih: db_ih, b_hh: db_hh } = gradients;
         let sizes = self.sizes();
         sizes.check_gradients(BACKWARD, [dw_ih, dw_hh, db_ih, db_hh])?;
         let (dh0, dc0) = match d_initial {

@@ -54,9 +54,9 @@ impl<T: Real> Case<T> {
         }
     }
 
-    fn weights(&self) -> LstmWeights<'_, T> {
+    fn weights(&self) -> RecurrentWeights<'_, T> {
         let [w_ih, w_hh, b_ih, b_hh] = &self.weights;
-        LstmWeights { w_ih, w_hh, b_ih, b_hh }
+        RecurrentWeights { w_ih, w_hh, b_ih, b_hh }
     }
 
     fn initial(&self) -> Option<LstmState<'_, T>> {
@@ -97,7 +97,7 @@ impl<T: Real> Case<T> {
                 &saved,
                 &self.dy,
                 &mut dx,
-                LstmGradients { w_ih, w_hh, b_ih, b_hh },
+                RecurrentGradients { w_ih, w_hh, b_ih, b_hh },
                 Some(LstmStateMut { h, c }),
             )
             .unwrap();
@@ -344,7 +344,7 @@ fn without_an_initial_state_it_is_zero_and_gradients_are_added() {
     assert_eq!(y, with.y);
     let mut sums = [24, 36, 12, 12].map(|len| vec![1f32; len]);
     let [w_ih, w_hh, b_ih, b_hh] = &mut sums;
-    let gradients = LstmGradients { w_ih, w_hh, b_ih, b_hh };
+    let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
     let mut dx = vec![0f32; 12];
     lstm.backward(
         cpu, &case.x, &lengths, weights, None, &y, &saved, &case.dy, &mut dx, gradients, None,
@@ -380,7 +380,7 @@ fn what_does_not_fit_is_refused_with_both_sizes() {
     assert!(matches!(error, KernelError::Size { what: "y", actual: 15, expected: 18, .. }));
     let error = try_it(&[4, 2], weights, None, 6, 89).unwrap_err();
     assert!(matches!(error, KernelError::Size { what: "saved", actual: 89, expected: 90, .. }));
-    let short = LstmWeights { w_hh: &case.weights[1][1..], ..weights };
+    let short = RecurrentWeights { w_hh: &case.weights[1][1..], ..weights };
     let error = try_it(&[4, 2], short, None, 6, 90).unwrap_err();
     assert!(matches!(error, KernelError::Size { what: "w_hh", actual: 35, expected: 36, .. }));
     let initial = Some(LstmState { h: &case.h0[..], c: &case.c0[..5] });

@@ -14,6 +14,33 @@ use crate::real::Real;
 use crate::{scratch, vector};
 pub(crate) use schedule::{Schedule, parts, split_rows, split_states};
 
+/// The weights of one direction in PyTorch's layout, for G gates: of a GRU r, z, n; of an LSTM
+/// i, f, g, o.
+#[derive(Debug, Clone, Copy)]
+pub struct RecurrentWeights<'a, T> {
+    /// Input to gates, `[G·H, I]`.
+    pub w_ih: &'a [T],
+    /// State to gates, `[G·H, H]`.
+    pub w_hh: &'a [T],
+    /// Bias of the input's share, `[G·H]`.
+    pub b_ih: &'a [T],
+    /// Bias of the state's share, `[G·H]`.
+    pub b_hh: &'a [T],
+}
+
+/// Where the gradients of [`RecurrentWeights`] are added, in the same shapes.
+#[derive(Debug)]
+pub struct RecurrentGradients<'a, T> {
+    /// `[G·H, I]`.
+    pub w_ih: &'a mut [T],
+    /// `[G·H, H]`.
+    pub w_hh: &'a mut [T],
+    /// `[G·H]`.
+    pub b_ih: &'a mut [T],
+    /// `[G·H]`.
+    pub b_hh: &'a mut [T],
+}
+
 /// One direction's sizes: every recurrent layer has `blocks` gates of `hidden` units.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {

@@ -1,7 +1,7 @@
 //! A GRU over the frames of each utterance, in one direction or in both.
 
-use labyrinth_kernels::gru::{Gru, GruGradients, GruVariant, GruWeights};
-use labyrinth_kernels::{KernelError, Real};
+use labyrinth_kernels::gru::{Gru, GruVariant};
+use labyrinth_kernels::{KernelError, Real, RecurrentGradients, RecurrentWeights};
 
 use super::recurrent::{Cell, Frames, Gradients, Kept, Weights};
 
@@ -55,7 +55,7 @@ impl Cell for GruLayer {
         saved: &mut [T],
     ) -> Result<(), KernelError> {
         let Frames { cpu, x, lengths } = frames;
-        let weights = GruWeights { w_ih, w_hh, b_ih, b_hh };
+        let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let gru = self.kernel(reverse);
         if state.is_empty() {
             return gru.forward(cpu, x, lengths, weights, None, y, saved, None);
@@ -75,9 +75,9 @@ impl Cell for GruLayer {
     ) -> Result<(), KernelError> {
         let Frames { cpu, x, lengths } = frames;
         let Kept { y, saved, dy } = kept;
-        let weights = GruWeights { w_ih, w_hh, b_ih, b_hh };
+        let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let [w_ih, w_hh, b_ih, b_hh] = gradients;
-        let gradients = GruGradients { w_ih, w_hh, b_ih, b_hh };
+        let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
         let gru = self.kernel(reverse);
         gru.backward(cpu, x, lengths, weights, None, y, saved, dy, dx, gradients, None)
     }

@@ -1,7 +1,7 @@
 //! An LSTM over the frames of each utterance, in one direction or in both.
 
-use labyrinth_kernels::lstm::{Lstm, LstmGradients, LstmState, LstmStateMut, LstmWeights};
-use labyrinth_kernels::{KernelError, Real};
+use labyrinth_kernels::lstm::{Lstm, LstmState, LstmStateMut};
+use labyrinth_kernels::{KernelError, Real, RecurrentGradients, RecurrentWeights};
 
 use super::recurrent::{Cell, Frames, Gradients, Kept, Weights};
 
@@ -54,7 +54,7 @@ impl Cell for LstmLayer {
         saved: &mut [T],
     ) -> Result<(), KernelError> {
         let Frames { cpu, x, lengths } = frames;
-        let weights = LstmWeights { w_ih, w_hh, b_ih, b_hh };
+        let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let lstm = self.kernel(reverse);
         if state.is_empty() {
             return lstm.forward(cpu, x, lengths, weights, None, y, saved, None);
@@ -78,9 +78,9 @@ impl Cell for LstmLayer {
     ) -> Result<(), KernelError> {
         let Frames { cpu, x, lengths } = frames;
         let Kept { y, saved, dy } = kept;
-        let weights = LstmWeights { w_ih, w_hh, b_ih, b_hh };
+        let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let [w_ih, w_hh, b_ih, b_hh] = gradients;
-        let gradients = LstmGradients { w_ih, w_hh, b_ih, b_hh };
+        let gradients = RecurrentGradients { w_ih, w_hh, b_ih, b_hh };
         let lstm = self.kernel(reverse);
         lstm.backward(cpu, x, lengths, weights, None, y, saved, dy, dx, gradients, None)
     }
