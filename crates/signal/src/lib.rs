@@ -34,6 +34,7 @@ mod opus;
 mod random;
 mod resample;
 mod source;
+mod spectra;
 mod sphere;
 mod wav;
 mod window;
