@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`manifest`]: one utterance a line, JSON Lines with NeMo's keys.
+//! - [`index`]: a manifest of any size, opened without being held.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
@@ -18,6 +19,7 @@
 pub mod atomic;
 pub mod check;
 pub mod clip;
+pub mod index;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;
@@ -28,6 +30,7 @@ pub mod prepare;
 pub use check::{
     CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
 };
+pub use index::IndexedManifest;
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
     Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, plan_refusals,

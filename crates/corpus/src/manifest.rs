@@ -168,6 +168,12 @@ pub enum ManifestError {
         /// What the disk said.
         source: io::Error,
     },
+    /// The file is not the one that was opened.
+    #[error("{} was changed while it was in use; start again with the file as it is now", path.display())]
+    Changed {
+        /// The manifest.
+        path: PathBuf,
+    },
     /// A line is no utterance.
     #[error("{}, line {line}: {reason}; correct the line or remove it", path.display())]
     Line {
@@ -180,6 +186,14 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    /// An id that stands in an earlier line too.
+    pub(crate) fn twice(path: &Path, id: &str, line: usize, first: usize) -> Self {
+        let reason = format!("id {id:?} stands in line {first} already");
+        Self::Line { path: path.to_owned(), line, reason }
+    }
+}
+
 impl Manifest {
     /// Reads a manifest whole. Blank lines are passed over.
     ///
@@ -187,42 +201,12 @@ impl Manifest {
     /// [`ManifestError`], with file and line: a line that is not UTF-8, not JSON, lacks a key or
     /// carries an impossible value, and an id that stood before.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let read_error = |source| ManifestError::Read { path: path.to_owned(), source };
-        let mut reader = Self::open(path)?;
+        let mut lines = ManifestLines::open(path)?;
         let mut utterances = Vec::new();
         let mut lines_by_id: HashMap<String, usize> = HashMap::new();
-        let mut bytes = Vec::new();
-        for line in 1.. {
-            bytes.clear();
-            if reader.read_until(b'\n', &mut bytes).map_err(read_error)? == 0 {
-                break;
-            }
-            let broken =
-                |reason: String| ManifestError::Line { path: path.to_owned(), line, reason };
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|error| broken(format!("this is not UTF-8 ({error})")))?;
-            // Editors on Windows begin a file with a byte order mark.
-            let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
-            if text.is_empty() {
-                continue;
-            }
-            let mut utterance: Utterance = serde_json::from_str(text).map_err(|error| {
-                broken(format!("this is no utterance ({})", explain_json_line(text, &error, &KEYS)))
-            })?;
-            if let Some(reason) = utterance.fault() {
-                return Err(broken(reason));
-            }
-            if utterance.id.is_empty() {
-                utterance.id = match utterance.offset {
-                    Some(offset) => format!("{}@{offset}", utterance.audio_filepath),
-                    None => utterance.audio_filepath.clone(),
-                };
-            }
-            if let Some(first) = lines_by_id.insert(utterance.id.clone(), line) {
-                return Err(broken(format!(
-                    "id {:?} stands in line {first} already",
-                    utterance.id
-                )));
+        while let Some(Line { number, utterance, .. }) = lines.next_line()? {
+            if let Some(first) = lines_by_id.insert(utterance.id.clone(), number) {
+                return Err(ManifestError::twice(path, &utterance.id, number, first));
             }
             utterances.push(utterance);
         }
@@ -279,7 +263,7 @@ impl Manifest {
     /// [`ManifestError`] where the file cannot be read (any more).
     pub fn digest(&self) -> Result<String, ManifestError> {
         let read_error = |source| ManifestError::Read { path: self.path.clone(), source };
-        let mut reader = Self::open(&self.path)?;
+        let mut reader = open(&self.path)?;
         let mut hasher = Sha256::new();
         loop {
             let bytes = reader.fill_buf().map_err(read_error)?;
@@ -291,20 +275,116 @@ impl Manifest {
             reader.consume(count);
         }
     }
+}
 
-    /// Opens a manifest's file, and nothing that is none.
-    fn open(path: &Path) -> Result<BufReader<File>, ManifestError> {
-        if path.is_dir() {
-            return Err(ManifestError::Folder { path: path.to_owned() });
+/// Opens a manifest's file, and nothing that is none.
+fn open(path: &Path) -> Result<BufReader<File>, ManifestError> {
+    if path.is_dir() {
+        return Err(ManifestError::Folder { path: path.to_owned() });
+    }
+    if is_special_file(path) {
+        return Err(ManifestError::Special { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
+        _ => ManifestError::Read { path: path.to_owned(), source },
+    })?;
+    Ok(BufReader::new(file))
+}
+
+/// The utterance in one line of a manifest, `None` where the line is blank.
+///
+/// # Errors
+/// In words, for the end of a sentence that names file and line.
+pub(crate) fn parse_line(bytes: &[u8]) -> Result<Option<Utterance>, String> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("this is not UTF-8 ({error})"))?.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut utterance: Utterance = serde_json::from_str(text).map_err(|error| {
+        format!("this is no utterance ({})", explain_json_line(text, &error, &KEYS))
+    })?;
+    if let Some(reason) = utterance.fault() {
+        return Err(reason);
+    }
+    if utterance.id.is_empty() {
+        utterance.id = match utterance.offset {
+            Some(offset) => format!("{}@{offset}", utterance.audio_filepath),
+            None => utterance.audio_filepath.clone(),
+        };
+    }
+    Ok(Some(utterance))
+}
+
+/// An utterance and where it stands.
+pub(crate) struct Line {
+    /// Of the line, counted from one.
+    pub number: usize,
+    /// Of the line's first byte in the file.
+    pub offset: u64,
+    pub utterance: Utterance,
+}
+
+/// Walks through a manifest's file line by line, holding one.
+pub(crate) struct ManifestLines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    bytes: Vec<u8>,
+    number: usize,
+    offset: u64,
+    hasher: Sha256,
+}
+
+impl ManifestLines {
+    pub(crate) fn open(path: &Path) -> Result<Self, ManifestError> {
+        let reader = open(path)?;
+        let (path, hasher) = (path.to_owned(), Sha256::new());
+        Ok(Self { path, reader, bytes: Vec::new(), number: 0, offset: 0, hasher })
+    }
+
+    /// The next utterance; `None` at the end of the file.
+    pub(crate) fn next_line(&mut self) -> Result<Option<Line>, ManifestError> {
+        loop {
+            self.bytes.clear();
+            let read = self.reader.read_until(b'\n', &mut self.bytes);
+            let read = read
+                .map_err(|source| ManifestError::Read { path: self.path.clone(), source })?
+                as u64;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.hasher.update(&self.bytes);
+            let mut offset = self.offset;
+            self.offset += read;
+            self.number += 1;
+            let mut bytes = &self.bytes[..];
+            // Editors on Windows begin a file with a byte order mark.
+            if let (1, Some(rest)) = (self.number, bytes.strip_prefix("\u{feff}".as_bytes())) {
+                offset += (bytes.len() - rest.len()) as u64;
+                bytes = rest;
+            }
+            let line = self.number;
+            let parsed = parse_line(bytes);
+            let parsed = parsed.map_err(|reason| ManifestError::Line {
+                path: self.path.clone(),
+                line,
+                reason,
+            })?;
+            if let Some(utterance) = parsed {
+                return Ok(Some(Line { number: line, offset, utterance }));
+            }
         }
-        if is_special_file(path) {
-            return Err(ManifestError::Special { path: path.to_owned() });
-        }
-        let file = File::open(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
-            _ => ManifestError::Read { path: path.to_owned(), source },
-        })?;
-        Ok(BufReader::new(file))
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// SHA-256 of the bytes read so far.
+    pub(crate) fn digest(self) -> [u8; 32] {
+        self.hasher.finalize().into()
     }
 }
 
