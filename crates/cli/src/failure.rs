@@ -19,6 +19,12 @@ pub enum Failure {
     /// A manifest.
     #[error(transparent)]
     Manifest(#[from] labyrinth_corpus::ManifestError),
+    /// A file of features.
+    #[error(transparent)]
+    Format(#[from] labyrinth_signal::FormatError),
+    /// Options of features.
+    #[error(transparent)]
+    Features(#[from] labyrinth_signal::FeatureError),
     /// Two files of transcripts.
     #[error(transparent)]
     Score(#[from] labyrinth_text::ScoreError),

@@ -4,6 +4,7 @@
 mod commands;
 mod embedded;
 mod failure;
+mod feature_flags;
 mod machine;
 mod output;
 mod progress;

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod evaluate;
+mod features;
 mod folder_recipe;
 mod prepare;
 mod quickstart;
@@ -31,6 +32,8 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Writes down what is said in recordings.
     Transcribe(transcribe::Transcribe),
+    /// Computes features of recordings, as Kaldi does, and writes them for other programs.
+    Features(features::Features),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),
     /// Tells what this machine has, and what the program uses of it.
@@ -47,6 +50,7 @@ impl Command {
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Transcribe(command) => command.run(),
+            Self::Features(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Doctor(command) => command.run(),
         }

@@ -1,0 +1,140 @@
+//! What features are computed of: files, the utterances of manifests, the recordings of Kaldi's lists.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use labyrinth_corpus::clip::{ClipFault, read_clip, read_file};
+use labyrinth_corpus::{Manifest, Reason, Refusal, Utterance};
+use labyrinth_signal::{Audio, RawFormat};
+
+use crate::failure::Failure;
+
+/// One recording, or a part of one.
+pub struct Recording {
+    /// What its features are called: a file's name without its ending, the id of a manifest or list.
+    pub id: String,
+    /// Whether the user named it on the command line.
+    pub named: bool,
+    /// The manifest that it comes from, as an index, and its utterance; for a file, a manifest of none.
+    manifest: usize,
+    utterance: Utterance,
+}
+
+impl Recording {
+    /// A refusal of this recording.
+    pub fn refuse(&self, reason: impl std::fmt::Display) -> Refusal {
+        let file = &self.utterance.audio_filepath;
+        Refusal::new(&self.id, Reason::UnreadableAudio, format!("`{file}`: {reason}"))
+    }
+
+    /// The refusal of a recording without a frame.
+    pub fn too_short(&self, seconds: f64, frame_length: f32) -> Refusal {
+        let detail = format!(
+            "`{}` lasts {seconds:.3} s and has no whole frame of {frame_length} ms; shorten \
+             frame-length or leave it out",
+            self.utterance.audio_filepath
+        );
+        Refusal::new(&self.id, Reason::ShorterThanAFrame, detail)
+    }
+}
+
+/// Everything that was named on the command line.
+pub struct Inputs {
+    /// In the order of the command line, ids unique.
+    pub recordings: Vec<Recording>,
+    manifests: Vec<Manifest>,
+    raw: Option<RawFormat>,
+}
+
+impl Inputs {
+    /// Reads manifests and lists; recordings are looked at later.
+    pub fn read(paths: &[PathBuf], raw: Option<RawFormat>) -> Result<Self, Failure> {
+        // The first manifest is that of the files named: paths relative to where the user stands.
+        let files = Manifest { path: PathBuf::new(), utterances: Vec::new() };
+        let mut inputs = Self { recordings: Vec::new(), manifests: vec![files], raw };
+        for path in paths {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            match ending {
+                Some("jsonl" | "json") => inputs.add_manifest(path)?,
+                Some("scp") => inputs.add_list(path)?,
+                _ => inputs.add_file(path),
+            }
+        }
+        let mut first: HashMap<&str, &str> = HashMap::new();
+        for Recording { id, utterance, .. } in &inputs.recordings {
+            if let Some(other) = first.insert(id, &utterance.audio_filepath) {
+                return Err(Failure::Sentence(format!(
+                    "`{other}` and `{}` would both be called {id:?}; compute one of them in a command \
+                     of its own, or rename it",
+                    utterance.audio_filepath
+                )));
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        let name = path.file_stem().unwrap_or(path.as_os_str());
+        // Ids stand in archives, where blanks separate.
+        let id = name.to_string_lossy().replace(char::is_whitespace, "_");
+        let utterance = Utterance::new(&id, path.to_string_lossy(), 0.0, "");
+        self.recordings.push(Recording { id, named: true, manifest: 0, utterance });
+    }
+
+    fn add_manifest(&mut self, path: &Path) -> Result<(), Failure> {
+        let mut manifest = Manifest::read(path)?;
+        let number = self.manifests.len();
+        for utterance in std::mem::take(&mut manifest.utterances) {
+            let id = utterance.id.clone();
+            self.recordings.push(Recording { id, named: false, manifest: number, utterance });
+        }
+        self.manifests.push(manifest);
+        Ok(())
+    }
+
+    /// Reads Kaldi's `wav.scp`: an id and a path a line, paths relative to where the user stands, as
+    /// Kaldi's programs take them. Commands are not run.
+    fn add_list(&mut self, path: &Path) -> Result<(), Failure> {
+        let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let refuse = |reason: &str| {
+                Failure::Sentence(format!("{}, line {}: {reason}", path.display(), index + 1))
+            };
+            if line.is_empty() {
+                continue;
+            }
+            let (id, file) = line
+                .split_once(char::is_whitespace)
+                .map(|(id, file)| (id, file.trim()))
+                .ok_or_else(|| refuse("there is an id and no file behind it; complete or remove the line"))?;
+            if file.ends_with('|') || file.starts_with('|') {
+                return Err(refuse(
+                    "a command in place of a file is never run; run it yourself and list the files that it writes",
+                ));
+            }
+            let utterance = Utterance::new(id, file, 0.0, "");
+            self.recordings.push(Recording { id: id.to_owned(), named: false, manifest: 0, utterance });
+        }
+        Ok(())
+    }
+
+    /// The sound of a recording, or why there is none.
+    ///
+    /// # Errors
+    /// [`Failure`] where the disk fails.
+    pub fn audio(&self, recording: &Recording) -> Result<Result<Audio, Refusal>, Failure> {
+        let manifest = &self.manifests[recording.manifest];
+        let read = match recording.manifest {
+            0 => read_file(&manifest.audio_path(&recording.utterance), self.raw.as_ref()),
+            _ => read_clip(manifest, &recording.utterance),
+        };
+        match read {
+            Ok(audio) => Ok(Ok(audio)),
+            Err(ClipFault::Refused { reason, detail }) => {
+                Ok(Err(Refusal::new(&recording.id, reason, detail)))
+            }
+            Err(ClipFault::Disk { path, source }) => Err(Failure::Read { path, source }),
+        }
+    }
+}

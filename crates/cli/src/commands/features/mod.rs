@@ -1,0 +1,174 @@
+//! `labyrinth features`: what Kaldi would have computed.
+
+mod input;
+mod sink;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use labyrinth_corpus::Ledger;
+use labyrinth_signal::{Array, Encoding, FeatureExtractor, FeatureOptions, RawFormat, resample};
+use rayon::prelude::*;
+
+use crate::failure::Failure;
+use crate::feature_flags::FeatureFlags;
+use crate::machine::ThreadsOption;
+use crate::output;
+use crate::progress::Progress;
+use crate::wording;
+use input::{Inputs, Recording};
+use sink::{Format, Sink};
+
+/// Recordings that are computed side by side before they are written; it bounds the memory.
+const AT_ONCE: usize = 64;
+
+/// Arguments of `labyrinth features`.
+#[derive(Args)]
+#[command(after_help = "\
+Takes recordings (WAV, FLAC, MP3, M4A, Ogg, SPHERE, headerless by option), manifests (.jsonl) and Kaldi's
+lists of recordings (wav.scp). Without a preset or recipe the options are those of compute-fbank-feats.
+All flags of Kaldi's compute-*-feats are known (--help shows them; -h does not); noise (--dither) is
+drawn by the name of the utterance, so two runs give the same bytes. An utterance of a manifest or list
+that cannot be used goes to a ledger beside the output, a file named here gives status 2.
+
+Examples:
+  labyrinth features question.wav                                as text, to look at
+  labyrinth features --preset kaldi-mfcc data/an4/test.jsonl -o mfcc.ark
+  labyrinth features --config conf/mfcc.conf wav.scp -o mfcc.ark --compress
+  labyrinth features --num-mel-bins=80 --dither=0 a.wav b.wav -o folder --format npy
+  labyrinth features --preset kaldi-mfcc --set 'deltas={}' a.flac -o a.htk")]
+pub struct Features {
+    /// Recordings, manifests, wav.scp lists.
+    #[arg(required = true, value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// An archive (.ark, with an .scp beside it), an array (.npy), an HTK file, or a folder of the
+    /// latter two; standard output as text where not given.
+    #[arg(short, long, value_name = "FILE|DIR")]
+    output: Option<PathBuf>,
+    /// The form of the output, where its name does not tell.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// One byte a value in the archive, Kaldi's compressed matrices.
+    #[arg(long)]
+    compress: bool,
+    #[command(flatten)]
+    features: FeatureFlags,
+    /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
+    #[arg(long, value_name = "NAME", requires = "sample_rate")]
+    encoding: Option<Encoding>,
+    /// Samples per second of headerless files.
+    #[arg(long, value_name = "HZ", requires = "encoding",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    sample_rate: Option<u32>,
+    /// Interleaved channels of headerless files; 1 where not given.
+    #[arg(long, value_name = "N", requires = "encoding",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    channels: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadsOption,
+}
+
+impl Features {
+    /// Computes and writes; the status is 2 where a file named on the command line was of no use.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let options = self.features.options()?;
+        let extractor = FeatureExtractor::new(&options)?;
+        let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
+            encoding,
+            sample_rate,
+            channels: self.channels.unwrap_or(1),
+        });
+        let inputs = Inputs::read(&self.inputs, raw)?;
+        let mut sink =
+            Sink::create(self.output.as_deref(), self.format, self.compress, &inputs, &options)?;
+        let pool = self.threads.pool()?;
+        let progress = Progress::new("computing");
+        let mut ledger = Ledger::new();
+        let (mut unusable, mut frames, mut seconds, mut done) = (0, 0, 0.0, 0);
+        for some in inputs.recordings.chunks(AT_ONCE) {
+            let computed: Vec<_> = pool.install(|| {
+                some.par_iter()
+                    .map_init(|| extractor.clone(), |extractor, recording| {
+                        compute(extractor, &inputs, recording)
+                    })
+                    .collect()
+            });
+            for (recording, result) in some.iter().zip(computed) {
+                done += 1;
+                match result? {
+                    Ok((features, length)) => {
+                        frames += features.shape()[0];
+                        seconds += length;
+                        ledger.keep();
+                        sink.write(&recording.id, features)?;
+                    }
+                    Err(refusal) => {
+                        if recording.named {
+                            output::complain(&refusal.detail);
+                            unusable += 1;
+                        }
+                        ledger.refuse(refusal);
+                    }
+                }
+            }
+            progress.at(done, inputs.recordings.len());
+        }
+        progress.finish();
+        let written = sink.finish()?;
+        if let Some(written) = written {
+            let beside = (ledger.refused_count() > unusable).then(|| written.with_extension("ledger.jsonl"));
+            if let Some(path) = &beside {
+                ledger.write(path).map_err(|error| Failure::Sentence(error.to_string()))?;
+            }
+            let refused = match beside {
+                Some(path) => format!("; refused {}, named in {}", ledger.refused_count(), path.display()),
+                None => String::new(),
+            };
+            output::line(format_args!(
+                "{}: {} of {}, {} of {} numbers{refused}",
+                wording::shell(&written),
+                wording::speech(seconds),
+                wording::count(ledger.kept_count(), "recording"),
+                wording::count(frames, "frame"),
+                extractor.dim(),
+            ))?;
+        } else if ledger.refused_count() > unusable {
+            output::complain(format_args!(
+                "{} of {} could not be used; name an output (-o) to get their names in a ledger",
+                ledger.refused_count(),
+                wording::count(ledger.read_count(), "recording"),
+            ));
+        }
+        Ok(if unusable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// Features of one recording and its seconds, or why there are none.
+type Computed = Result<(Array, f64), labyrinth_corpus::Refusal>;
+
+fn compute(
+    extractor: &mut FeatureExtractor,
+    inputs: &Inputs,
+    recording: &Recording,
+) -> Result<Computed, Failure> {
+    let audio = match inputs.audio(recording)? {
+        Ok(audio) => audio,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let options: &FeatureOptions = extractor.options();
+    if let Err(error) = options.check_rate(audio.sample_rate) {
+        return Ok(Err(recording.refuse(&error)));
+    }
+    let normalize = options.normalize;
+    let samples = resample(&audio.mono(), audio.sample_rate, extractor.sample_rate());
+    let mut features = Vec::new(); // [frames, dim]
+    extractor.compute_for(&recording.id, &samples, &mut features);
+    let dim = extractor.dim();
+    normalize.apply(&mut features, dim);
+    if features.is_empty() {
+        return Ok(Err(recording.too_short(audio.duration(), extractor.options().frame_length)));
+    }
+    let frames = features.len() / dim;
+    Ok(Ok((Array::from_f32(frames, dim, features), audio.duration())))
+}
