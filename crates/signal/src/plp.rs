@@ -110,8 +110,7 @@ impl LinearPrediction {
         }
         for order in 0..predictor.len() {
             before.copy_from_slice(predictor);
-            let known: f64 =
-                (0..order).map(|i| before[i] * correlations[order - i]).sum();
+            let known: f64 = (0..order).map(|i| before[i] * correlations[order - i]).sum();
             let reflection = (correlations[order + 1] - known) / error;
             predictor[order] = reflection;
             for i in 0..order {

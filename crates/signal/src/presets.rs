@@ -94,9 +94,7 @@ impl Preset {
                 normalize: Normalization::Whisper,
                 ..log_mel
             },
-            Preset::WhisperV3 => {
-                FeatureOptions { num_mel_bins: 128, ..Preset::Whisper.options() }
-            }
+            Preset::WhisperV3 => FeatureOptions { num_mel_bins: 128, ..Preset::Whisper.options() },
             Preset::Nemo => FeatureOptions {
                 window_type: WindowType::Hanning,
                 preemphasis_across_frames: true,

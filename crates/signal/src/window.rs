@@ -77,12 +77,18 @@ impl Framing {
         start + (self.shift / 2) as i64 - (self.length / 2) as i64
     }
 
-    /// Samples that must be known before a frame that lies within them is: up to its end, and
-    /// where its beginning is mirrored around sample 0, up to the farthest mirror image.
+    /// Samples that must be known before a frame that ends within them is: up to its end; where its
+    /// beginning is mirrored around sample 0, up to the farthest mirror image; and where frames are
+    /// centred, as many as make it count.
     pub(crate) fn needs(&self, frame: u64) -> i64 {
         let begin = self.begin(frame);
         let end = begin + self.length as i64;
-        if self.centering == Centering::Reflect { end.max(1 - begin) } else { end }
+        let counted = (frame as i64 + 1) * self.shift as i64;
+        match self.centering {
+            Centering::None => end,
+            Centering::Zeros => end.max(counted),
+            Centering::Reflect => end.max(counted).max(1 - begin),
+        }
     }
 
     /// The sample that stands at position `index` of a recording of `samples` > 0 samples, which
