@@ -4,16 +4,24 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::presets::Preset;
+
 /// What is computed from each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeatureKind {
     /// Kaldi's filterbank: logarithms of the energies under triangles on the mel scale.
     Fbank,
+    /// Mel frequency cepstral coefficients: the cosine transform of the filterbank.
+    Mfcc,
+    /// Perceptual linear prediction: the cepstrum of an all-pole model of the filterbank.
+    Plp,
     /// The power spectrum: squared magnitudes of the bins 0 to `padded / 2`.
     Spectrogram,
     /// The natural logarithm of the power spectrum, floored at the spacing of `f32` at 1.
     LogSpectrogram,
+    /// The natural logarithm of the frame's energy alone.
+    Energy,
 }
 
 /// The shape of the window laid over each frame.
@@ -24,6 +32,9 @@ pub enum WindowType {
     Povey,
     /// Hann's window.
     Hanning,
+    /// Hann's window with the period of the frame's length, so that its last sample is not 0: what
+    /// Whisper and librosa lay over a frame. (Kaldi has no such; its windows end as they begin.)
+    HannPeriodic,
     /// Hamming's window.
     Hamming,
     /// No window.
@@ -32,6 +43,43 @@ pub enum WindowType {
     Blackman,
     /// Half a period of a sine.
     Sine,
+}
+
+/// Which frequencies sound equally far apart, and how the filters lie on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MelScale {
+    /// HTK's and Kaldi's: 1127 ln(1 + f / 700), triangles of height 1 over mel.
+    Htk,
+    /// That of Slaney's Auditory Toolbox, librosa's default: linear to 1000 Hz, logarithmic above;
+    /// triangles of area 1 over Hz.
+    Slaney,
+}
+
+/// The logarithm taken of the filters' energies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Logarithm {
+    /// Kaldi's: ln max(x, 2^-23).
+    Floored,
+    /// Whisper's: log10 max(x, 10^-10).
+    Decimal,
+    /// NeMo's: ln(x + 2^-24).
+    Guarded,
+}
+
+/// Where frames lie when they do not begin with the recording, and what fills those that reach out
+/// of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Centering {
+    /// As `snip-edges` says.
+    None,
+    /// The middle of frame `t` is sample `t · shift`; the recording is mirrored around its first
+    /// and last sample, which are not repeated (Whisper).
+    Reflect,
+    /// The same with zeros around the recording (NeMo).
+    Zeros,
 }
 
 /// What is done to the features of an utterance before the model sees them.
@@ -44,102 +92,189 @@ pub enum Normalization {
     /// of its spectrum stays. For recordings of a word or a vowel, whose mean spectrum tells what
     /// was said; not causal.
     Level,
+    /// Whisper's: values are raised to at least 8 below the greatest of the utterance, then 4 is
+    /// added and the sum divided by 4; not causal.
+    Whisper,
+    /// NeMo's `per_feature`: each bin less its mean, divided by its standard deviation (of
+    /// `frames - 1` degrees of freedom) plus 10^-5; not causal.
+    Nemo,
     /// Nothing.
     None,
 }
 
-/// The `[features]` of a recipe. Names, units and meanings are Kaldi's (`compute-fbank-feats`).
-///
-/// The defaults are Kaldi's but for two: `num-mel-bins` is 80 (Kaldi: 23), and `dither` is 0
-/// (Kaldi: 1), so that features are a function of the recording alone. Samples are taken in
-/// [-1, 1) and multiplied by 32768, Kaldi's scale.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct FeatureOptions {
+/// Makes [`FeatureOptions`] and beside it the form in which it is read: every key may be left out,
+/// and what that means depends on `kind` and `preset`.
+macro_rules! feature_options {
+    ($($(#[$attribute:meta])* $name:ident: $type:ty,)*) => {
+        /// The `[features]` of a recipe. Names, units and meanings are Kaldi's
+        /// (`compute-fbank-feats`, `compute-mfcc-feats`, `compute-plp-feats`,
+        /// `compute-spectrogram-feats`).
+        ///
+        /// What a recipe leaves out is Kaldi's default for its `kind`
+        /// ([`FeatureOptions::kaldi`]) but for these: `num-mel-bins` of a filterbank is 80
+        /// (Kaldi: 23); `dither` is 0 (Kaldi: 1), so that features are a function of the recording
+        /// alone; a log spectrogram keeps its bin 0 (Kaldi: the energy stands there); recordings of
+        /// other rates are resampled (Kaldi: refused); `normalize` is `"utterance"` (Kaldi has
+        /// other programs for it). A recipe may name a [`Preset`], `preset = "whisper"`, whose
+        /// values then stand for what is left out; it is not kept by that name, its values are.
+        ///
+        /// Samples are taken in [-1, 1) and multiplied by `sample-scale`, Kaldi's 32768.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(from = "Given", rename_all = "kebab-case")]
+        pub struct FeatureOptions {
+            $($(#[$attribute])* pub $name: $type,)*
+        }
+
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+        struct Given {
+            preset: Option<Preset>,
+            $($name: Option<$type>,)*
+        }
+
+        impl From<Given> for FeatureOptions {
+            fn from(given: Given) -> Self {
+                let mut options = match given.preset {
+                    Some(preset) => preset.options(),
+                    None => FeatureOptions::of_kind(given.kind.unwrap_or(FeatureKind::Fbank)),
+                };
+                $(if let Some(value) = given.$name { options.$name = value; })*
+                options
+            }
+        }
+    };
+}
+
+// The keys that came after the first model files are written only where they say something, so that
+// the files of those who do not use them stay what they were.
+feature_options! {
     /// What is computed.
-    pub kind: FeatureKind,
-    /// Samples per second; recordings of other rates are resampled to it before.
-    pub sample_frequency: f32,
+    kind: FeatureKind,
+    /// Samples per second.
+    sample_frequency: f32,
     /// Length of a frame in milliseconds.
-    pub frame_length: f32,
+    frame_length: f32,
     /// Distance of the starts of two frames in milliseconds.
-    pub frame_shift: f32,
+    frame_shift: f32,
     /// Number of mel filters.
-    pub num_mel_bins: usize,
+    num_mel_bins: usize,
     /// Lower edge of the lowest filter in Hz.
-    pub low_freq: f32,
+    low_freq: f32,
     /// Upper edge of the highest filter in Hz; 0 and below count from half the sample frequency.
-    pub high_freq: f32,
-    /// Amplitude of added noise; only 0 is accepted.
-    pub dither: f32,
+    high_freq: f32,
+    /// Standard deviation of the noise added to the samples of each frame, in the unit of
+    /// `sample-scale`. Drawn for an utterance that is named
+    /// ([`crate::FeatureExtractor::reset_for`]), never without: recognition does not dither.
+    dither: f32,
     /// Coefficient `c` of pre-emphasis, x[i] - c x[i-1].
-    pub preemphasis_coefficient: f32,
+    preemphasis_coefficient: f32,
     /// Subtract each frame's mean.
-    pub remove_dc_offset: bool,
+    remove_dc_offset: bool,
     /// The window.
-    pub window_type: WindowType,
+    window_type: WindowType,
     /// The constant of Blackman's window.
-    pub blackman_coeff: f32,
+    blackman_coeff: f32,
     /// Fill frames with zeros to a power of two of samples.
-    pub round_to_power_of_two: bool,
+    round_to_power_of_two: bool,
     /// Only frames that lie within the recording; if false, as many as the shift fits, and the
     /// recording is mirrored at its ends.
-    pub snip_edges: bool,
-    /// Add the logarithm of the frame's energy: before the filters, or with `htk-compat` behind
-    /// them; in a log spectrogram, in place of bin 0 (Kaldi's `compute-spectrogram-feats`).
-    pub use_energy: bool,
+    snip_edges: bool,
+    /// The logarithm of the frame's energy. In a filterbank, added: before the filters, or with
+    /// `htk-compat` behind them. In place of coefficient 0 of MFCC and PLP, and of bin 0 of a log
+    /// spectrogram.
+    use_energy: bool,
     /// Take the energy before pre-emphasis and window.
-    pub raw_energy: bool,
+    raw_energy: bool,
     /// Least energy, if above 0 (its logarithm bounds the energy from below).
-    pub energy_floor: f32,
+    energy_floor: f32,
     /// Take logarithms of the filters' energies.
-    pub use_log_fbank: bool,
+    use_log_fbank: bool,
     /// Filter the power; if false, the magnitude.
-    pub use_power: bool,
-    /// Put the energy last.
-    pub htk_compat: bool,
-    /// Leave the lowest bin out of the first filter when `low-freq` is not 0, as HTK does. (In
-    /// Kaldi a member of the options, not a command-line flag.)
-    pub htk_mode: bool,
+    use_power: bool,
+    /// Put the energy or coefficient 0 last, the latter in MFCC times the square root of 2.
+    htk_compat: bool,
+    /// Leave the lowest bin out of the first filter when `low-freq` is not 0, and raise the
+    /// energies of filters to 1 at least, as HTK does. (In Kaldi a member of the options, not a
+    /// command-line flag.)
+    htk_mode: bool,
     /// Warps the frequencies of the filters, for a vocal tract 1 / `vtln-warp` as long; 1 for none.
-    pub vtln_warp: f32,
+    vtln_warp: f32,
     /// Lower edge in Hz of the band that is warped whole.
-    pub vtln_low: f32,
+    vtln_low: f32,
     /// Its upper edge in Hz; 0 and below count from half the sample frequency.
-    pub vtln_high: f32,
+    vtln_high: f32,
     /// Normalisation before the model; not part of [`crate::FeatureExtractor`].
-    pub normalize: Normalization,
+    normalize: Normalization,
+    /// Number of cepstral coefficients, coefficient 0 or the energy among them.
+    #[serde(skip_serializing_if = "is_default::num_ceps")]
+    num_ceps: usize,
+    /// Liftering constant Q: coefficient i is multiplied by 1 + Q/2 sin(π i / Q); 0 for none.
+    #[serde(skip_serializing_if = "is_default::cepstral_lifter")]
+    cepstral_lifter: f32,
+    /// Order of linear prediction (PLP).
+    #[serde(skip_serializing_if = "is_default::lpc_order")]
+    lpc_order: usize,
+    /// Power to which loudnesses are raised (PLP).
+    #[serde(skip_serializing_if = "is_default::compress_factor")]
+    compress_factor: f32,
+    /// Factor of all coefficients but the energy (PLP).
+    #[serde(skip_serializing_if = "is_default::cepstral_scale")]
+    cepstral_scale: f32,
+    /// Resample recordings of a higher rate; if false, they are refused.
+    #[serde(skip_serializing_if = "is_default::allow_downsample")]
+    allow_downsample: bool,
+    /// Resample recordings of a lower rate; if false, they are refused.
+    #[serde(skip_serializing_if = "is_default::allow_upsample")]
+    allow_upsample: bool,
+    /// The scale on which filters lie. (This and the keys below are not Kaldi's.)
+    #[serde(skip_serializing_if = "is_default::mel_scale")]
+    mel_scale: MelScale,
+    /// The logarithm of the filters' energies.
+    #[serde(skip_serializing_if = "is_default::logarithm")]
+    logarithm: Logarithm,
+    /// Where frames lie; other than `"none"` it needs `snip-edges = false`.
+    #[serde(skip_serializing_if = "is_default::centering")]
+    centering: Centering,
+    /// Pre-emphasis over the whole recording; if false, each frame's first sample counts as its
+    /// own predecessor.
+    #[serde(skip_serializing_if = "is_default::preemphasis_across_frames")]
+    preemphasis_across_frames: bool,
+    /// Samples in [-1, 1) are multiplied by it.
+    #[serde(skip_serializing_if = "is_default::sample_scale")]
+    sample_scale: f32,
+}
+
+/// Whether a key says nothing: it has the value that every kind has by default.
+mod is_default {
+    use super::{Centering, FeatureKind, FeatureOptions, Logarithm, MelScale};
+
+    macro_rules! is_default {
+        ($($name:ident: $type:ty,)*) => {
+            $(pub(super) fn $name(value: &$type) -> bool {
+                *value == FeatureOptions::of_kind(FeatureKind::Fbank).$name
+            })*
+        };
+    }
+
+    is_default! {
+        num_ceps: usize,
+        cepstral_lifter: f32,
+        lpc_order: usize,
+        compress_factor: f32,
+        cepstral_scale: f32,
+        allow_downsample: bool,
+        allow_upsample: bool,
+        mel_scale: MelScale,
+        logarithm: Logarithm,
+        centering: Centering,
+        preemphasis_across_frames: bool,
+        sample_scale: f32,
+    }
 }
 
 impl Default for FeatureOptions {
     fn default() -> Self {
-        FeatureOptions {
-            kind: FeatureKind::Fbank,
-            sample_frequency: 16_000.0,
-            frame_length: 25.0,
-            frame_shift: 10.0,
-            num_mel_bins: 80,
-            low_freq: 20.0,
-            high_freq: 0.0,
-            dither: 0.0,
-            preemphasis_coefficient: 0.97,
-            remove_dc_offset: true,
-            window_type: WindowType::Povey,
-            blackman_coeff: 0.42,
-            round_to_power_of_two: true,
-            snip_edges: true,
-            use_energy: false,
-            raw_energy: true,
-            energy_floor: 0.0,
-            use_log_fbank: true,
-            use_power: true,
-            htk_compat: false,
-            htk_mode: false,
-            vtln_warp: 1.0,
-            vtln_low: 100.0,
-            vtln_high: -500.0,
-            normalize: Normalization::Utterance,
-        }
+        Self::of_kind(FeatureKind::Fbank)
     }
 }
 
@@ -171,6 +306,12 @@ const MAX_FRAME: f32 = 60_000.0;
 impl FeatureOptions {
     /// Checks what does not depend on the filterbank.
     pub(crate) fn check(&self) -> Result<(), FeatureError> {
+        self.check_frames()?;
+        self.check_energy()?;
+        self.check_cepstra()
+    }
+
+    fn check_frames(&self) -> Result<(), FeatureError> {
         let rate = self.sample_frequency;
         if !(1000.0..=1_000_000.0).contains(&rate) || rate.fract() != 0.0 {
             let reason = "must be a whole number of Hz from 1000 to 1000000";
@@ -193,10 +334,18 @@ impl FeatureOptions {
             );
             return Err(FeatureError::new("frame-length", self.frame_length, reason));
         }
-        if self.dither != 0.0 {
-            let reason = "adds random noise, which is not offered: features are a function of the \
-                          recording alone; set it to 0";
+        if self.centering != Centering::None && self.snip_edges {
+            let reason = "leaves out the frames that reach out of the recording, which centering \
+                          asks for; set it to false, or centering to \"none\"";
+            return Err(FeatureError::new("snip-edges", true, reason));
+        }
+        if !(self.dither >= 0.0 && self.dither.is_finite()) {
+            let reason = "must be 0 (none) or more; Kaldi's is 1";
             return Err(FeatureError::new("dither", self.dither, reason));
+        }
+        if !(self.sample_scale > 0.0 && self.sample_scale <= 1e9) {
+            let reason = "must be above 0 and at most 1e9; Kaldi's is 32768";
+            return Err(FeatureError::new("sample-scale", self.sample_scale, reason));
         }
         let preemphasis = self.preemphasis_coefficient;
         if !(0.0..=1.0).contains(&preemphasis) {
@@ -207,6 +356,10 @@ impl FeatureOptions {
             let reason = "must be a number; Blackman's is 0.42";
             return Err(FeatureError::new("blackman-coeff", self.blackman_coeff, reason));
         }
+        Ok(())
+    }
+
+    fn check_energy(&self) -> Result<(), FeatureError> {
         if !(self.energy_floor >= 0.0 && self.energy_floor.is_finite()) {
             let reason = "must be 0 or more";
             return Err(FeatureError::new("energy-floor", self.energy_floor, reason));
@@ -217,5 +370,93 @@ impl FeatureOptions {
             return Err(FeatureError::new("use-energy", self.use_energy, reason));
         }
         Ok(())
+    }
+
+    fn check_cepstra(&self) -> Result<(), FeatureError> {
+        let (bins, ceps) = (self.num_mel_bins, self.num_ceps);
+        match self.kind {
+            FeatureKind::Mfcc => {
+                if !(1..=bins).contains(&ceps) {
+                    let reason = format!("must lie from 1 to num-mel-bins, {bins}");
+                    return Err(FeatureError::new("num-ceps", ceps, reason));
+                }
+            }
+            FeatureKind::Plp => {
+                if !(1..=bins).contains(&self.lpc_order) {
+                    let reason = format!("must lie from 1 to num-mel-bins, {bins}");
+                    return Err(FeatureError::new("lpc-order", self.lpc_order, reason));
+                }
+                if !(1..=self.lpc_order + 1).contains(&ceps) {
+                    let most = self.lpc_order + 1;
+                    let reason = format!("must lie from 1 to lpc-order + 1, {most}");
+                    return Err(FeatureError::new("num-ceps", ceps, reason));
+                }
+                if !(self.compress_factor > 0.0 && self.compress_factor <= 1.0) {
+                    let reason = "must be above 0 and at most 1; Hermansky's is 0.33";
+                    return Err(FeatureError::new("compress-factor", self.compress_factor, reason));
+                }
+                if self.cepstral_scale == 0.0 || !self.cepstral_scale.is_finite() {
+                    let reason = "must be a number other than 0";
+                    return Err(FeatureError::new("cepstral-scale", self.cepstral_scale, reason));
+                }
+            }
+            _ => return Ok(()),
+        }
+        if !(self.cepstral_lifter >= 0.0 && self.cepstral_lifter.is_finite()) {
+            let reason = "must be 0 (none) or more; Kaldi's is 22";
+            return Err(FeatureError::new("cepstral-lifter", self.cepstral_lifter, reason));
+        }
+        // Kaldi's programs for cepstra have no such flags: rather refused than ignored.
+        if !self.use_power {
+            let reason = "is for kind = \"fbank\": cepstra are made from powers; set it to true";
+            return Err(FeatureError::new("use-power", false, reason));
+        }
+        if !self.use_log_fbank {
+            let reason = "is for kind = \"fbank\"; set it to true";
+            return Err(FeatureError::new("use-log-fbank", false, reason));
+        }
+        Ok(())
+    }
+
+    /// Whether a recording of `rate` Hz may be used: it has the rate, or is to be resampled.
+    ///
+    /// # Errors
+    /// [`FeatureError`] where `allow-downsample` or `allow-upsample` forbids it.
+    pub fn check_rate(&self, rate: u32) -> Result<(), FeatureError> {
+        let wanted = f64::from(self.sample_frequency);
+        let (option, allowed) = match f64::from(rate).total_cmp(&wanted) {
+            std::cmp::Ordering::Greater => ("allow-downsample", self.allow_downsample),
+            std::cmp::Ordering::Less => ("allow-upsample", self.allow_upsample),
+            std::cmp::Ordering::Equal => return Ok(()),
+        };
+        if allowed {
+            return Ok(());
+        }
+        let reason = format!(
+            "refuses a recording of {rate} Hz where sample-frequency is {wanted} Hz; resample the \
+             recording, or set {option} to true"
+        );
+        Err(FeatureError::new(option, false, reason))
+    }
+
+    /// Whether each frame, normalised, is known when its last sample is: what a stream needs.
+    ///
+    /// # Errors
+    /// [`FeatureError`] names what needs the whole recording, and what stands in its place in a
+    /// stream.
+    pub fn check_causal(&self) -> Result<(), FeatureError> {
+        let (name, needs) = match self.normalize {
+            Normalization::None => return Ok(()),
+            Normalization::Utterance => ("utterance", "the mean and variance of each bin over"),
+            Normalization::Level => ("level", "the mean and variance of all values over"),
+            Normalization::Whisper => ("whisper", "the greatest value of"),
+            Normalization::Nemo => ("nemo", "the mean and deviation of each bin over"),
+        };
+        let reason = format!(
+            "is not causal: it needs {needs} the whole recording, which a stream does not have; a \
+             model for streams has normalize = \"none\", with means over a sliding window where \
+             it wants them"
+        );
+        Err(FeatureError::new("normalize", format!("\"{name}\""), reason))
     }
 }

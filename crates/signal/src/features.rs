@@ -1,20 +1,25 @@
 //! The feature extractor: samples to frames, whole recordings and streams by the same code.
 //!
 //! ```text
-//! samples ──framing──► frames ──spectra──► power spectra, energies ──mel──► filter energies ──► row
+//! samples ──framing, dither──► frames ──spectra──► power spectra, energies ──row──► features
+//!                                                               mel, cepstrum or plp
 //! ```
 //!
 //! A frame is a function of its own samples alone. Frames are computed in blocks that stay in the
-//! cache, as many as the samples at hand complete; a frame's place in its block changes nothing.
+//! cache, as many as the samples at hand complete; a frame's place in its block changes nothing. It is
+//! out as soon as its last sample is in: no kind of feature looks ahead, their latency is 0 frames.
+//!
+//! Dither is noise added to the samples of a frame before anything else: it keeps the logarithm of
+//! digital silence from being an outlier. Kaldi draws it from the program's global generator, so
+//! that two runs differ; here sample `i` of frame `f` of utterance `u` is a function of
+//! (`u`, `f`, `i`), and whoever does not name the utterance gets none.
 
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
-use crate::mel::MelBanks;
+use crate::random::{Random, hash_name};
+use crate::row::RowMaker;
 use crate::spectra::Spectra;
-use crate::window::{Framing, mirrored};
+use crate::window::Framing;
 use std::fmt;
-
-/// Full scale of 16-bit samples, Kaldi's unit.
-const SCALE: f32 = 32768.0;
 
 /// Samples taken into the buffer at once, so that an hour needs no more memory than a minute.
 const BLOCK: usize = 1 << 16;
@@ -29,7 +34,7 @@ pub struct FeatureExtractor {
     options: FeatureOptions,
     framing: Framing,
     spectra: Spectra,
-    mel: Option<MelBanks>,
+    rows: RowMaker,
     frames: Vec<f32>,   // [FRAMES, length]: the frames of a block, as many as wait
     power: Vec<f32>,    // [FRAMES, bins]
     energies: Vec<f32>, // [FRAMES]
@@ -40,6 +45,10 @@ pub struct FeatureExtractor {
     seen: u64,
     /// The next frame to be computed.
     next: u64,
+    /// The last sample before pre-emphasis, scaled, where that goes over the whole recording.
+    previous: Option<f32>,
+    /// The number of the utterance whose dither is drawn; none: no dither.
+    dithered: Option<u64>,
 }
 
 impl fmt::Debug for FeatureExtractor {
@@ -61,14 +70,17 @@ impl FeatureExtractor {
     pub fn new(options: &FeatureOptions) -> Result<Self, FeatureError> {
         options.check()?;
         let framing = Framing::new(options);
-        let spectra = Spectra::new(options, &framing);
-        let mel = match options.kind {
-            FeatureKind::Fbank => Some(MelBanks::new(options, spectra.points())?),
-            FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => None,
-        };
+        let mut inner = options.clone();
+        // What the spectra see: the energy where it is all that is asked for, and no pre-emphasis
+        // where `push` has done it.
+        inner.use_energy |= options.kind == FeatureKind::Energy;
+        if options.preemphasis_across_frames {
+            inner.preemphasis_coefficient = 0.0;
+        }
+        let spectra = Spectra::new(&inner, &framing);
         Ok(FeatureExtractor {
             framing,
-            mel,
+            rows: RowMaker::new(options, spectra.points())?,
             frames: Vec::with_capacity(FRAMES * framing.length),
             power: vec![0.0; FRAMES * spectra.bins()],
             energies: vec![0.0; FRAMES],
@@ -77,16 +89,15 @@ impl FeatureExtractor {
             first: 0,
             seen: 0,
             next: 0,
+            previous: None,
+            dithered: None,
             options: options.clone(),
         })
     }
 
     /// Numbers per frame.
     pub fn dim(&self) -> usize {
-        match self.options.kind {
-            FeatureKind::Fbank => self.options.num_mel_bins + usize::from(self.options.use_energy),
-            FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => self.spectra.bins(),
-        }
+        self.rows.dim()
     }
 
     /// The sample rate that recordings must have, in Hz.
@@ -111,10 +122,19 @@ impl FeatureExtractor {
     }
 
     /// Features of a whole recording: reset, push, finish. Appends `[frames, dim]` to `out`, not
-    /// normalised; nothing for a recording shorter than a frame.
+    /// normalised and without dither; nothing for a recording shorter than a frame.
     pub fn compute(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         out.reserve(self.frame_count(samples.len()) * self.dim());
         self.reset();
+        self.push(samples, out);
+        self.finish(out);
+    }
+
+    /// As [`FeatureExtractor::compute`], with the dither of this utterance (none where the option
+    /// is 0).
+    pub fn compute_for(&mut self, utterance: &str, samples: &[f32], out: &mut Vec<f32>) {
+        out.reserve(self.frame_count(samples.len()) * self.dim());
+        self.reset_for(utterance);
         self.push(samples, out);
         self.finish(out);
     }
@@ -123,9 +143,20 @@ impl FeatureExtractor {
     /// to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         for block in samples.chunks(BLOCK) {
-            self.buffer.extend(block.iter().map(|sample| sample * SCALE));
+            let scale = self.options.sample_scale;
+            if self.options.preemphasis_across_frames {
+                let coefficient = self.options.preemphasis_coefficient;
+                for sample in block {
+                    let sample = sample * scale;
+                    // The recording's first sample stays as it is.
+                    let before = self.previous.replace(sample).unwrap_or(0.0);
+                    self.buffer.push(sample - coefficient * before);
+                }
+            } else {
+                self.buffer.extend(block.iter().map(|sample| sample * scale));
+            }
             self.seen += block.len() as u64;
-            while self.framing.begin(self.next) + self.framing.length as i64 <= self.seen as i64 {
+            while self.framing.needs(self.next) <= self.seen as i64 {
                 self.take_next(out);
             }
             self.compute_block(out);
@@ -134,7 +165,7 @@ impl FeatureExtractor {
     }
 
     /// Ends the stream: appends the frames that reach past its end (with `snip-edges` there are
-    /// none) and resets.
+    /// none) and resets, to a stream without dither.
     pub fn finish(&mut self, out: &mut Vec<f32>) {
         while self.next < self.framing.count(self.seen) {
             self.take_next(out);
@@ -143,12 +174,23 @@ impl FeatureExtractor {
         self.reset();
     }
 
-    /// Forgets the stream: the next sample is the first of a new one.
+    /// Forgets the stream: the next sample is the first of a new one, and it has no dither.
     pub fn reset(&mut self) {
+        self.previous = None;
+        self.dithered = None;
         self.buffer.clear();
         self.first = 0;
         self.seen = 0;
         self.next = 0;
+    }
+
+    /// Forgets the stream: the next sample is the first of this utterance. Its name decides the
+    /// dither, so that another run, in chunks of other sizes, gives the same bytes.
+    pub fn reset_for(&mut self, utterance: &str) {
+        self.reset();
+        if self.options.dither != 0.0 {
+            self.dithered = Some(hash_name(utterance));
+        }
     }
 
     /// Drops samples that no later frame needs. A frame that is mirrored at the end has its middle
@@ -166,7 +208,8 @@ impl FeatureExtractor {
     /// Takes frame `next` from the buffer, mirrored where it reaches out of the recording, and
     /// computes the block that it fills.
     fn take_next(&mut self, out: &mut Vec<f32>) {
-        let begin = self.framing.begin(self.next);
+        let frame = self.next;
+        let begin = self.framing.begin(frame);
         self.next += 1;
         let length = self.framing.length;
         let (first, seen) = (self.first as i64, self.seen as i64);
@@ -174,9 +217,18 @@ impl FeatureExtractor {
             let start = (begin - first) as usize;
             self.frames.extend_from_slice(&self.buffer[start..start + length]);
         } else {
-            let samples = (begin..begin + length as i64)
-                .map(|index| self.buffer[(mirrored(index, seen) - first) as usize]);
+            let samples = (begin..begin + length as i64).map(|index| {
+                let sample = self.framing.sample_at(index, seen);
+                sample.map_or(0.0, |sample| self.buffer[(sample - first) as usize])
+            });
             self.frames.extend(samples);
+        }
+        if let Some(utterance) = self.dithered {
+            let mut random = Random::from_key(&[hash_name("dither"), utterance, frame]);
+            let start = self.frames.len() - length;
+            for sample in &mut self.frames[start..] {
+                *sample += self.options.dither * random.normal() as f32;
+            }
         }
         if self.frames.len() == FRAMES * length {
             self.compute_block(out);
@@ -190,38 +242,8 @@ impl FeatureExtractor {
         let (power, energies) = (&mut self.power[..block * bins], &mut self.energies[..block]);
         self.spectra.compute(&mut self.frames, power, energies);
         self.frames.clear();
-        let options = &self.options;
         for (power, energy) in power.chunks_exact_mut(bins).zip(energies) {
-            match (&self.mel, options.kind) {
-                (Some(mel), _) => {
-                    if !options.use_power {
-                        for power in &mut *power {
-                            *power = power.sqrt();
-                        }
-                    }
-                    if options.use_energy && !options.htk_compat {
-                        out.push(*energy);
-                    }
-                    let start = out.len();
-                    mel.apply(power, out);
-                    if options.use_log_fbank {
-                        for value in &mut out[start..] {
-                            *value = floored_log(*value);
-                        }
-                    }
-                    if options.use_energy && options.htk_compat {
-                        out.push(*energy);
-                    }
-                }
-                (None, FeatureKind::LogSpectrogram) => {
-                    let start = out.len();
-                    out.extend(power.iter().map(|power| floored_log(*power)));
-                    if options.use_energy {
-                        out[start] = *energy;
-                    }
-                }
-                (None, _) => out.extend_from_slice(power),
-            }
+            self.rows.append(power, *energy, out);
         }
     }
 }

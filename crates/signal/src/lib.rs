@@ -1,11 +1,12 @@
-//! Sound to feature frames: decoding, resampling, spectrograms and Kaldi's filterbank.
+//! Sound to feature frames: decoding, resampling, spectrograms and Kaldi's features.
 //!
 //! The path through this crate, one file per step:
 //!
 //! ```text
 //! bytes ──audio──► Audio ──resample──► samples ──augment──► samples ──features──► frames
-//!         wav sphere ogg opus mp3        (any rate)   (speed)           window mel
-//!         mp4 foreign encoding                                     normalize, augment (masks)
+//!         wav sphere ogg opus mp3        (any rate)   (speed)       window spectra row mel
+//!         mp4 foreign encoding                                      cepstrum plp; then
+//!                                                                   normalize, augment (masks)
 //! ```
 //!
 //! * [`read_audio`], [`read_audio_section`] and [`decode_audio`] turn files into [`Audio`]; the
@@ -13,7 +14,8 @@
 //!   refused with a sentence ([`AudioError`]), never shortened silently.
 //! * [`Resampler`] and [`resample`] change the sample rate.
 //! * [`FeatureExtractor`] computes frames, offline and in chunks by the same code, to the same
-//!   bytes.
+//!   bytes: filterbank, MFCC, PLP, spectrogram, energy, with all of Kaldi's options
+//!   ([`FeatureOptions`]), and Whisper's and NeMo's log-mel ([`Preset`]).
 //! * [`normalize_utterance`], [`SpecAugment`] and [`change_speed`] are what training adds.
 //! * [`Random`] is the project's only source of chance: a function of its key.
 //!
@@ -21,6 +23,7 @@
 
 mod audio;
 mod augment;
+mod cepstrum;
 mod encoding;
 mod feature_options;
 mod features;
@@ -31,8 +34,11 @@ mod mp4;
 mod normalize;
 mod ogg;
 mod opus;
+mod plp;
+mod presets;
 mod random;
 mod resample;
+mod row;
 mod source;
 mod spectra;
 mod sphere;
@@ -42,9 +48,13 @@ mod window;
 pub use audio::{Audio, AudioError, decode_audio, read_audio, read_audio_section};
 pub use augment::{Noise, RandomFilter, SpecAugment, change_speed};
 pub use encoding::{Encoding, RawFormat, UnknownEncoding};
-pub use feature_options::{FeatureError, FeatureKind, FeatureOptions, Normalization, WindowType};
+pub use feature_options::{
+    Centering, FeatureError, FeatureKind, FeatureOptions, Logarithm, MelScale, Normalization,
+    WindowType,
+};
 pub use features::FeatureExtractor;
 pub use normalize::normalize_utterance;
+pub use presets::{Preset, UnknownPreset};
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;

@@ -6,6 +6,10 @@
 //! bin's own mel frequency. Single precision is used where Kaldi uses it, so that even the
 //! rounding is Kaldi's.
 //!
+//! Slaney's scale (Slaney 1998, "Auditory Toolbox", with librosa's inverse) is 3 f / 200 up to
+//! 1000 Hz and 15 + 27 ln(f / 1000) / ln 6.4 above. Its triangles are straight over Hz, not over
+//! mel, and each is divided by half its width, so that white noise gives all filters the same.
+//!
 //! Vocal tract length normalisation moves the triangles. A vocal tract shorter by a factor resonates
 //! higher by the same; `warp` > 1 moves the filters down by it, f / warp, between `vtln-low` and
 //! `vtln-high`, and two straight lines lead from there to the filterbank's own edges, which stay.
@@ -13,7 +17,7 @@
 //! is Kaldi's choice.) Drawn at random in training it is an augmentation (Jaitly & Hinton 2013,
 //! "Vocal Tract Length Perturbation improves speech recognition").
 
-use crate::feature_options::{FeatureError, FeatureOptions};
+use crate::feature_options::{FeatureError, FeatureOptions, MelScale};
 
 /// One triangle: the weights of the bins `first..first + weights.len()`.
 #[derive(Clone, Debug)]
@@ -96,61 +100,136 @@ impl Warp {
     }
 }
 
-impl MelBanks {
-    /// The filterbank over the lower half of a transform of `padded` points.
-    pub(crate) fn new(options: &FeatureOptions, padded: usize) -> Result<Self, FeatureError> {
-        let bins = options.num_mel_bins;
-        let nyquist = 0.5 * options.sample_frequency;
-        let low = options.low_freq;
-        let high =
-            if options.high_freq > 0.0 { options.high_freq } else { nyquist + options.high_freq };
-        if bins < 3 {
-            return Err(FeatureError::new("num-mel-bins", bins, "must be at least 3"));
-        }
-        if !(0.0..nyquist).contains(&low) {
-            let reason =
-                format!("must lie from 0 to below half the sample frequency, {nyquist} Hz");
-            return Err(FeatureError::new("low-freq", low, reason));
-        }
-        if high <= low || high > nyquist {
-            let reason = format!(
-                "means an upper edge of {high} Hz, which must lie above low-freq ({low} Hz) and at \
-                 most at half the sample frequency ({nyquist} Hz); 0 means the latter"
-            );
-            return Err(FeatureError::new("high-freq", options.high_freq, reason));
-        }
-        let warp = Warp::new(options, low, high)?;
-        let width = options.sample_frequency / padded as f32;
-        let (low_mel, high_mel) = (mel(low), mel(high));
-        let delta = (high_mel - low_mel) / (bins + 1) as f32;
-        let mut triangles = Vec::with_capacity(bins);
-        for bin in 0..bins {
-            let [left, center, right] = [bin, bin + 1, bin + 2].map(|edge| {
-                let unwarped = low_mel + edge as f32 * delta;
+/// The height at `position` of the triangle with these corners; none outside of it.
+fn height(position: f32, [left, center, right]: [f32; 3]) -> Option<f32> {
+    if position <= left || position >= right {
+        None
+    } else if position <= center {
+        Some((position - left) / (center - left))
+    } else {
+        Some((right - position) / (right - center))
+    }
+}
+
+/// Slaney's scale: the frequency in Hz of a point on it, and back.
+mod slaney {
+    const LINEAR: f64 = 200.0 / 3.0; // Hz per mel
+    const BEND: f64 = 1000.0 / LINEAR;
+
+    /// Width of a mel above the bend, in ln Hz.
+    fn step() -> f64 {
+        6.4f64.ln() / 27.0
+    }
+
+    pub(super) fn mel(hertz: f64) -> f64 {
+        if hertz < 1000.0 { hertz / LINEAR } else { BEND + (hertz / 1000.0).ln() / step() }
+    }
+
+    pub(super) fn hertz(mel: f64) -> f64 {
+        if mel < BEND { mel * LINEAR } else { 1000.0 * ((mel - BEND) * step()).exp() }
+    }
+}
+
+/// The edges of the filterbank in Hz, checked.
+fn band(options: &FeatureOptions) -> Result<(f32, f32), FeatureError> {
+    let nyquist = 0.5 * options.sample_frequency;
+    let low = options.low_freq;
+    let high =
+        if options.high_freq > 0.0 { options.high_freq } else { nyquist + options.high_freq };
+    if options.num_mel_bins < 3 {
+        return Err(FeatureError::new("num-mel-bins", options.num_mel_bins, "must be at least 3"));
+    }
+    if !(0.0..nyquist).contains(&low) {
+        let reason = format!("must lie from 0 to below half the sample frequency, {nyquist} Hz");
+        return Err(FeatureError::new("low-freq", low, reason));
+    }
+    if high <= low || high > nyquist || high.is_nan() {
+        let reason = format!(
+            "means an upper edge of {high} Hz, which must lie above low-freq ({low} Hz) and at \
+             most at half the sample frequency ({nyquist} Hz); 0 means the latter"
+        );
+        return Err(FeatureError::new("high-freq", options.high_freq, reason));
+    }
+    Ok((low, high))
+}
+
+/// The points at which triangles begin, peak and end, `num-mel-bins + 2` of them: in mel on HTK's
+/// scale, in Hz on Slaney's.
+fn corners(options: &FeatureOptions) -> Result<Vec<f64>, FeatureError> {
+    let (low, high) = band(options)?;
+    let warp = Warp::new(options, low, high)?;
+    let bins = options.num_mel_bins;
+    Ok(match options.mel_scale {
+        MelScale::Htk => {
+            let (low_mel, high_mel) = (mel(low), mel(high));
+            let delta = (high_mel - low_mel) / (bins + 1) as f32;
+            let corner = |index: usize| {
+                let unwarped = low_mel + index as f32 * delta;
                 match &warp {
                     Some(warp) => mel(warp.apply(hertz(unwarped))),
                     None => unwarped,
                 }
-            });
+            };
+            (0..bins + 2).map(|index| f64::from(corner(index))).collect()
+        }
+        MelScale::Slaney => {
+            let (low, high) = (slaney::mel(f64::from(low)), slaney::mel(f64::from(high)));
+            let corner = |index: usize| {
+                let hertz = slaney::hertz(low + index as f64 * (high - low) / (bins + 1) as f64);
+                match &warp {
+                    Some(warp) => f64::from(warp.apply(hertz as f32)),
+                    None => hertz,
+                }
+            };
+            (0..bins + 2).map(corner).collect()
+        }
+    })
+}
+
+/// The frequencies in Hz at which the triangles peak.
+///
+/// # Errors
+/// As [`MelBanks::new`].
+pub(crate) fn centers(options: &FeatureOptions) -> Result<Vec<f32>, FeatureError> {
+    let corners = corners(options)?;
+    let peaks = corners[1..=options.num_mel_bins].iter();
+    Ok(match options.mel_scale {
+        MelScale::Htk => peaks.map(|peak| hertz(*peak as f32)).collect(),
+        MelScale::Slaney => peaks.map(|peak| *peak as f32).collect(),
+    })
+}
+
+impl MelBanks {
+    /// The filterbank over the lower half of a transform of `padded` points.
+    pub(crate) fn new(options: &FeatureOptions, padded: usize) -> Result<Self, FeatureError> {
+        let corners = corners(options)?;
+        let bins = options.num_mel_bins;
+        let width = options.sample_frequency / padded as f32;
+        let mut triangles = Vec::with_capacity(bins);
+        for bin in 0..bins {
+            let corners = [corners[bin], corners[bin + 1], corners[bin + 2]];
+            let weight = |index: usize| match options.mel_scale {
+                MelScale::Htk => height(mel(width * index as f32), corners.map(|mel| mel as f32)),
+                MelScale::Slaney => {
+                    let [left, center, right] = corners;
+                    let hertz = f64::from(options.sample_frequency) * index as f64 / padded as f64;
+                    let sides = (hertz - left) / (center - left);
+                    let height = sides.min((right - hertz) / (right - center));
+                    (height > 0.0).then(|| (height * 2.0 / (right - left)) as f32)
+                }
+            };
             let mut triangle = Triangle { first: 0, weights: Vec::new() };
             for index in 0..padded / 2 {
-                let position = mel(width * index as f32);
-                if position <= left || position >= right {
-                    continue;
-                }
+                let Some(weight) = weight(index) else { continue };
                 if triangle.weights.is_empty() {
                     triangle.first = index;
                 }
-                triangle.weights.push(if position <= center {
-                    (position - left) / (center - left)
-                } else {
-                    (right - position) / (right - center)
-                });
+                triangle.weights.push(weight);
             }
             // HTK leaves the lowest bin out of the first filter when low-freq is not 0.
             if options.htk_mode
                 && bin == 0
-                && low_mel != 0.0
+                && mel(options.low_freq) != 0.0
                 && let Some(weight) = triangle.weights.first_mut()
             {
                 *weight = 0.0;

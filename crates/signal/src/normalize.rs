@@ -1,4 +1,4 @@
-//! Normalisation over one utterance: each bin gets mean 0 and variance 1.
+//! Normalisation over one utterance: each bin gets mean 0 and variance 1, or as Whisper and NeMo do.
 //!
 //! It removes what is constant over a recording in a logarithmic spectrum: the microphone's
 //! response and the level. It needs the whole utterance, so it is not causal and has no place in
@@ -16,14 +16,39 @@ impl Normalization {
         match self {
             Normalization::Utterance => normalize_utterance(features, dim),
             Normalization::Level => normalize_utterance(features, 1),
+            Normalization::Whisper => limit_range(features),
+            Normalization::Nemo => standardize(features, dim, |squares, frames| {
+                // Of a single frame nothing is left but zeros, whatever they are divided by.
+                let deviation = (squares / (frames - 1.0).max(1.0)).sqrt();
+                1.0 / (deviation + NEMO_GUARD)
+            }),
             Normalization::None => {}
         }
+    }
+}
+
+/// NeMo's addition to a standard deviation, `CONSTANT` in its `asr/parts/preprocessing/features.py`.
+const NEMO_GUARD: f64 = 1e-5;
+
+/// Whisper's normalisation of decimal logarithms (`whisper/audio.py`): what is 80 dB fainter than
+/// the loudest is as good as silent; the factor and the summand bring speech near to [-1, 1].
+fn limit_range(features: &mut [f32]) {
+    let greatest = features.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for value in features {
+        *value = (value.max(greatest - 8.0) + 4.0) / 4.0;
     }
 }
 
 /// Normalises each bin of `features`, `[frames, dim]`, in place: sums in `f64`, divisor `frames`.
 /// A last row that is not whole, and `dim` = 0, are left alone.
 pub fn normalize_utterance(features: &mut [f32], dim: usize) {
+    standardize(features, dim, |squares, frames| {
+        1.0 / (squares * (1.0 / frames)).max(VARIANCE_FLOOR).sqrt()
+    });
+}
+
+/// Subtracts each bin's mean and multiplies by `to_scale(sum of squared differences, frames)`.
+fn standardize(features: &mut [f32], dim: usize, to_scale: impl Fn(f64, f64) -> f64) {
     if dim == 0 || features.len() < dim {
         return;
     }
@@ -47,7 +72,7 @@ pub fn normalize_utterance(features: &mut [f32], dim: usize) {
         }
     }
     for sum in &mut scale {
-        *sum = 1.0 / (*sum * share).max(VARIANCE_FLOOR).sqrt();
+        *sum = to_scale(*sum, frames as f64);
     }
     for row in features.chunks_exact_mut(dim) {
         for ((value, mean), scale) in row.iter_mut().zip(&mean).zip(&scale) {
@@ -95,6 +120,22 @@ mod tests {
         assert_eq!(after, before);
         Normalization::Utterance.apply(&mut after, dim);
         assert!(after.chunks(dim).all(|row| (row[0] - row[2]).abs() < 1e-5));
+    }
+
+    #[test]
+    fn whispers_and_nemos_have_their_values() {
+        let mut features = vec![-10.0, 2.0, -3.0, 0.0];
+        Normalization::Whisper.apply(&mut features, 2);
+        assert_eq!(features, [-0.5, 1.5, 0.25, 1.0]);
+        // Bin 0: mean 2, squares 8, deviation of two frames 8^0.5; bin 1 does not vary.
+        let mut features = vec![0.0, 5.0, 4.0, 5.0];
+        Normalization::Nemo.apply(&mut features, 2);
+        let expected = (2.0 / (8f64.sqrt() + 1e-5)) as f32;
+        assert_eq!(features, [-expected, 0.0, expected, 0.0]);
+        let mut frame = vec![3.0, 4.0];
+        Normalization::Nemo.apply(&mut frame, 2);
+        assert_eq!(frame, [0.0, 0.0]);
+        Normalization::Whisper.apply(&mut [], 2);
     }
 
     #[test]

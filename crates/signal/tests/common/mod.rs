@@ -1,6 +1,9 @@
 //! What several test files need: the fixtures, the tone in them, and WAV files made on the spot.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod definition;
+pub mod golden;
+
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
