@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stages::{CmnOptions, DeltaOptions, SpliceOptions};
+
 /// What is computed from each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,6 +111,15 @@ pub struct FeatureOptions {
     pub vtln_high: f32,
     /// Normalisation before the model; not part of [`crate::FeatureExtractor`].
     pub normalize: Normalization,
+    /// Normalisation that can stream, behind the extractor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmn: Option<CmnOptions>,
+    /// Deltas, behind the normalisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deltas: Option<DeltaOptions>,
+    /// Splicing, behind the deltas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splice: Option<SpliceOptions>,
 }
 
 impl Default for FeatureOptions {
@@ -139,6 +150,9 @@ impl Default for FeatureOptions {
             vtln_low: 100.0,
             vtln_high: -500.0,
             normalize: Normalization::Utterance,
+            cmn: None,
+            deltas: None,
+            splice: None,
         }
     }
 }

@@ -10,6 +10,7 @@
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
 use crate::mel::MelBanks;
 use crate::spectra::Spectra;
+use crate::stages::{Chain, Stage, stages_of};
 use crate::window::{Framing, mirrored};
 use std::fmt;
 
@@ -40,6 +41,9 @@ pub struct FeatureExtractor {
     seen: u64,
     /// The next frame to be computed.
     next: u64,
+    /// What the rows pass on their way out, if anything, and the rows before.
+    stages: Option<Chain>,
+    rows: Vec<f32>,
 }
 
 impl fmt::Debug for FeatureExtractor {
@@ -66,7 +70,7 @@ impl FeatureExtractor {
             FeatureKind::Fbank => Some(MelBanks::new(options, spectra.points())?),
             FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => None,
         };
-        Ok(FeatureExtractor {
+        let mut extractor = FeatureExtractor {
             framing,
             mel,
             frames: Vec::with_capacity(FRAMES * framing.length),
@@ -77,12 +81,26 @@ impl FeatureExtractor {
             first: 0,
             seen: 0,
             next: 0,
+            stages: None,
+            rows: Vec::new(),
             options: options.clone(),
-        })
+        };
+        extractor.stages = stages_of(options, extractor.row_dim())?;
+        Ok(extractor)
     }
 
     /// Numbers per frame.
     pub fn dim(&self) -> usize {
+        self.stages.as_ref().map_or_else(|| self.row_dim(), Stage::dim)
+    }
+
+    /// The most frames that have to follow a frame before it is given; 0 without stages.
+    pub fn lookahead(&self) -> usize {
+        self.stages.as_ref().map_or(0, Stage::lookahead)
+    }
+
+    /// Numbers per frame before the stages.
+    fn row_dim(&self) -> usize {
         match self.options.kind {
             FeatureKind::Fbank => self.options.num_mel_bins + usize::from(self.options.use_energy),
             FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => self.spectra.bins(),
@@ -122,6 +140,19 @@ impl FeatureExtractor {
     /// Takes the next samples of a stream, in [-1, 1), and appends the frames that they complete
     /// to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        let Some(mut stages) = self.stages.take() else { return self.push_rows(samples, out) };
+        let mut rows = std::mem::take(&mut self.rows);
+        for block in samples.chunks(BLOCK) {
+            rows.clear();
+            self.push_rows(block, &mut rows);
+            stages.push(&rows, out);
+        }
+        self.rows = rows;
+        self.stages = Some(stages);
+    }
+
+    /// As `push`, before the stages.
+    fn push_rows(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         for block in samples.chunks(BLOCK) {
             self.buffer.extend(block.iter().map(|sample| sample * SCALE));
             self.seen += block.len() as u64;
@@ -134,8 +165,20 @@ impl FeatureExtractor {
     }
 
     /// Ends the stream: appends the frames that reach past its end (with `snip-edges` there are
-    /// none) and resets.
+    /// none) and those that wait in the stages, and resets.
     pub fn finish(&mut self, out: &mut Vec<f32>) {
+        let Some(mut stages) = self.stages.take() else { return self.finish_rows(out) };
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.clear();
+        self.finish_rows(&mut rows);
+        stages.push(&rows, out);
+        stages.finish(out);
+        self.rows = rows;
+        self.stages = Some(stages);
+    }
+
+    /// As `finish`, before the stages.
+    fn finish_rows(&mut self, out: &mut Vec<f32>) {
         while self.next < self.framing.count(self.seen) {
             self.take_next(out);
         }
@@ -145,6 +188,9 @@ impl FeatureExtractor {
 
     /// Forgets the stream: the next sample is the first of a new one.
     pub fn reset(&mut self) {
+        if let Some(stages) = &mut self.stages {
+            stages.reset();
+        }
         self.buffer.clear();
         self.first = 0;
         self.seen = 0;

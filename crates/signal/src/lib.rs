@@ -14,6 +14,10 @@
 //! * [`Resampler`] and [`resample`] change the sample rate.
 //! * [`FeatureExtractor`] computes frames, offline and in chunks by the same code, to the same
 //!   bytes.
+//! * [`Stage`]s go from frames to frames: [`Deltas`], [`Splice`], [`Cmvn`], [`SlidingCmvn`],
+//!   [`OnlineCmvn`]; an extractor runs those that its options ask for.
+//! * [`ArkReader`], [`ArkWriter`], [`read_scp`], [`read_npy`], [`read_htk`] and their counterparts
+//!   exchange features with other programs ([`FormatError`]).
 //! * [`normalize_utterance`], [`SpecAugment`] and [`change_speed`] are what training adds.
 //! * [`Random`] is the project's only source of chance: a function of its key.
 //!
@@ -25,6 +29,7 @@ mod encoding;
 mod feature_options;
 mod features;
 mod foreign;
+mod formats;
 mod mel;
 mod mp3;
 mod mp4;
@@ -36,6 +41,7 @@ mod resample;
 mod source;
 mod spectra;
 mod sphere;
+mod stages;
 mod wav;
 mod window;
 
@@ -44,8 +50,18 @@ pub use augment::{Noise, RandomFilter, SpecAugment, change_speed};
 pub use encoding::{Encoding, RawFormat, UnknownEncoding};
 pub use feature_options::{FeatureError, FeatureKind, FeatureOptions, Normalization, WindowType};
 pub use features::FeatureExtractor;
+pub use formats::{
+    ArkFormat, ArkReader, ArkWriter, Array, Compression, FormatError, HtkFile, HtkKind, RowRange,
+    ScpEntry, Values, parse_htk, parse_npy, parse_scp, read_htk, read_kaldi, read_npy, read_scp,
+    write_htk, write_kaldi, write_npy,
+};
 pub use normalize::normalize_utterance;
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
+pub use stages::{
+    Chain, CmnOptions, Cmvn, CmvnOptions, CmvnStats, DeltaOptions, Deltas, GlobalCmnOptions,
+    OnlineCmnOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState, SlidingCmvn,
+    SlidingCmvnOptions, Splice, SpliceOptions, Stage,
+};
 pub use wav::write_wav;

@@ -4,7 +4,7 @@
 //! response and the level. It needs the whole utterance, so it is not causal and has no place in
 //! a stream.
 
-use crate::feature_options::Normalization;
+use crate::feature_options::{FeatureError, Normalization};
 
 /// Least variance divided by, in squared units of the features (for log features: a standard
 /// deviation of 0.001 nepers); a bin that does not vary becomes zero rather than noise.
@@ -18,6 +18,29 @@ impl Normalization {
             Normalization::Level => normalize_utterance(features, 1),
             Normalization::None => {}
         }
+    }
+
+    /// Whether a frame's value depends on no later frame, so that it can be given in a stream.
+    pub fn is_causal(self) -> bool {
+        self == Normalization::None
+    }
+
+    /// For programs that stream: refuses what needs the whole recording, and names what does
+    /// nearly the same in a stream.
+    ///
+    /// # Errors
+    /// [`FeatureError`] for a normalisation that is not causal.
+    pub fn check_streaming(self) -> Result<(), FeatureError> {
+        let (value, instead) = match self {
+            Normalization::None => return Ok(()),
+            Normalization::Utterance => ("utterance", "cmn = { kind = \"online\", ... }"),
+            Normalization::Level => ("level", "cmn = { kind = \"global\", ... }"),
+        };
+        let reason = format!(
+            "needs the whole recording and cannot stream; train with normalize = \"none\" and \
+             {instead}, or give the recording whole"
+        );
+        Err(FeatureError::new("normalize", value, reason))
     }
 }
 
@@ -95,6 +118,18 @@ mod tests {
         assert_eq!(after, before);
         Normalization::Utterance.apply(&mut after, dim);
         assert!(after.chunks(dim).all(|row| (row[0] - row[2]).abs() < 1e-5));
+    }
+
+    #[test]
+    fn what_needs_the_whole_recording_is_refused_in_a_stream() {
+        assert!(Normalization::None.is_causal() && Normalization::None.check_streaming().is_ok());
+        for (normalization, counterpart) in
+            [(Normalization::Utterance, "online"), (Normalization::Level, "global")]
+        {
+            assert!(!normalization.is_causal());
+            let error = normalization.check_streaming().expect_err("not causal").to_string();
+            assert!(error.contains("whole recording") && error.contains(counterpart), "{error}");
+        }
     }
 
     #[test]
