@@ -127,14 +127,19 @@ impl FeatureFlags {
         table.extend(Table::try_from(&self.kaldi).map_err(internal)?);
         for change in &self.set {
             let (key, value) = change.split_once('=').ok_or_else(|| {
-                Failure::Sentence(format!("--set {change:?} is no KEY=VALUE; write one, such as num-ceps=13"))
+                Failure::Sentence(format!(
+                    "--set {change:?} is no KEY=VALUE; write one, such as num-ceps=13"
+                ))
             })?;
             table.insert(key.trim().to_owned(), value_of(value.trim()));
         }
         // Through text, so that a fault is shown with its line.
         let text = toml::to_string(&table).map_err(internal)?;
         toml::from_str(&text).map_err(|error| {
-            let source = self.config.as_deref().map_or(String::new(), |path| format!(" (with {})", path.display()));
+            let source = self
+                .config
+                .as_deref()
+                .map_or(String::new(), |path| format!(" (with {})", path.display()));
             Failure::Sentence(format!(
                 "these features cannot be{source}: {}; see labyrinth features --help",
                 error.message()
@@ -144,7 +149,9 @@ impl FeatureFlags {
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {
-    Failure::Sentence(format!("the options of features cannot be written as TOML ({error}); please report this"))
+    Failure::Sentence(format!(
+        "the options of features cannot be written as TOML ({error}); please report this"
+    ))
 }
 
 /// A word of a flag as TOML has it: a yes or no, a number, a table, else a text.
@@ -195,7 +202,11 @@ mod tests {
     fn a_file_of_flags_is_read_as_kaldi_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mfcc.conf");
-        std::fs::write(&path, "# remark\n--num-ceps=40  # all of them\n\n--use-energy=false\n--htk-compat\n").unwrap();
+        std::fs::write(
+            &path,
+            "# remark\n--num-ceps=40  # all of them\n\n--use-energy=false\n--htk-compat\n",
+        )
+        .unwrap();
         let table = read_config(&path).unwrap();
         assert_eq!(table.len(), 3);
         assert_eq!(table["num-ceps"], Value::Integer(40));

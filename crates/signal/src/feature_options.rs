@@ -5,6 +5,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::presets::Preset;
+use crate::stages::{CmnOptions, DeltaOptions, SpliceOptions};
 
 /// What is computed from each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,6 +243,15 @@ feature_options! {
     /// Samples in [-1, 1) are multiplied by it.
     #[serde(skip_serializing_if = "is_default::sample_scale")]
     sample_scale: f32,
+    /// Normalisation that can stream, behind the extractor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cmn: Option<CmnOptions>,
+    /// Deltas, behind the normalisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deltas: Option<DeltaOptions>,
+    /// Splicing, behind the deltas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    splice: Option<SpliceOptions>,
 }
 
 /// Whether a key says nothing: it has the value that every kind has by default.
@@ -454,8 +464,8 @@ impl FeatureOptions {
         };
         let reason = format!(
             "is not causal: it needs {needs} the whole recording, which a stream does not have; a \
-             model for streams has normalize = \"none\", with means over a sliding window where \
-             it wants them"
+             model for streams has normalize = \"none\" and cmn = {{ kind = \"sliding\" }} or \
+             {{ kind = \"online\", … }} in its place"
         );
         Err(FeatureError::new("normalize", format!("\"{name}\""), reason))
     }

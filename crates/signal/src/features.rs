@@ -7,7 +7,8 @@
 //!
 //! A frame is a function of its own samples alone. Frames are computed in blocks that stay in the
 //! cache, as many as the samples at hand complete; a frame's place in its block changes nothing. It is
-//! out as soon as its last sample is in: no kind of feature looks ahead, their latency is 0 frames.
+//! out as soon as its last sample is in: no kind of feature looks ahead, their latency is 0 frames;
+//! stages behind them state their own ([`FeatureExtractor::lookahead`]).
 //!
 //! Dither is noise added to the samples of a frame before anything else: it keeps the logarithm of
 //! digital silence from being an outlier. Kaldi draws it from the program's global generator, so
@@ -18,6 +19,7 @@ use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
 use crate::random::{Random, hash_name};
 use crate::row::RowMaker;
 use crate::spectra::Spectra;
+use crate::stages::{Chain, Stage, stages_of};
 use crate::window::Framing;
 use std::fmt;
 
@@ -49,6 +51,9 @@ pub struct FeatureExtractor {
     previous: Option<f32>,
     /// The number of the utterance whose dither is drawn; none: no dither.
     dithered: Option<u64>,
+    /// What the rows pass on their way out, if anything, and the rows before.
+    stages: Option<Chain>,
+    staged: Vec<f32>,
 }
 
 impl fmt::Debug for FeatureExtractor {
@@ -78,9 +83,12 @@ impl FeatureExtractor {
             inner.preemphasis_coefficient = 0.0;
         }
         let spectra = Spectra::new(&inner, &framing);
+        let rows = RowMaker::new(options, spectra.points())?;
         Ok(FeatureExtractor {
             framing,
-            rows: RowMaker::new(options, spectra.points())?,
+            stages: stages_of(options, rows.dim())?,
+            staged: Vec::new(),
+            rows,
             frames: Vec::with_capacity(FRAMES * framing.length),
             power: vec![0.0; FRAMES * spectra.bins()],
             energies: vec![0.0; FRAMES],
@@ -97,7 +105,12 @@ impl FeatureExtractor {
 
     /// Numbers per frame.
     pub fn dim(&self) -> usize {
-        self.rows.dim()
+        self.stages.as_ref().map_or_else(|| self.rows.dim(), Stage::dim)
+    }
+
+    /// The most frames that have to follow a frame before it is given; 0 without stages.
+    pub fn lookahead(&self) -> usize {
+        self.stages.as_ref().map_or(0, Stage::lookahead)
     }
 
     /// The sample rate that recordings must have, in Hz.
@@ -142,6 +155,19 @@ impl FeatureExtractor {
     /// Takes the next samples of a stream, in [-1, 1), and appends the frames that they complete
     /// to `out`.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        let Some(mut stages) = self.stages.take() else { return self.push_rows(samples, out) };
+        let mut rows = std::mem::take(&mut self.staged);
+        for block in samples.chunks(BLOCK) {
+            rows.clear();
+            self.push_rows(block, &mut rows);
+            stages.push(&rows, out);
+        }
+        self.staged = rows;
+        self.stages = Some(stages);
+    }
+
+    /// As `push`, before the stages.
+    fn push_rows(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         for block in samples.chunks(BLOCK) {
             let scale = self.options.sample_scale;
             if self.options.preemphasis_across_frames {
@@ -165,8 +191,20 @@ impl FeatureExtractor {
     }
 
     /// Ends the stream: appends the frames that reach past its end (with `snip-edges` there are
-    /// none) and resets, to a stream without dither.
+    /// none) and those that wait in the stages, and resets, to a stream without dither.
     pub fn finish(&mut self, out: &mut Vec<f32>) {
+        let Some(mut stages) = self.stages.take() else { return self.finish_rows(out) };
+        let mut rows = std::mem::take(&mut self.staged);
+        rows.clear();
+        self.finish_rows(&mut rows);
+        stages.push(&rows, out);
+        stages.finish(out);
+        self.staged = rows;
+        self.stages = Some(stages);
+    }
+
+    /// As `finish`, before the stages.
+    fn finish_rows(&mut self, out: &mut Vec<f32>) {
         while self.next < self.framing.count(self.seen) {
             self.take_next(out);
         }
@@ -176,6 +214,9 @@ impl FeatureExtractor {
 
     /// Forgets the stream: the next sample is the first of a new one, and it has no dither.
     pub fn reset(&mut self) {
+        if let Some(stages) = &mut self.stages {
+            stages.reset();
+        }
         self.previous = None;
         self.dithered = None;
         self.buffer.clear();

@@ -16,6 +16,10 @@
 //! * [`FeatureExtractor`] computes frames, offline and in chunks by the same code, to the same
 //!   bytes: filterbank, MFCC, PLP, spectrogram, energy, with all of Kaldi's options
 //!   ([`FeatureOptions`]), and Whisper's and NeMo's log-mel ([`Preset`]).
+//! * [`Stage`]s go from frames to frames: [`Deltas`], [`Splice`], [`Cmvn`], [`SlidingCmvn`],
+//!   [`OnlineCmvn`]; an extractor runs those that its options ask for.
+//! * [`ArkReader`], [`ArkWriter`], [`read_scp`], [`read_npy`], [`read_htk`] and their counterparts
+//!   exchange features with other programs ([`FormatError`]).
 //! * [`normalize_utterance`], [`SpecAugment`] and [`change_speed`] are what training adds.
 //! * [`Random`] is the project's only source of chance: a function of its key.
 //!
@@ -28,6 +32,7 @@ mod encoding;
 mod feature_options;
 mod features;
 mod foreign;
+mod formats;
 mod mel;
 mod mp3;
 mod mp4;
@@ -42,6 +47,7 @@ mod row;
 mod source;
 mod spectra;
 mod sphere;
+mod stages;
 mod wav;
 mod window;
 
@@ -53,9 +59,19 @@ pub use feature_options::{
     WindowType,
 };
 pub use features::FeatureExtractor;
+pub use formats::{
+    ArkFormat, ArkReader, ArkWriter, Array, Compression, FormatError, HtkFile, HtkKind, RowRange,
+    ScpEntry, Values, kaldi_text, parse_htk, parse_npy, parse_scp, read_htk, read_kaldi, read_npy,
+    read_scp, write_htk, write_kaldi, write_npy,
+};
 pub use normalize::normalize_utterance;
 pub use presets::{Preset, UnknownPreset};
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
+pub use stages::{
+    Chain, CmnOptions, Cmvn, CmvnOptions, CmvnStats, DeltaOptions, Deltas, GlobalCmnOptions,
+    OnlineCmnOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState, SlidingCmvn,
+    SlidingCmvnOptions, Splice, SpliceOptions, Stage,
+};
 pub use wav::write_wav;

@@ -163,6 +163,9 @@ impl FeatureOptions {
             centering: Centering::None,
             preemphasis_across_frames: false,
             sample_scale: 32768.0,
+            cmn: None,
+            deltas: None,
+            splice: None,
         }
     }
 

@@ -107,14 +107,21 @@ impl Inputs {
             let (id, file) = line
                 .split_once(char::is_whitespace)
                 .map(|(id, file)| (id, file.trim()))
-                .ok_or_else(|| refuse("there is an id and no file behind it; complete or remove the line"))?;
+                .ok_or_else(|| {
+                    refuse("there is an id and no file behind it; complete or remove the line")
+                })?;
             if file.ends_with('|') || file.starts_with('|') {
                 return Err(refuse(
                     "a command in place of a file is never run; run it yourself and list the files that it writes",
                 ));
             }
             let utterance = Utterance::new(id, file, 0.0, "");
-            self.recordings.push(Recording { id: id.to_owned(), named: false, manifest: 0, utterance });
+            self.recordings.push(Recording {
+                id: id.to_owned(),
+                named: false,
+                manifest: 0,
+                utterance,
+            });
         }
         Ok(())
     }

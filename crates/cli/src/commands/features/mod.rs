@@ -52,8 +52,6 @@ pub struct Features {
     /// One byte a value in the archive, Kaldi's compressed matrices.
     #[arg(long)]
     compress: bool,
-    #[command(flatten)]
-    features: FeatureFlags,
     /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
     #[arg(long, value_name = "NAME", requires = "sample_rate")]
     encoding: Option<Encoding>,
@@ -67,6 +65,8 @@ pub struct Features {
     channels: Option<u16>,
     #[command(flatten)]
     threads: ThreadsOption,
+    #[command(flatten)]
+    features: FeatureFlags,
 }
 
 impl Features {
@@ -89,9 +89,10 @@ impl Features {
         for some in inputs.recordings.chunks(AT_ONCE) {
             let computed: Vec<_> = pool.install(|| {
                 some.par_iter()
-                    .map_init(|| extractor.clone(), |extractor, recording| {
-                        compute(extractor, &inputs, recording)
-                    })
+                    .map_init(
+                        || extractor.clone(),
+                        |extractor, recording| compute(extractor, &inputs, recording),
+                    )
                     .collect()
             });
             for (recording, result) in some.iter().zip(computed) {
@@ -117,12 +118,15 @@ impl Features {
         progress.finish();
         let written = sink.finish()?;
         if let Some(written) = written {
-            let beside = (ledger.refused_count() > unusable).then(|| written.with_extension("ledger.jsonl"));
+            let beside =
+                (ledger.refused_count() > unusable).then(|| written.with_extension("ledger.jsonl"));
             if let Some(path) = &beside {
                 ledger.write(path).map_err(|error| Failure::Sentence(error.to_string()))?;
             }
             let refused = match beside {
-                Some(path) => format!("; refused {}, named in {}", ledger.refused_count(), path.display()),
+                Some(path) => {
+                    format!("; refused {}, named in {}", ledger.refused_count(), path.display())
+                }
                 None => String::new(),
             };
             output::line(format_args!(

@@ -49,7 +49,9 @@ impl Sink {
         let sentence = |text: String| Err(Failure::Sentence(text));
         let Some(path) = output else {
             if compress || format.is_some_and(|format| format != Format::ArkText) {
-                return sentence("only text goes to standard output; name a file or folder with -o".into());
+                return sentence(
+                    "only text goes to standard output; name a file or folder with -o".into(),
+                );
             }
             return Ok(Self::Screen);
         };
@@ -68,7 +70,9 @@ impl Sink {
         };
         let archive = matches!(format, Format::Ark | Format::ArkText);
         if compress && format != Format::Ark {
-            return sentence("--compress is for archives (.ark) alone; leave it out or write an archive".into());
+            return sentence(
+                "--compress is for archives (.ark) alone; leave it out or write an archive".into(),
+            );
         }
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             std::fs::create_dir_all(parent).map_err(Failure::write(parent))?;
@@ -104,14 +108,20 @@ impl Sink {
     pub fn write(&mut self, id: &str, features: Array) -> Result<(), Failure> {
         match self {
             Self::Screen => {
-                output::text(format_args!("{id} {}", labyrinth_signal::kaldi_text(&features)))
+                output::text(format_args!("{id}{}", labyrinth_signal::kaldi_text(&features)))
             }
             Self::Archive(_, writer) => Ok(writer.write(id, &features)?),
             Self::Files { folder, format, htk, period } => {
                 let ending = if *format == Format::Npy { "npy" } else { "htk" };
                 // Ids of corpora name folders too; a file's name must stay in its folder.
                 let name = id.replace(['/', '\\'], "-");
-                write_file(&folder.join(format!("{name}.{ending}")), *format, *htk, *period, features)
+                write_file(
+                    &folder.join(format!("{name}.{ending}")),
+                    *format,
+                    *htk,
+                    *period,
+                    features,
+                )
             }
             Self::File { path, format, htk, period } => {
                 write_file(path, *format, *htk, *period, features)
@@ -143,7 +153,6 @@ fn write_file(
         Format::Htk => write_htk(path, &HtkFile { features, sample_period, kind })?,
         _ => write_npy(path, &features)?,
     })
-    
 }
 
 /// What HTK calls these features; other programs than HTK pass over it.
