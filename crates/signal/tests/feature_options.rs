@@ -27,7 +27,7 @@ fn options_are_read_from_a_recipe() {
 
 #[test]
 fn impossible_options_are_refused_by_name() {
-    let refused: [(&str, &str); 16] = [
+    let refused: [(&str, &str); 41] = [
         ("sample-frequency", "sample-frequency = 0"),
         ("sample-frequency", "sample-frequency = 16000.5"),
         ("sample-frequency", "sample-frequency = nan"),
@@ -41,7 +41,32 @@ fn impossible_options_are_refused_by_name() {
         ("low-freq", "low-freq = 8000"),
         ("high-freq", "high-freq = 9000"),
         ("high-freq", "high-freq = -7990"),
-        ("dither", "dither = 1.0"),
+        ("dither", "dither = -1.0"),
+        ("dither", "dither = inf"),
+        ("sample-scale", "sample-scale = 0"),
+        ("blackman-coeff", "blackman-coeff = nan"),
+        ("energy-floor", "energy-floor = -1"),
+        ("snip-edges", "centering = \"zeros\""),
+        ("vtln-warp", "vtln-warp = 0.1"),
+        ("vtln-low", "vtln-warp = 0.9\nvtln-low = 10"),
+        ("vtln-high", "vtln-warp = 0.9\nvtln-high = 8000"),
+        ("num-ceps", "kind = \"mfcc\"\nnum-ceps = 0"),
+        ("num-ceps", "kind = \"mfcc\"\nnum-ceps = 24"),
+        ("num-ceps", "kind = \"plp\"\nnum-ceps = 14"),
+        ("num-ceps", "kind = \"plp\"\nnum-ceps = 0"),
+        ("lpc-order", "kind = \"plp\"\nlpc-order = 0"),
+        ("lpc-order", "kind = \"plp\"\nlpc-order = 24"),
+        ("compress-factor", "kind = \"plp\"\ncompress-factor = 0"),
+        ("compress-factor", "kind = \"plp\"\ncompress-factor = nan"),
+        ("cepstral-scale", "kind = \"plp\"\ncepstral-scale = 0"),
+        ("cepstral-scale", "kind = \"plp\"\ncepstral-scale = inf"),
+        ("cepstral-lifter", "kind = \"plp\"\ncepstral-lifter = -22"),
+        ("cepstral-lifter", "kind = \"mfcc\"\ncepstral-lifter = nan"),
+        ("use-power", "kind = \"mfcc\"\nuse-power = false"),
+        ("use-log-fbank", "kind = \"plp\"\nuse-log-fbank = false"),
+        ("high-freq", "high-freq = nan"),
+        ("low-freq", "low-freq = -20"),
+        ("num-mel-bins", "kind = \"plp\"\nnum-mel-bins = 2\nlpc-order = 2\nnum-ceps = 2"),
         ("preemphasis-coefficient", "preemphasis-coefficient = 2"),
         ("use-energy", "use-energy = true\nkind = \"spectrogram\""),
     ];
@@ -51,4 +76,100 @@ fn impossible_options_are_refused_by_name() {
         assert_eq!(error.option, option, "{error}");
         assert!(error.to_string().contains(option));
     }
+}
+
+/// What `compute-*-feats` do without flags, as Kaldi's option structs have it.
+#[test]
+fn kaldis_defaults_are_by_program() {
+    for (kind, use_energy) in [
+        (FeatureKind::Fbank, false),
+        (FeatureKind::Mfcc, true),
+        (FeatureKind::Plp, true),
+        (FeatureKind::LogSpectrogram, true),
+    ] {
+        let options = FeatureOptions::kaldi(kind);
+        assert_eq!((options.kind, options.use_energy), (kind, use_energy));
+        assert_eq!((options.num_mel_bins, options.low_freq, options.high_freq), (23, 20.0, 0.0));
+        assert_eq!((options.dither, options.energy_floor, options.raw_energy), (1.0, 0.0, true));
+        assert_eq!((options.num_ceps, options.cepstral_lifter), (13, 22.0));
+        assert_eq!((options.lpc_order, options.compress_factor), (12, 0.33333));
+        assert!(!options.allow_downsample && !options.allow_upsample && !options.htk_compat);
+        assert_eq!(options.normalize, Normalization::None);
+    }
+}
+
+/// What a recipe leaves out depends on what it asks for.
+#[test]
+fn defaults_depend_on_kind_and_preset() {
+    let read = |text: &str| toml::from_str::<FeatureOptions>(text).expect(text);
+    assert_eq!(read(""), FeatureOptions::default());
+    let mfcc = read("kind = \"mfcc\"");
+    assert_eq!((mfcc.use_energy, mfcc.num_mel_bins, mfcc.dither), (true, 23, 0.0));
+    let fbank = read("use-log-fbank = false");
+    assert_eq!((fbank.use_energy, fbank.num_mel_bins), (false, 80));
+    assert!(!read("kind = \"log-spectrogram\"").use_energy);
+    let kaldi = read("preset = \"kaldi-plp\"\nnum-ceps = 10");
+    assert_eq!(kaldi, FeatureOptions { num_ceps: 10, ..FeatureOptions::kaldi(FeatureKind::Plp) });
+    // What stands in the recipe is stronger than the preset, in whatever order.
+    let whisper = read("num-mel-bins = 40\npreset = \"whisper\"\nmel-scale = \"htk\"");
+    assert_eq!((whisper.num_mel_bins, whisper.mel_scale), (40, MelScale::Htk));
+    assert_eq!(whisper.centering, Centering::Reflect);
+    // It is written as values, and read again as the same.
+    let text = toml::to_string(&whisper).expect("writable");
+    assert!(!text.contains("preset"), "{text}");
+    assert_eq!(read(&text), whisper);
+    for preset in Preset::ALL {
+        let text = toml::to_string(&preset.options()).expect("writable");
+        assert_eq!(read(&text), preset.options(), "{text}");
+        assert!(FeatureExtractor::new(&preset.options()).is_ok());
+    }
+    assert!(toml::from_str::<FeatureOptions>("preset = \"wisper\"").is_err());
+}
+
+/// A filterbank is written with the keys that it always had, so that its files stay the same.
+#[test]
+fn old_files_stay_what_they_were() {
+    let text = toml::to_string(&FeatureOptions::default()).expect("writable");
+    let keys: Vec<&str> = text.lines().filter_map(|line| line.split(" = ").next()).collect();
+    let old = "kind sample-frequency frame-length frame-shift num-mel-bins low-freq high-freq \
+               dither preemphasis-coefficient remove-dc-offset window-type blackman-coeff \
+               round-to-power-of-two snip-edges use-energy raw-energy energy-floor use-log-fbank \
+               use-power htk-compat htk-mode vtln-warp vtln-low vtln-high normalize";
+    assert_eq!(keys.join(" "), old);
+    assert!(text.contains("num-mel-bins = 80\n") && text.contains("dither = 0.0\n"), "{text}");
+}
+
+#[test]
+fn what_needs_the_whole_recording_is_not_causal() {
+    for normalize in [
+        Normalization::Utterance,
+        Normalization::Level,
+        Normalization::Whisper,
+        Normalization::Nemo,
+    ] {
+        let options = FeatureOptions { normalize, ..Default::default() };
+        let error = options.check_causal().expect_err("not causal");
+        assert_eq!(error.option, "normalize");
+        assert!(error.to_string().contains("normalize = \"none\""), "{error}");
+        let name = toml::Value::try_from(normalize).expect("a name");
+        assert!(error.to_string().contains(&name.to_string()), "{error}");
+    }
+    for preset in [Preset::Whisper, Preset::WhisperV3, Preset::Nemo] {
+        assert!(preset.options().check_causal().is_err());
+    }
+    assert!(Preset::KaldiMfcc.options().check_causal().is_ok());
+}
+
+#[test]
+fn another_rate_is_allowed_or_refused() {
+    let options = FeatureOptions::default();
+    assert!([8000, 16_000, 44_100].into_iter().all(|rate| options.check_rate(rate).is_ok()));
+    let kaldi = FeatureOptions::kaldi(FeatureKind::Fbank);
+    assert_eq!(kaldi.check_rate(16_000), Ok(()));
+    assert_eq!(kaldi.check_rate(44_100).unwrap_err().option, "allow-downsample");
+    let error = kaldi.check_rate(8000).unwrap_err();
+    assert_eq!(error.option, "allow-upsample");
+    assert!(error.to_string().contains("8000 Hz") && error.to_string().contains("16000 Hz"));
+    let options = FeatureOptions { allow_downsample: true, ..kaldi };
+    assert!(options.check_rate(44_100).is_ok() && options.check_rate(8000).is_err());
 }

@@ -22,6 +22,31 @@ fn filterbank_is_kaldis() {
 }
 
 #[test]
+fn mfcc_and_spectrogram_are_kaldis() {
+    let samples = golden_signal();
+    let cases = golden_cases(include_str!("golden/cepstra.txt"));
+    assert_eq!(cases.len(), 11);
+    for case in cases {
+        let (dim, features) = compute(&case.options, &samples);
+        let worst = worst_difference(&case, dim, &features);
+        assert!(worst < 1e-4, "{}: {worst}", case.name);
+    }
+}
+
+#[test]
+fn presets_are_whispers_and_nemos() {
+    let samples = golden_signal();
+    let cases = golden_cases(include_str!("golden/presets.txt"));
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let (dim, mut features) = compute(&case.options, &samples);
+        case.options.normalize.apply(&mut features, dim);
+        let worst = worst_difference(&case, dim, &features);
+        assert!(worst < 1e-4, "{}: {worst}", case.name);
+    }
+}
+
+#[test]
 fn features_follow_the_definition() {
     let base = FeatureOptions::default();
     let samples = &golden_signal()[..3000];

@@ -7,21 +7,7 @@ The signal is made of integers, so that the test in Rust makes the same one.
 
 import kaldi_native_fbank as knf
 
-SAMPLES = 9000
-
-
-def signal():
-    """Three triangle waves of growing loudness over a noise of quadratic residues."""
-    samples = []
-    for i in range(SAMPLES):
-        value = (i * i * 7 + i * 13) % 2003 - 1001
-        for pitch, loudness in ((3, 6), (17, 3), (61, 2)):
-            phase = (i * pitch) % 1000
-            value += loudness * (min(phase, 1000 - phase) - 250) * (i + 1000) // 4000
-        samples.append(value + 300)
-    assert max(map(abs, samples)) < 32768
-    return samples
-
+from signal_of_tests import print_case, signal
 
 # What differs from Kaldi's defaults (and ours: 80 bins, no dither), by our names of the options.
 CASES = {
@@ -67,12 +53,6 @@ OTHER = {
 }
 
 
-def toml(value):
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
 def main():
     samples = signal()
     print("# By make_fbank.py with kaldi-native-fbank", "1.23.0")
@@ -90,14 +70,7 @@ def main():
         fbank = knf.OnlineFbank(options)
         fbank.accept_waveform(options.frame_opts.samp_freq, samples)
         fbank.input_finished()
-        count = fbank.num_frames_ready
-        print("case", name)
-        for key, value in changes.items():
-            print("option", key, "=", toml(value))
-        print("frames", count)
-        chosen = sorted({0, 1, count // 2, count - 2, count - 1} & set(range(count)))
-        for index in chosen:
-            print("row", index, *(f"{value:.7g}" for value in fbank.get_frame(index)))
+        print_case(name, changes, [fbank.get_frame(i) for i in range(fbank.num_frames_ready)])
 
 
 main()
