@@ -14,8 +14,8 @@ use super::array::{Array, Values};
 use super::byte_reader::ByteReader;
 use super::error::Trouble;
 
-/// Longest number believed.
-const MAX_WORD: usize = 64;
+/// Longest number believed: the largest of f64 without an exponent has 309 digits.
+const MAX_WORD: usize = 400;
 
 /// Reads an object in text, from behind its key.
 pub(crate) fn read(reader: &mut ByteReader) -> Result<Array, Trouble> {
@@ -84,17 +84,20 @@ fn number(reader: &mut ByteReader) -> Result<f64, Trouble> {
     let start = reader.offset();
     let mut word = Vec::new();
     while let Some(byte) = reader.peek()? {
-        if byte <= b' ' || byte == b']' || word.len() == MAX_WORD {
+        if byte <= b' ' || byte == b']' || word.len() > MAX_WORD {
             break;
         }
         word.push(byte);
         reader.skip();
     }
-    let number = std::str::from_utf8(&word).ok().and_then(|word| word.parse::<f64>().ok());
+    let number = match word.len() {
+        ..=MAX_WORD => std::str::from_utf8(&word).ok().and_then(|word| word.parse::<f64>().ok()),
+        _ => None,
+    };
     number.filter(|number| number.is_finite()).ok_or_else(|| {
         let reason = format!(
             "holds `{}` where a finite number should stand; it is damaged, write it again",
-            word.escape_ascii()
+            word[..word.len().min(40)].escape_ascii()
         );
         Trouble::at(start, reason)
     })
@@ -103,9 +106,10 @@ fn number(reader: &mut ByteReader) -> Result<f64, Trouble> {
 /// An array as it stands in a text archive, behind its key: each number with as many digits as tell it
 /// from its neighbours.
 pub fn kaldi_text(array: &Array) -> String {
+    // Debug's form of a float has an exponent where the digits would become many.
     let words: Vec<String> = match array.values() {
-        Values::F32(values) => values.iter().map(f32::to_string).collect(),
-        Values::F64(values) => values.iter().map(f64::to_string).collect(),
+        Values::F32(values) => values.iter().map(|value| format!("{value:?}")).collect(),
+        Values::F64(values) => values.iter().map(|value| format!("{value:?}")).collect(),
         Values::I16(values) => values.iter().map(i16::to_string).collect(),
     };
     match *array.shape() {
