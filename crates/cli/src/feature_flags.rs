@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use labyrinth_signal::{FeatureOptions, Preset};
+use labyrinth_text::plain_words::in_plain_words;
 use labyrinth_train::Recipe;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::failure::Failure;
@@ -22,7 +23,7 @@ macro_rules! kaldi_flags {
             $(
                 $(#[doc = $help])+
                 #[arg(long, allow_negative_numbers = true, hide_short_help = true
-                      $(, num_args = 0..=1, default_missing_value = $bare)?)]
+                      $(, num_args = 0..=1, require_equals = true, default_missing_value = $bare)?)]
                 #[serde(skip_serializing_if = "Option::is_none")]
                 $name: Option<$type>,
             )*
@@ -45,7 +46,7 @@ kaldi_flags! {
     preemphasis_coefficient: f32,
     /// Subtract each frame's mean
     remove_dc_offset: bool = "true",
-    /// Window: povey, hanning, hamming, rectangular, blackman, sine
+    /// Window: povey, hanning, hamming, rectangular, blackman, sine, hann-periodic
     window_type: String,
     /// The constant of Blackman's window
     blackman_coeff: f32,
@@ -121,31 +122,31 @@ impl FeatureFlags {
             None => self.preset.unwrap_or(Preset::KaldiFbank).options(),
         };
         let mut table = Table::try_from(&base).map_err(internal)?;
+        // Layer by layer, so that the one at fault is blamed.
         if let Some(path) = &self.config {
             table.extend(read_config(path)?);
+            parse(&table, path.display())?;
         }
         table.extend(Table::try_from(&self.kaldi).map_err(internal)?);
+        let mut options = parse(&table, "the flags")?;
         for change in &self.set {
             let (key, value) = change.split_once('=').ok_or_else(|| {
                 Failure::Sentence(format!(
-                    "--set {change:?} is no KEY=VALUE; write one, such as num-ceps=13"
+                    "--set {change}: there is no value; write KEY=VALUE, such as num-ceps=13"
                 ))
             })?;
             table.insert(key.trim().to_owned(), value_of(value.trim()));
+            options = parse(&table, format_args!("--set {change}"))?;
         }
-        // Through text, so that a fault is shown with its line.
-        let text = toml::to_string(&table).map_err(internal)?;
-        toml::from_str(&text).map_err(|error| {
-            let source = self
-                .config
-                .as_deref()
-                .map_or(String::new(), |path| format!(" (with {})", path.display()));
-            Failure::Sentence(format!(
-                "these features cannot be{source}: {}; see labyrinth features --help",
-                error.message()
-            ))
-        })
+        Ok(options)
     }
+}
+
+/// The options that a table holds; `source` is what changed it last.
+fn parse(table: &Table, source: impl std::fmt::Display) -> Result<FeatureOptions, Failure> {
+    FeatureOptions::deserialize(table.clone()).map_err(|error| {
+        Failure::Sentence(format!("{source}: {}", in_plain_words(error.message())))
+    })
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {

@@ -108,7 +108,7 @@ impl Sink {
     pub fn write(&mut self, id: &str, features: Array) -> Result<(), Failure> {
         match self {
             Self::Screen => {
-                output::text(format_args!("{id}{}", labyrinth_signal::kaldi_text(&features)))
+                output::text(format_args!("{id} {}", labyrinth_signal::kaldi_text(&features)))
             }
             Self::Archive(_, writer) => Ok(writer.write(id, &features)?),
             Self::Files { folder, format, htk, period } => {

@@ -1,0 +1,169 @@
+//! `labyrinth features` as its users type it: archives, arrays, text, and what it refuses.
+
+mod common;
+
+use std::f32::consts::TAU;
+use std::process::Command;
+
+use common::Sandbox;
+use labyrinth::signal::{FeatureExtractor, Preset, read_htk, read_npy, read_scp, write_wav};
+
+/// A tone of some seconds at 16 kHz.
+fn tone(seconds: f32, hertz: f32) -> Vec<f32> {
+    (0..(seconds * 16_000.0) as usize)
+        .map(|i| 0.3 * (TAU * hertz * i as f32 / 16_000.0).sin())
+        .collect()
+}
+
+/// Three recordings, a manifest of two of them and of one that is not there, and a list.
+fn recordings() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for (name, seconds, hertz) in [("a", 0.5, 300.0), ("b", 0.7, 1000.0), ("short", 0.01, 500.0)] {
+        write_wav(&sandbox.path(format!("{name}.wav")), 16_000, &tone(seconds, hertz)).unwrap();
+    }
+    let line = |id: &str, more: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"audio_filepath\":\"{id}.wav\",\"duration\":0.5,\"text\":\"x\"{more}}}\n"
+        )
+    };
+    let cut = ",\"offset\":0.1".to_owned();
+    let manifest = line("a", "") + &line("b", &cut) + &line("gone", "") + &line("short", "");
+    sandbox.write("some.jsonl", manifest);
+    sandbox.write("wav.scp", "first a.wav\n\nsecond   b.wav\n");
+    sandbox
+}
+
+#[test]
+fn an_archive_holds_what_the_library_computes_on_any_number_of_threads() {
+    let sandbox = recordings();
+    let arguments = ["features", "--preset", "kaldi-mfcc", "wav.scp", "-o", "out/mfcc.ark"];
+    let ran = sandbox.run_well(&arguments);
+    assert!(
+        ran.stdout.contains("2 recordings") && ran.stdout.contains("13 numbers"),
+        "{}",
+        ran.stdout
+    );
+    let archive = sandbox.read("out/mfcc.ark");
+    for threads in ["1", "3"] {
+        sandbox.run_well(&[&arguments[..], &["--threads", threads]].concat());
+        // Kaldi's default is to dither: drawn by name, so the same each time.
+        assert!(sandbox.read("out/mfcc.ark") == archive);
+    }
+    std::env::set_current_dir(sandbox.path("")).unwrap();
+    let entries = read_scp(&sandbox.path("out/mfcc.scp")).unwrap();
+    let mut extractor = FeatureExtractor::new(&Preset::KaldiMfcc.options()).unwrap();
+    let names = [("first", "a", 48), ("second", "b", 68)];
+    assert_eq!(entries.len(), names.len());
+    for (entry, (id, file, frames)) in entries.iter().zip(names) {
+        assert_eq!(entry.key, id);
+        let audio =
+            labyrinth::signal::read_audio(&sandbox.path(format!("{file}.wav")), None).unwrap();
+        let mut expected = Vec::new();
+        extractor.compute_for(id, &audio.mono(), &mut expected);
+        let read = entry.read().unwrap();
+        assert_eq!(read.shape(), [frames, 13]);
+        assert!(read.to_f32() == expected);
+    }
+}
+
+#[test]
+fn a_manifest_goes_on_past_its_faults_and_names_them_in_a_ledger() {
+    let sandbox = recordings();
+    let ran = sandbox.run_well(&["features", "some.jsonl", "-o", "fbank.ark", "--compress"]);
+    assert!(
+        ran.stdout.contains("2 recordings") && ran.stdout.contains("refused 2"),
+        "{}",
+        ran.stdout
+    );
+    let ledger = sandbox.read_text("fbank.ledger.jsonl");
+    assert!(ledger.contains("\"gone\"") && ledger.contains("missing"), "{ledger}");
+    assert!(ledger.contains("\"short\"") && ledger.contains("frame"), "{ledger}");
+}
+
+#[test]
+fn arrays_htk_files_and_text_hold_the_same_numbers() {
+    let sandbox = recordings();
+    let kaldi = ["--num-mel-bins=10", "--dither=0", "--use-energy"];
+    let run = |more: &[&str]| sandbox.run_well(&[&["features"], more, &kaldi[..]].concat());
+    run(&["a.wav", "-o", "a.npy"]);
+    run(&["a.wav", "b.wav", "-o", "folder", "--format", "htk"]);
+    let array = read_npy(&sandbox.path("a.npy")).unwrap();
+    assert_eq!(array.shape(), [48, 11]);
+    let htk = read_htk(&sandbox.path("folder/a.htk")).unwrap();
+    assert_eq!(htk.features.to_f32(), array.to_f32());
+    assert_eq!(htk.sample_period, 100_000);
+    assert!(sandbox.path("folder/b.htk").is_file());
+    let text = run(&["a.wav"]).stdout;
+    let numbers: Vec<f32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(text.starts_with("a  [\n"), "{}", &text[..20]);
+    assert_eq!(numbers, array.to_f32());
+}
+
+#[test]
+fn recipes_config_files_flags_and_settings_lie_over_each_other_in_this_order() {
+    let sandbox = recordings();
+    sandbox.write("fbank.conf", "--num-mel-bins=20 # as ever\n--frame-shift=20\n--dither=0\n");
+    let dims = |more: &[&str]| {
+        let ran = sandbox.run_well(&[&["features", "a.wav", "-o", "a.npy"], more].concat());
+        let shape = read_npy(&sandbox.path("a.npy")).unwrap().shape().to_vec();
+        (shape[0], shape[1], ran.stdout)
+    };
+    let (frames, dim, _) = dims(&["--config", "fbank.conf"]);
+    assert_eq!((frames, dim), (24, 20));
+    let (frames, dim, _) = dims(&["--config", "fbank.conf", "--num-mel-bins=30"]);
+    assert_eq!((frames, dim), (24, 30));
+    let more = ["--set", "num-mel-bins=40", "--set", "deltas={}"];
+    let (_, dim, _) = dims(&[&["--config", "fbank.conf", "--num-mel-bins=30"], &more[..]].concat());
+    assert_eq!(dim, 120);
+    let (_, dim, _) = dims(&["--preset", "whisper"]);
+    assert_eq!(dim, 80);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_name() {
+    let sandbox = recordings();
+    sandbox.write("piped.scp", "x sph2pipe -f wav x.sph |\n");
+    sandbox.write("bad.conf", "--num-mel-bins=20\n--colour=red\n");
+    for (arguments, named) in [
+        (&["none.wav"][..], "none.wav"),
+        (&["piped.scp"], "piped.scp, line 1"),
+        (&["a.wav", "--config", "bad.conf"], "bad.conf"),
+        (&["a.wav", "--window-type=square"], "the flags"),
+        (&["a.wav", "--set", "num-cep=3"], "--set num-cep=3"),
+        (&["a.wav", "--num-mel-bins=2"], "num-mel-bins"),
+        (&["a.wav", "--sample-frequency=0"], "sample-frequency"),
+        (&["a.wav", "./a.wav", "-o", "x.ark"], "both be called"),
+        (&["a.wav", "-o", "x.txt"], "x.txt"),
+        (&["a.wav", "b.wav", "-o", "x.npy"], "x.npy"),
+        (&["a.wav", "-o", "x.npy", "--compress"], "--compress"),
+        (&["a.wav", "--sample-frequency=8000"], "allow-downsample"),
+        (&["short.wav"], "short.wav"),
+    ] {
+        sandbox.refuses(&[&["features"], arguments].concat(), named);
+    }
+}
+
+/// The others are computed; the status tells.
+#[test]
+fn one_useless_file_among_good_ones_is_named() {
+    let sandbox = recordings();
+    let ran = sandbox.run(&["features", "a.wav", "none.wav", "b.wav", "-o", "x.ark"]);
+    assert_eq!(ran.status, Some(2));
+    assert!(
+        ran.stderr.contains("none.wav") && ran.stdout.contains("2 recordings"),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// Help of either length names what there is.
+#[test]
+fn short_help_is_short_and_long_help_has_every_flag_of_kaldis() {
+    let help = |flag: &str| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_labyrinth")).args(["features", flag]).output();
+        String::from_utf8(ran.unwrap().stdout).unwrap()
+    };
+    let (short, long) = (help("-h"), help("--help"));
+    assert!(!short.contains("--cepstral-lifter") && long.contains("--cepstral-lifter"));
+    assert!(short.lines().count() < 60, "{short}");
+}
