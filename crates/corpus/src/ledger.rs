@@ -20,6 +20,8 @@ pub enum Reason {
     EmptyAudio,
     /// The audio holds fewer samples than one frame of the features needs.
     ShorterThanAFrame,
+    /// The recipe's features refuse the sample rate of the audio.
+    SampleRate,
     /// The offset, or the end of the utterance, lies past the end of the audio.
     OffsetPastEnd,
     /// No transcript belongs to the audio.
@@ -50,6 +52,7 @@ impl Reason {
             Self::UnreadableAudio => "unreadable-audio",
             Self::EmptyAudio => "empty-audio",
             Self::ShorterThanAFrame => "shorter-than-a-frame",
+            Self::SampleRate => "sample-rate",
             Self::OffsetPastEnd => "offset-past-end",
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",

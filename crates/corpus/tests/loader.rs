@@ -537,3 +537,52 @@ fn a_corpus_of_refusals_only_still_tells_each() {
     assert!(batch.is_empty());
     assert_eq!(batch.refused.len(), 5);
 }
+
+/// Dither is the same in every run, differs from none, and is left out of evaluations.
+#[test]
+fn dither_is_for_training_and_the_same_in_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = sound_corpus(folder.path(), 6);
+    let with_dither = |mut options: LoaderOptions, dither| {
+        options.features.dither = dither;
+        let steps = run(&options, Position::default(), 1);
+        let batches = steps.into_iter().filter_map(|(_, batch)| batch);
+        batches.flat_map(|batch| batch.features).map(f32::to_bits).collect::<Vec<u32>>()
+    };
+    let dithered = with_dither(training(&manifest), 1.0);
+    assert_eq!(dithered, with_dither(training(&manifest), 1.0));
+    let workers = LoaderOptions { workers: 1, ..training(&manifest) };
+    assert_eq!(dithered, with_dither(workers, 1.0));
+    assert_ne!(dithered, with_dither(training(&manifest), 0.0));
+    let evaluated = with_dither(evaluation(&manifest), 1.0);
+    assert_eq!(evaluated, with_dither(evaluation(&manifest), 0.0));
+}
+
+/// A recording of another rate is resampled, or refused where the features say so.
+#[test]
+fn another_rate_is_refused_where_resampling_is_forbidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = sound_corpus(folder.path(), 6);
+    let rates: BTreeSet<u32> = manifest
+        .utterances
+        .iter()
+        .map(|u| {
+            let path = manifest.audio_path(u);
+            labyrinth_signal::read_audio(&path, None).unwrap().sample_rate
+        })
+        .collect();
+    let mut options = evaluation(&manifest);
+    assert!(rates.iter().any(|rate| *rate != 16_000) && rates.contains(&16_000), "{rates:?}");
+    options.features.allow_downsample = false;
+    options.features.allow_upsample = false;
+    let steps = run(&options, Position::default(), 1);
+    let batches = || steps.iter().filter_map(|(_, batch)| batch.as_ref());
+    let refused: Vec<_> = batches().flat_map(|batch| &batch.refused).collect();
+    let kept: usize = batches().map(|batch| batch.ids.len()).sum();
+    assert_eq!(kept + refused.len(), 6);
+    assert!(kept > 0 && !refused.is_empty());
+    for refusal in refused {
+        assert_eq!(refusal.reason, Reason::SampleRate);
+        assert!(refusal.detail.contains("16000 Hz"), "{}", refusal.detail);
+    }
+}

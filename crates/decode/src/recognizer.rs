@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use labyrinth_kernels::Cpu;
 use labyrinth_nn::{Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError};
-use labyrinth_signal::{Audio, FeatureExtractor, resample};
+use labyrinth_signal::{Audio, FeatureError, FeatureExtractor, resample};
 use serde::Serialize;
 
 use crate::greedy::{Word, greedy, words};
@@ -50,7 +50,7 @@ pub enum RecognizerError {
     Model(#[from] ModelFileError),
     /// Its features are refused by this program.
     #[error(transparent)]
-    Features(#[from] labyrinth_signal::FeatureError),
+    Features(#[from] FeatureError),
     /// The network refused the input.
     #[error(transparent)]
     Network(#[from] NnError),
@@ -73,7 +73,17 @@ impl Recognizer {
         &self.model.header
     }
 
-    /// Recognises a whole recording of any sample rate; several channels are averaged.
+    /// Whether the model's features take the sample rate of this recording, as it is or resampled.
+    ///
+    /// # Errors
+    /// The features' refusal, with both rates.
+    pub fn check_rate(&self, audio: &Audio) -> Result<(), FeatureError> {
+        self.model.header.features.check_rate(audio.sample_rate)
+    }
+
+    /// Recognises a whole recording; several channels are averaged. Another sample rate than the
+    /// model's is resampled, whatever [`Recognizer::check_rate`] says of it; there is no dither,
+    /// whatever the training had.
     pub fn recognize(&mut self, audio: &Audio) -> Result<Recognition, RecognizerError> {
         let start = Instant::now();
         let rate = self.extractor.sample_rate();

@@ -92,7 +92,7 @@ impl LinearPrediction {
             *correlation = row.iter().zip(&self.compressed).map(|(a, b)| a * b).sum();
         }
         let error = self.predict();
-        self.to_cepstrum();
+        self.find_cepstrum();
         // Kaldi bounds the logarithm itself, so that a frame fainter than 1 counts as 1.
         let first = error.ln().max(f64::from(f32::EPSILON));
         let all = std::iter::once(&first).chain(&self.cepstrum);
@@ -121,7 +121,7 @@ impl LinearPrediction {
         error
     }
 
-    fn to_cepstrum(&mut self) {
+    fn find_cepstrum(&mut self) {
         let LinearPrediction { predictor, cepstrum, .. } = self;
         for k in 0..predictor.len() {
             let known: f64 =

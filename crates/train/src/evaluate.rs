@@ -112,6 +112,11 @@ fn evaluate_with(
         let reference = normalizer.apply(&utterance.text);
         let start = Instant::now();
         let heard = match read_clip(manifest, utterance) {
+            Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
+                let (id, detail) = (utterance.id.clone(), error.to_string());
+                let refusal = Some(Refusal::new(id, Reason::SampleRate, detail));
+                Heard { recognition: None, refusal, audio_time: 0.0 }
+            }
             Ok(audio) => {
                 let audio_time = start.elapsed().as_secs_f64();
                 let recognition = pool.install(|| recognizer.recognize(&audio))?;

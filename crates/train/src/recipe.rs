@@ -272,11 +272,11 @@ impl Recipe {
         {
             "random-filter wants a ripple-db from 0 to 100"
         } else if train.random_filter.is_some()
-            && (self.features.normalize == Normalization::Utterance
-                || self.features.kind == FeatureKind::Spectrogram
+            && (matches!(self.features.normalize, Normalization::Utterance | Normalization::Nemo)
+                || !matches!(self.features.kind, FeatureKind::Fbank | FeatureKind::LogSpectrogram)
                 || !self.features.use_log_fbank)
         {
-            "random-filter adds to logarithmic features, and normalize = \"utterance\" would take \
+            "random-filter adds to logarithmic spectra, and normalize = \"utterance\" would take \
              it away again: set [features] normalize to \"level\" or \"none\", or leave it out"
         } else if holds_no_number(&self.features) {
             "every value of [features] must be a finite number"

@@ -73,6 +73,10 @@ impl Transcribe {
         let mut unusable = 0;
         for file in &self.files {
             match read(file, raw.as_ref()) {
+                Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
+                    output::complain(format_args!("`{}`: {error}", file.display()));
+                    unusable += 1;
+                }
                 Ok(audio) => {
                     let recognition = pool.install(|| recognizer.recognize(&audio))?;
                     if recognition.frames == 0 {

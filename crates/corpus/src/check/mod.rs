@@ -49,6 +49,8 @@ pub enum FindingKind {
     EmptyAudio,
     /// The audio is shorter than one frame of the recipe's features.
     ShorterThanAFrame,
+    /// The recipe's features refuse the sample rate.
+    SampleRate,
     /// Offset or end lie past the end of the file.
     OffsetPastEnd,
     /// Nothing can be heard: the loudest 25 ms stay below -60 dB of full scale.
@@ -93,6 +95,7 @@ impl FindingKind {
             Self::UnreadableAudio => "unreadable-audio",
             Self::EmptyAudio => "empty-audio",
             Self::ShorterThanAFrame => "shorter-than-a-frame",
+            Self::SampleRate => "sample-rate",
             Self::OffsetPastEnd => "offset-past-end",
             Self::SilentAudio => "silent-audio",
             Self::ClippedAudio => "clipped-audio",
@@ -119,6 +122,7 @@ impl FindingKind {
             Reason::UnreadableAudio => Self::UnreadableAudio,
             Reason::EmptyAudio => Self::EmptyAudio,
             Reason::ShorterThanAFrame => Self::ShorterThanAFrame,
+            Reason::SampleRate => Self::SampleRate,
             Reason::OffsetPastEnd => Self::OffsetPastEnd,
             Reason::MissingTranscript => Self::MissingTranscript,
             Reason::UnreadableTranscript => Self::UnreadableTranscript,

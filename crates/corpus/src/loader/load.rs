@@ -129,6 +129,9 @@ impl BatchLoader {
                 return Err(LoaderError::Disk { path, source });
             }
         };
+        if let Err(error) = options.features.check_rate(audio.sample_rate) {
+            return Ok(Err(Refusal::new(&utterance.id, Reason::SampleRate, error.to_string())));
+        }
         let mut samples = audio.mono();
         if audio.sample_rate != self.extractor.sample_rate() {
             let (from, to) = (audio.sample_rate, self.extractor.sample_rate());
@@ -166,7 +169,13 @@ impl BatchLoader {
         }
         let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
         let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
-        extractor.compute(&samples, &mut batch.features);
+        // Dither is the training's; an evaluation hears what recognition will, which has none.
+        match options.infeasible {
+            Infeasible::Refuse => {
+                extractor.compute_for(&utterance.id, &samples, &mut batch.features);
+            }
+            Infeasible::Keep => extractor.compute(&samples, &mut batch.features),
+        }
         let dim = self.extractor.dim();
         let features = &mut batch.features[begin..]; // [frames, dim]
         if let Some(filter) = &options.random_filter {

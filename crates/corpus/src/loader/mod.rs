@@ -80,7 +80,7 @@ pub struct LoaderOptions {
     pub spec_augment: Option<SpecAugment>,
     /// For what CTC needs.
     pub output_frames: OutputFrames,
-    /// Training refuses, evaluation keeps.
+    /// Training refuses, evaluation keeps. Training alone dithers ([`FeatureOptions::dither`]).
     pub infeasible: Infeasible,
 }
 
