@@ -172,6 +172,12 @@ fn parameter_files_of_htk_are_read() {
     let file = parse_htk(bytes.clone(), Path::new(NAME)).expect("readable");
     assert_eq!(file.features.values(), &Values::I16(vec![1, -1, -32768]));
     assert!(write_htk(&path, &file).is_err());
+    // Reflection coefficients, whose scale is fixed.
+    let mut reflection = bytes.clone();
+    reflection[11] = 5;
+    reflection[14..16].copy_from_slice(&[0x7f, 0xff]);
+    let file = parse_htk(reflection, Path::new(NAME)).expect("readable");
+    assert_eq!((file.features.to_f32()[1], file.kind.to_string().as_str()), (1.0, "IREFC"));
     for (kind, word) in [(10u8, "codebook"), (63, "no HTK file"), (6, "values have 4")] {
         let mut bytes = bytes.clone();
         bytes[11] = kind;
@@ -414,6 +420,15 @@ fn damaged_arrays_of_numpy_are_refused() {
     let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)}";
     assert_eq!(npy(good, &1f32.to_le_bytes()).expect("good").to_f32(), [1.0]);
     assert!(refusal(npy(good, &f32::NAN.to_le_bytes())).contains("finite"));
+    for (kind, values) in [
+        ("'>f4'", 1f32.to_be_bytes().to_vec()),
+        ("'<f8'", 1f64.to_le_bytes().to_vec()),
+        ("'>f8'", 1f64.to_be_bytes().to_vec()),
+        ("'<i2'", vec![1, 0]),
+        ("\">i2\"", vec![0, 1]),
+    ] {
+        assert_eq!(npy(&good.replace("'<f4'", kind), &values).expect("good").to_f32(), [1.0]);
+    }
     let scalar = good.replace("(1,)", "()");
     assert_eq!(npy(&scalar, &1f32.to_le_bytes()).expect("good").shape(), [0usize; 0]);
     for (from, to, word) in [

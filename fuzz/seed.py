@@ -1,0 +1,57 @@
+"""Fills corpus/ with seeds from the tests' own fixtures, cut to what a fuzzer can chew.
+
+Needs nothing but Python; run in this folder. What a fuzzer found later stays beside them.
+"""
+
+import pathlib
+
+TESTS = pathlib.Path("../crates/signal/tests")
+LONGEST = 12_000
+
+
+def seed(target, name, data):
+    folder = pathlib.Path("corpus", target)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data[:LONGEST])
+
+
+fixtures = [path for path in (TESTS / "fixtures").iterdir() if path.suffix != ".py"]
+for path in sorted(fixtures):
+    data = path.read_bytes()
+    if path.suffix == ".wav":
+        seed("wav", path.name, data[:3000])
+    elif path.suffix == ".sph":
+        seed("sphere", path.name, data[:3000])
+    seed("decode_audio", path.name, data)
+golden = TESTS / "golden"
+for path in sorted(golden.iterdir()):
+    if path.suffix == ".ark":
+        data = path.read_bytes()
+        # One seed for each few kilobytes: an entry each would be too many files.
+        seed("ark", path.name, data)
+    elif path.suffix in (".npy", ".htk"):
+        seed(path.suffix[1:], path.name, path.read_bytes())
+for name, data in {
+    "matrix.txt": b"a  [\n  1 2 \n  3.5 -4e3 ]\nb [ ]\n",
+    "vector.txt": b"key [ 1 2 3 ]\n",
+    "integers": b"key \0B\4\2\0\0\0\1\0\0\0",
+    "small": b"k \0BFM \4\1\0\0\0\4\1\0\0\0\0\0\x80?",
+    "small-vector": b"k \0BDV \4\1\0\0\0\0\0\0\0\0\0\xf0?",
+    "small-cm": b"k \0BCM \0\0\0\0\0\0\x80?\1\0\0\0\1\0\0\0\0\0\1\0\2\0\3\0\x40",
+    "small-cm2": b"k \0BCM2 \0\0\0\0\0\0\x80?\1\0\0\0\1\0\0\0\0\1",
+    "small-cm3": b"k \0BCM3 \0\0\0\0\0\0\x80?\1\0\0\0\1\0\0\0\7",
+}.items():
+    seed("ark", name, data)
+for name, data in {
+    "offset": b"a some/file.ark:1234\nb file.ark:7[0:10]\nc x.ark[1:2,3:4]\n",
+    "command": b"a gunzip -c x.gz |\n",
+    "whole": b"a cmvn.stats\n\nb\tx y.mat \n",
+}.items():
+    seed("scp", name, data)
+HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }"
+for name, data in {
+    "header": HEADER,
+    "columns": HEADER.replace(b"False", b"True").replace(b"<f4", b">i2"),
+    "doubles": HEADER.replace(b"<f4", b"<f8").replace(b"(3, 4)", b"(6,)"),
+}.items():
+    seed("npy", name, data)
