@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use labyrinth_corpus::{
-    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, training_alphabet,
+    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, SoundRecordings,
+    training_alphabet,
 };
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
@@ -27,6 +28,8 @@ pub(crate) struct Data {
     pub model: ModelOptions,
     /// Values of a feature frame.
     pub dim: usize,
+    /// What training mixes into its sound.
+    pub recordings: SoundRecordings,
 }
 
 /// What the dev set gave.
@@ -59,7 +62,9 @@ impl Data {
         if train_digest == dev_digest {
             return Err(TrainError::SameData { train: train.path, dev: dev.path });
         }
+        let recordings = recipe.train.sound().read_recordings()?;
         Ok(Self {
+            recordings,
             train_digest,
             dev_digest,
             alphabet: training_alphabet(&train, &normalizer, recipe.data.units),
@@ -100,7 +105,9 @@ impl Data {
             prefetch_batches: 4,
             speeds: train.speeds.clone(),
             vtln_warps: train.vtln_warps.clone(),
-            noise: train.noise.clone(),
+            tempos: train.tempos.clone(),
+            sound: train.sound(),
+            recordings: self.recordings.clone(),
             random_filter: train.random_filter.clone(),
             spec_augment: train.spec_augment.clone(),
             infeasible: Infeasible::Refuse,

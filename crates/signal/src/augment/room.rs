@@ -27,8 +27,8 @@
 
 use std::f64::consts::{PI, TAU};
 
+use super::draw_between;
 use super::reverberation::ImpulseResponse;
-use super::{AugmentError, draw_between};
 use crate::random::Random;
 use crate::resample::sinc;
 
@@ -329,18 +329,18 @@ fn high_pass(samples: &mut [f32], cutoff: f64) {
     }
 }
 
-/// Whether energy that arrives so takes longer than all the steps together to fall by 60 dB: by the slope of the line of least squares through Schroeder's curve from -5 to
-/// -35 dB.
+/// Whether energy that arrives so takes longer than all the steps together to fall by 60 dB, by the
+/// line of least squares through Schroeder's curve from -5 to -35 dB.
 ///
-/// The curve lacks what arrives after the last step, and bends down towards its end. That matters only
-/// where the decay is so slow that much is lacking; then two thirds of the time have not brought
-/// the 40 dB that they should, not even 30.
+/// Far from the answer simpler rules decide. The curve lacks what arrives after the last step; that
+/// matters only where the decay is so slow that two thirds of the time, which should bring 40 dB, do
+/// not bring 30. And where walls are soft, few images make a curve of steps, whose slope says nothing:
+/// then the times of -5 and -35 dB lie close together.
 fn decays_longer(arriving: &[f64; STEPS]) -> bool {
     let mut to_come = *arriving;
     for step in (1..STEPS).rev() {
         to_come[step - 1] += to_come[step];
     }
-    // Nothing comes at all: no wall is too hard for that.
     if to_come[0] <= 0.0 {
         return false;
     }
@@ -348,17 +348,21 @@ fn decays_longer(arriving: &[f64; STEPS]) -> bool {
     if levels[STEPS * 2 / 3] > -30.0 {
         return true;
     }
-    let places = || (0..STEPS).filter(|step| (-35.0..=-5.0).contains(&levels[*step]));
-    let count = places().count().max(1) as f64;
-    let mean_place = places().sum::<usize>() as f64 / count;
-    let mean_level = places().map(|step| levels[step]).sum::<f64>() / count;
+    let first = |limit: f64| levels.iter().position(|level| *level <= limit).unwrap_or(STEPS);
+    let places = first(-5.0)..first(-35.0);
+    if places.len() < STEPS / 4 {
+        return false;
+    }
+    let count = places.len() as f64;
+    let mean_place = places.clone().sum::<usize>() as f64 / count;
+    let mean_level = places.clone().map(|step| levels[step]).sum::<f64>() / count;
     let (mut covariance, mut variance) = (0.0, 0.0);
-    for step in places() {
+    for step in places {
         covariance += (step as f64 - mean_place) * (levels[step] - mean_level);
         variance += (step as f64 - mean_place).powi(2);
     }
-    // Slope in dB per step; where there are not two places, it is steep.
-    variance > 0.0 && covariance / variance * STEPS as f64 > -60.0
+    // Decibels in all the steps.
+    covariance / variance * STEPS as f64 > -60.0
 }
 
 #[cfg(test)]
@@ -367,10 +371,10 @@ mod tests {
     use crate::augment::test_sounds::decibels;
 
     const OFFICE: Room =
-        Room { size: [5.2, 4.1, 2.7], source: [1.3, 2.9, 1.6], microphone: [3.8, 1.2, 1.1] };
+        Room { size: [5.2, 4.1, 2.7], source: [1.3, 2.9, 1.6], microphone: [3.8, 1.5, 1.3] };
 
-    /// The time of 60 dB, measured on the samples by another rule than the solver's: twice the time
-    /// between -5 and -35 dB of Schroeder's curve, without the direct sound.
+    /// The time of 60 dB, measured on the samples and by another rule than the solver's: the line of
+    /// least squares through Schroeder's curve from -5 to -35 dB, without the direct sound.
     fn measured(response: &ImpulseResponse, rate: u32) -> f64 {
         let tail = &response.samples[response.direct + 2..];
         let mut sum = 0.0;
@@ -383,15 +387,23 @@ mod tests {
             })
             .collect();
         curve.reverse();
-        let at = |level: f64| {
-            curve.iter().position(|v| decibels(v / curve[0]) <= level).expect("it falls so far")
-        };
-        2.0 * (at(-35.0) - at(-5.0)) as f64 / f64::from(rate)
+        let points: Vec<(f64, f64)> = curve
+            .iter()
+            .enumerate()
+            .map(|(n, energy)| (n as f64 / f64::from(rate), decibels(energy / curve[0])))
+            .filter(|(_, level)| (-35.0..=-5.0).contains(level))
+            .collect();
+        let count = points.len() as f64;
+        let mean_time = points.iter().map(|p| p.0).sum::<f64>() / count;
+        let mean_level = points.iter().map(|p| p.1).sum::<f64>() / count;
+        let covariance: f64 = points.iter().map(|p| (p.0 - mean_time) * (p.1 - mean_level)).sum();
+        let variance: f64 = points.iter().map(|p| (p.0 - mean_time).powi(2)).sum();
+        -60.0 * variance / covariance
     }
 
     #[test]
     fn the_tail_decays_in_the_time_asked_for() {
-        let mut worst = 0f64;
+        let mut errors = Vec::new();
         for seed in 0..24 {
             let mut random = Random::from_key(&[seed]);
             let room = Room::draw([[3.0, 10.0], [3.0, 8.0], [2.4, 4.0]], &mut random);
@@ -399,11 +411,13 @@ mod tests {
                 let reflection = room.reflection_for(asked).unwrap();
                 let response = room.impulse_response(reflection, asked, rate).unwrap();
                 let error = measured(&response, rate) / asked - 1.0;
-                worst = worst.max(error.abs());
+                errors.push(error.abs());
                 assert!(error.abs() < 0.2, "{room:?}: {asked} s, off by {error:.3}");
             }
         }
-        println!("reverberation time off by at most {:.1} %", 100.0 * worst);
+        errors.sort_by(f64::total_cmp);
+        let (median, worst) = (100.0 * errors[errors.len() / 2], 100.0 * errors[errors.len() - 1]);
+        println!("reverberation time off by {median:.1} % (median), {worst:.1} % at most");
     }
 
     #[test]
@@ -476,7 +490,8 @@ mod tests {
     }
 
     /// The energy of the tail does not depend on the distance, that of the direct sound falls with
-    /// its square; where they are equal, theory puts the critical distance 0.057 sqrt(V / T).
+    /// its square; where they are equal, theory puts the critical distance 0.057 sqrt(V / T). What
+    /// would have come before the direct sound is lacking (Barron and Lee, JASA 84, 1988).
     #[test]
     fn direct_and_reverberant_energy_keep_their_law() {
         let size = [7.0, 5.5, 3.0];
@@ -492,7 +507,8 @@ mod tests {
                 |samples: &[f32]| samples.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
             let tail = energy(&response.samples[response.direct + 2..]);
             let critical = 0.057 * (volume / time).sqrt();
-            let expected = 20.0 * (critical / room.distance()).log10();
+            let lost = 13.8 * room.distance() / (343.0 * time);
+            let expected = 20.0 * (critical / room.distance()).log10() + decibels(lost.exp());
             let difference = decibels(1.0 / tail) - expected;
             assert!(difference.abs() < 5.0, "{difference} dB at {} m", room.distance());
             sum += difference;
@@ -524,7 +540,7 @@ mod tests {
             assert_eq!(response.samples.len(), REACH + 1);
         }
         assert!(OFFICE.reflection_for(0.0).unwrap() < 1.0);
-        // A hall so large that nothing comes back in time.
+        // A hall so large that nothing comes back in time: any walls will do.
         let hall = Room { size: [900.0; 3], source: [450.0; 3], microphone: [451.0, 450.0, 450.0] };
         assert!((0.0..=1.0).contains(&hall.reflection_for(0.1).unwrap()));
     }
