@@ -420,6 +420,21 @@ mod tests {
         println!("reverberation time off by {median:.1} % (median), {worst:.1} % at most");
     }
 
+    /// Against `tests/golden/make_room.py`, which counts images and fits decays in its own way.
+    #[test]
+    fn walls_and_decay_belong_together_as_elsewhere_computed() {
+        for (reflection, seconds) in [(0.5, 0.0945), (0.7, 0.1795), (0.8, 0.2808), (0.9, 0.5878)] {
+            let found: f64 = OFFICE.reflection_for(seconds).unwrap();
+            println!("{seconds} s: {found:.4} for {reflection}");
+            // The decay rate goes with the logarithm.
+            assert!((found.ln() / f64::ln(reflection) - 1.0).abs() < 0.03, "{seconds}: {found}");
+        }
+        let mut images = 0;
+        OFFICE.for_each_image(1.2, |_, _| images += 1);
+        assert_eq!(images, 5_181_550);
+        assert!((OFFICE.images_within(1.2) / f64::from(images) - 1.0).abs() < 0.02);
+    }
+
     #[test]
     fn the_direct_sound_stands_at_its_place_with_gain_one() {
         for seed in 0..20 {
