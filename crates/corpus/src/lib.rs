@@ -9,6 +9,7 @@
 //! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
 //!   order that is a function of (seed, epoch) and a position that is four numbers.
 //! - [`permutation`]: the keyed permutation behind that order.
+//! - [`recordings`]: noises and rooms that training mixes in.
 //! - [`clip`]: the one place where the audio of a manifest's line is read.
 //! - [`atomic`]: files that are either whole or not there.
 //!
@@ -26,6 +27,7 @@ pub mod manifest;
 mod parallel;
 pub mod permutation;
 pub mod prepare;
+pub mod recordings;
 
 pub use check::{
     CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
@@ -33,13 +35,15 @@ pub use check::{
 pub use index::IndexedManifest;
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
-    Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, plan_refusals,
+    Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, SoundOptions,
+    SoundRecordings, plan_refusals,
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
     CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
     prepare_fsdd, prepare_yesno,
 };
+pub use recordings::{Recordings, RecordingsError};
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).
 /// Called from worker threads, in no particular order of the first number.

@@ -5,8 +5,10 @@ mod common;
 use common::{evaluation, sound_corpus, training, utterance};
 use labyrinth_corpus::loader::LoaderOptions;
 use labyrinth_corpus::{
-    Batch, Infeasible, Loader, LoaderError, Manifest, Position, Reason, Utterance, plan_refusals,
+    Batch, Infeasible, Loader, LoaderError, Manifest, Position, Reason, SoundOptions, Utterance,
+    plan_refusals,
 };
+use labyrinth_signal::{RecordedNoise, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +95,7 @@ fn each_epoch_has_every_utterance_once_in_another_order() {
     assert_ne!(ids(&steps, 0), ids(&other_seed, 0));
 
     // Not only batches change places: other utterances meet in the first window of 16.
-    let single = LoaderOptions { batch_size: 1, speeds: vec![], ..options.clone() };
+    let single = LoaderOptions { batch_size: 1, speeds: vec![], tempos: vec![], ..options.clone() };
     let single = run(&single, Position::default(), 2);
     let window = |epoch| ids(&single, epoch)[..16].iter().cloned().collect::<BTreeSet<_>>();
     assert!(window(0).intersection(&window(1)).count() < 12);
@@ -125,6 +127,7 @@ fn batches_keep_their_limits_and_hold_utterances_of_like_length() {
         batch_size: 4,
         max_batch_seconds: 1.7,
         speeds: vec![],
+        tempos: vec![],
         ..training(&manifest)
     };
     let loader = Loader::new(options.clone(), Position::default()).unwrap();
@@ -320,6 +323,7 @@ fn feasibility_is_exact_at_the_edge_in_plan_and_load() {
     let options = LoaderOptions {
         output_frames: Arc::new(|frames| frames),
         speeds: vec![],
+        tempos: vec![],
         ..training(&manifest)
     };
     let planned = plan_refusals(&options).unwrap();
@@ -350,6 +354,7 @@ fn an_utterance_that_only_its_speed_makes_infeasible_is_used_as_recorded() {
     let options = LoaderOptions {
         output_frames: Arc::new(|frames| frames),
         speeds: vec![1.25],
+        tempos: vec![],
         ..training(&manifest)
     };
     let steps = run(&options, Position::default(), 1);
@@ -369,6 +374,7 @@ fn each_utterance_and_epoch_draws_its_warp() {
         let options = LoaderOptions {
             batch_size: 1,
             speeds: vec![],
+            tempos: vec![],
             vtln_warps: vtln_warps.to_vec(),
             spec_augment: None,
             ..training(&manifest)
@@ -510,11 +516,21 @@ fn senseless_options_are_refused_by_name() {
     let manifest = sound_corpus(folder.path(), 3);
     let options = training(&manifest);
     let empty = Manifest { path: manifest.path.clone(), utterances: vec![] };
+    let with_volume = |gain_db| {
+        let volume = Some(Volume { gain_db, clip: false, probability: 1.0 });
+        let sound = SoundOptions { volume, ..SoundOptions::default() };
+        LoaderOptions { sound, ..options.clone() }
+    };
+    let noise = RecordedNoise { recordings: "noise".into(), snr_db: [0.0, 9.0], probability: 1.0 };
+    let unread = SoundOptions { recorded_noise: Some(noise), ..SoundOptions::default() };
     for (options, name) in [
         (LoaderOptions { batch_size: 0, ..options.clone() }, "batch-size"),
         (LoaderOptions { max_batch_seconds: f64::NAN, ..options.clone() }, "max-batch-seconds"),
         (LoaderOptions { max_batch_seconds: 0.0, ..options.clone() }, "max-batch-seconds"),
         (LoaderOptions { speeds: vec![1.0, 0.0], ..options.clone() }, "speeds"),
+        (LoaderOptions { tempos: vec![1.0, f64::NAN], ..options.clone() }, "tempos"),
+        (with_volume([5.0, -5.0]), "gain-db"),
+        (LoaderOptions { sound: unread, ..options.clone() }, "recorded-noise"),
         (LoaderOptions { vtln_warps: vec![1.0, 0.0], ..options.clone() }, "vtln-warp"),
         (LoaderOptions { manifest: Arc::new(empty), ..options.clone() }, "train.jsonl"),
     ] {

@@ -170,7 +170,7 @@ fn planar<const N: usize>(
 
 /// G.711 u-law: bits are inverted; sign, three bits of exponent, four of mantissa; the steps
 /// begin at 132 so that each segment joins the next.
-fn expand_ulaw(byte: u8) -> i16 {
+pub(crate) fn expand_ulaw(byte: u8) -> i16 {
     let code = !byte;
     let exponent = (code >> 4) & 7;
     let mantissa = i16::from(code & 15);
@@ -180,12 +180,36 @@ fn expand_ulaw(byte: u8) -> i16 {
 
 /// G.711 A-law: every second bit is inverted; the first segment is linear, so that it has no
 /// hidden leading bit.
-fn expand_alaw(byte: u8) -> i16 {
+pub(crate) fn expand_alaw(byte: u8) -> i16 {
     let code = byte ^ 0x55;
     let exponent = (code >> 4) & 7;
     let mantissa = i16::from(code & 15) << 4;
     let magnitude = if exponent == 0 { mantissa + 8 } else { (mantissa + 264) << (exponent - 1) };
     if code & 0x80 != 0 { magnitude } else { -magnitude }
+}
+
+/// The u-law code of a 16-bit sample: the two lowest bits go, 33 is added to the magnitude, and what
+/// follows the leading bit are the four bits of mantissa.
+pub(crate) fn compress_ulaw(sample: i16) -> u8 {
+    let linear = sample >> 2;
+    // 8158 is the greatest of 14 bits whose sum with 33 stays in the eight segments.
+    let magnitude = linear.unsigned_abs().min(8158) + 33;
+    let exponent = magnitude.ilog2() as u8 - 5;
+    let mantissa = (magnitude >> (exponent + 1)) as u8 & 15;
+    let code = (exponent << 4) | mantissa;
+    if linear < 0 { !(code | 0x80) } else { !code }
+}
+
+/// The A-law code of a 16-bit sample: the three lowest bits go; negative numbers are counted from
+/// -1, so that both signs have as many codes.
+pub(crate) fn compress_alaw(sample: i16) -> u8 {
+    let linear = sample >> 3;
+    let magnitude = (if linear < 0 { !linear } else { linear }) as u16; // at most 4095
+    // Below 32 the first two segments are one line; from there on one for each leading bit.
+    let exponent = (magnitude | 16).ilog2() as u8 - 4;
+    let mantissa = (magnitude >> exponent.max(1)) as u8 & 15;
+    let code = (exponent << 4) | mantissa;
+    if linear < 0 { code ^ 0x55 } else { (code | 0x80) ^ 0x55 }
 }
 
 #[cfg(test)]
@@ -221,6 +245,29 @@ mod tests {
         assert!(alaw.is_sorted());
         alaw.dedup();
         assert_eq!(alaw.len(), 128);
+    }
+
+    /// Every sample of 16 bits, against the ranges that `tests/golden/make_g711.py` found in an
+    /// implementation of another origin.
+    #[test]
+    fn g711_codes_every_sample_as_the_standard_does() {
+        let mut seen = 0;
+        for line in include_str!("../tests/golden/g711.txt").lines() {
+            let Some((law, numbers)) = line.split_once(' ').filter(|(law, _)| *law != "#") else {
+                continue;
+            };
+            let numbers: Vec<i32> =
+                numbers.split(' ').map(|number| number.parse().expect("a number")).collect();
+            let [code, least, greatest, expanded] = numbers[..] else { panic!("{line}") };
+            let compress = if law == "ulaw" { compress_ulaw } else { compress_alaw };
+            let expand = if law == "ulaw" { expand_ulaw } else { expand_alaw };
+            assert_eq!(i32::from(expand(code as u8)), expanded, "{line}");
+            for sample in least..=greatest {
+                assert_eq!(i32::from(compress(sample as i16)), code, "{law} of {sample}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 2 * 65536);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! bytes ──audio──► Audio ──resample──► samples ──augment──► samples ──features──► frames
-//!         wav sphere ogg opus mp3        (any rate)   (speed)       window spectra row mel
+//!         wav sphere ogg opus mp3        (any rate)   (sound)       window spectra row mel
 //!         mp4 foreign encoding                                      cepstrum plp; then
 //!                                                                   normalize, augment (masks)
 //! ```
@@ -20,7 +20,9 @@
 //!   [`OnlineCmvn`]; an extractor runs those that its options ask for.
 //! * [`ArkReader`], [`ArkWriter`], [`read_scp`], [`read_npy`], [`read_htk`] and their counterparts
 //!   exchange features with other programs ([`FormatError`]).
-//! * [`normalize_utterance`], [`SpecAugment`] and [`change_speed`] are what training adds.
+//! * [`normalize_utterance`] levels features; [`change_speed`], [`change_tempo`], [`Reverberation`],
+//!   [`Noise`], [`RecordedNoise`], [`Volume`], [`LowPass`], [`Telephone`], [`RandomFilter`] and
+//!   [`SpecAugment`] are what training adds (`augment/`, one file each).
 //! * [`Random`] is the project's only source of chance: a function of its key.
 //!
 //! Samples are `f32` in [-1, 1); frames are rows of `[frames, dim]` in one flat vector.
@@ -52,7 +54,11 @@ mod wav;
 mod window;
 
 pub use audio::{Audio, AudioError, decode_audio, read_audio, read_audio_section};
-pub use augment::{Noise, RandomFilter, SpecAugment, change_speed};
+pub use augment::{
+    AugmentError, CompandingLaw, ImpulseResponse, LowPass, LowPassFilter, Noise, RandomFilter,
+    RecordedNoise, Reverberation, Reverberator, Room, RoomError, SpecAugment, Telephone,
+    TelephoneLine, Volume, add_at_ratio, change_speed, change_tempo, power,
+};
 pub use encoding::{Encoding, RawFormat, UnknownEncoding};
 pub use feature_options::{
     Centering, FeatureError, FeatureKind, FeatureOptions, Logarithm, MelScale, Normalization,

@@ -36,7 +36,7 @@ const ATTENUATION: f64 = 90.0;
 const MAX_PHASES: u64 = 1024;
 
 /// Lanes of the sums: fixed, so that the order of addition is the same on every machine.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// A resampler between two rates; the table of its taps is made once, so keep it for many files.
 #[derive(Clone, Debug)]
@@ -219,7 +219,7 @@ pub(crate) fn resample_by_ratio(samples: &[f32], from: u64, to: u64) -> Vec<f32>
 }
 
 /// The sum of products, in `LANES` partial sums; both lengths are the same multiple of `LANES`.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0f32; LANES];
     for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
         for lane in 0..LANES {
@@ -244,13 +244,13 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// sin(pi x) / (pi x).
-fn sinc(x: f64) -> f64 {
+pub(crate) fn sinc(x: f64) -> f64 {
     let angle = std::f64::consts::PI * x;
     if angle.abs() < 1e-9 { 1.0 } else { angle.sin() / angle }
 }
 
 /// The modified Bessel function of order 0: the sum of ((x/2)^k / k!)^2.
-fn bessel_i0(x: f64) -> f64 {
+pub(crate) fn bessel_i0(x: f64) -> f64 {
     let quarter = x * x / 4.0;
     let (mut term, mut sum, mut k) = (1.0, 1.0, 1.0);
     while term > sum * 1e-17 {

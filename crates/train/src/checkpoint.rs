@@ -49,6 +49,9 @@ pub struct Standing {
     pub train_digest: String,
     /// SHA-256 of the dev manifest.
     pub dev_digest: String,
+    /// Digest of the recordings that are mixed into the speech; empty where there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub recordings_digest: String,
     /// Bytes of the run log.
     pub log_length: u64,
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use labyrinth_corpus::{
-    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, training_alphabet,
+    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, SoundRecordings,
+    training_alphabet,
 };
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
@@ -27,6 +28,8 @@ pub(crate) struct Data {
     pub model: ModelOptions,
     /// Values of a feature frame.
     pub dim: usize,
+    /// What training mixes into its sound.
+    pub recordings: SoundRecordings,
 }
 
 /// What the dev set gave.
@@ -59,7 +62,9 @@ impl Data {
         if train_digest == dev_digest {
             return Err(TrainError::SameData { train: train.path, dev: dev.path });
         }
+        let recordings = recipe.train.sound().read_recordings()?;
         Ok(Self {
+            recordings,
             train_digest,
             dev_digest,
             alphabet: training_alphabet(&train, &normalizer, recipe.data.units),
@@ -100,7 +105,9 @@ impl Data {
             prefetch_batches: 4,
             speeds: train.speeds.clone(),
             vtln_warps: train.vtln_warps.clone(),
-            noise: train.noise.clone(),
+            tempos: train.tempos.clone(),
+            sound: train.sound(),
+            recordings: self.recordings.clone(),
             random_filter: train.random_filter.clone(),
             spec_augment: train.spec_augment.clone(),
             infeasible: Infeasible::Refuse,
@@ -173,4 +180,84 @@ pub(crate) fn score_dev(
     score.loss = if feasible == 0 { f64::MAX } else { score.loss / feasible as f64 };
     score.blank_share = blanks as f64 / frames.max(1) as f64;
     Ok(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use labyrinth_corpus::{SoundOptions, Utterance};
+    use labyrinth_signal::{Random, write_wav};
+    use std::path::Path;
+
+    /// A corpus of noise, with the same recordings to train on and to choose by but other ids.
+    fn write_corpus(folder: &Path) {
+        for name in ["train", "dev"] {
+            let utterances = (0..6u64)
+                .map(|key| {
+                    let mut random = Random::from_key(&[key]);
+                    let samples: Vec<f32> =
+                        (0..8000).map(|_| 0.1 * random.normal() as f32).collect();
+                    let file = format!("{key}.wav");
+                    write_wav(&folder.join(&file), 16_000, &samples).unwrap();
+                    Utterance::new(format!("{name}-{key}"), file, 0.5, "ab")
+                })
+                .collect();
+            Manifest { path: folder.join(format!("{name}.jsonl")), utterances }.write().unwrap();
+        }
+    }
+
+    fn data(folder: &Path, train: &str) -> (Data, TrainSection) {
+        let text = format!(
+            "[data]\ntrain = \"train.jsonl\"\ndev = \"dev.jsonl\"\n[features]\n\
+             num-mel-bins = 8\nnormalize = \"level\"\n[model]\narchitecture = \"cnn-gru\"\n\
+             recurrent-hidden = 4\n[train]\n{train}"
+        );
+        let recipe = Recipe::parse(&text, Path::new("recipe.toml")).unwrap();
+        let recipe = recipe.with_paths_from(folder);
+        (Data::read(&recipe).unwrap(), recipe.train)
+    }
+
+    fn features(options: LoaderOptions) -> Vec<u32> {
+        let mut loader =
+            Loader::new(LoaderOptions { shuffle: false, ..options }, Position::default()).unwrap();
+        let mut bits = Vec::new();
+        while let Some(batch) = loader.next_batch().unwrap() {
+            bits.extend(batch.features.iter().map(|value| value.to_bits()));
+        }
+        bits
+    }
+
+    /// Whatever a recipe does to the training data, dev is heard as it was recorded.
+    #[test]
+    fn dev_is_never_augmented() {
+        let folder = tempfile::tempdir().unwrap();
+        write_corpus(folder.path());
+        let noises = folder.path().join("noise");
+        std::fs::create_dir(&noises).unwrap();
+        write_wav(&noises.join("n.wav"), 8000, &[0.5, -0.5, 0.25]).unwrap();
+        let plain = data(folder.path(), "epochs = 1");
+        let clean = features(plain.0.options(&plain.0.dev, &plain.1, 2));
+        assert_eq!(features(plain.0.train_options(&plain.1, 2)), clean);
+        for key in [
+            "speeds = [0.9]",
+            "tempos = [0.9]",
+            "vtln-warps = [0.9]",
+            "reverberation = { rt60 = [0.1, 0.2], rooms = 2 }",
+            "recorded-noise = { recordings = \"noise\", snr-db = [0, 5] }",
+            "noise = { snr-db = [0, 5] }",
+            "volume = { gain-db = [20, 30], clip = true }",
+            "low-pass = { cutoff-hz = [1000, 2000] }",
+            "telephone = {}",
+            "random-filter = { ripple-db = 3 }",
+            "spec-augment = { freq-width = 4 }",
+        ] {
+            let (data, train) = data(folder.path(), &format!("epochs = 1\n{key}"));
+            let dev = data.options(&data.dev, &train, 2);
+            assert_eq!(dev.sound, SoundOptions::default());
+            assert_eq!(features(dev), clean, "{key} reached dev");
+            assert_ne!(features(data.train_options(&train, 2)), clean, "{key} does nothing");
+            let recorded = key.starts_with("recorded-noise");
+            assert_eq!(data.recordings.digest().is_empty(), !recorded);
+        }
+    }
 }

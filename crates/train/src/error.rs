@@ -81,6 +81,12 @@ pub enum TrainError {
         /// The manifest.
         path: PathBuf,
     },
+    /// A resume with other noises or rooms.
+    #[error("the recordings that the recipe mixes into the speech (recorded-noise, reverberation) changed since the run in {} began; restore them, or name another folder with --run", path.display())]
+    OtherRecordings {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// A resume on another instruction set.
     #[error(
         "this run was computed with {recorded}, and this machine or --isa uses {found}; --isa {recorded} continues it exactly, --anyway continues it with other rounding"
@@ -159,6 +165,9 @@ pub enum TrainError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] labyrinth_corpus::LedgerError),
+    /// Recordings to be mixed into the speech.
+    #[error(transparent)]
+    Recordings(#[from] labyrinth_corpus::RecordingsError),
     /// The loader.
     #[error(transparent)]
     Loader(#[from] labyrinth_corpus::LoaderError),

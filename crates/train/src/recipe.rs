@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
 use labyrinth_nn::{CnnGruOptions, ModelOptions};
 use labyrinth_signal::{
-    FeatureExtractor, FeatureKind, FeatureOptions, Noise, Normalization, RandomFilter, SpecAugment,
-    is_special_file,
+    FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
+    RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
 };
 use labyrinth_text::plain_words::in_plain_words;
 use labyrinth_text::{NormalizerOptions, Units};
@@ -85,11 +86,24 @@ pub struct TrainSection {
     pub clip: f64,
     /// Factors of speed, one drawn for each utterance and epoch.
     pub speeds: Vec<f64>,
+    /// Factors of tempo at the same pitch, likewise. Empty for none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tempos: Vec<f64>,
     /// Factors by which the filters are warped, one drawn for each utterance and epoch: speakers
     /// with longer and shorter vocal tracts (`vtln-warp` of `[features]`). Empty for none.
     pub vtln_warps: Vec<f32>,
-    /// Noise added to the samples; absent for none.
+    /// A room between mouth and microphone, simulated or recorded; absent for none.
+    pub reverberation: Option<Reverberation>,
+    /// Recordings of noise added to the samples; absent for none.
+    pub recorded_noise: Option<RecordedNoise>,
+    /// Noise of a random colour added to the samples; absent for none.
     pub noise: Option<Noise>,
+    /// Another level; absent for none.
+    pub volume: Option<Volume>,
+    /// Nothing above a drawn cutoff; absent for all.
+    pub low_pass: Option<LowPass>,
+    /// The band and the code of a telephone; absent for none.
+    pub telephone: Option<Telephone>,
     /// A smooth filter, drawn anew for each utterance and epoch: other microphones and rooms. For
     /// logarithmic features that are not normalised bin by bin; absent for none.
     pub random_filter: Option<RandomFilter>,
@@ -102,6 +116,20 @@ pub struct TrainSection {
     /// than this key are still the same recipe.
     #[serde(with = "PrecisionName", skip_serializing_if = "is_f32")]
     pub precision: Precision,
+}
+
+impl TrainSection {
+    /// What training does to the sound.
+    pub fn sound(&self) -> SoundOptions {
+        SoundOptions {
+            reverberation: self.reverberation.clone(),
+            recorded_noise: self.recorded_noise.clone(),
+            noise: self.noise.clone(),
+            volume: self.volume.clone(),
+            low_pass: self.low_pass.clone(),
+            telephone: self.telephone.clone(),
+        }
+    }
 }
 
 /// How a recipe writes a [`Precision`].
@@ -128,8 +156,14 @@ impl Default for TrainSection {
             weight_decay: 0.01,
             clip: 5.0,
             speeds: vec![1.0],
+            tempos: Vec::new(),
             vtln_warps: Vec::new(),
+            reverberation: None,
+            recorded_noise: None,
             noise: None,
+            volume: None,
+            low_pass: None,
+            telephone: None,
             random_filter: None,
             spec_augment: None,
             checkpoint_every: 100,
@@ -255,16 +289,13 @@ impl Recipe {
             || !train.speeds.iter().all(|speed| (0.25..=4.0).contains(speed))
         {
             "speeds must name at least one factor, each from 0.25 to 4"
+        } else if !train.tempos.iter().all(|tempo| (0.25..=4.0).contains(tempo)) {
+            "tempos must be factors from 0.25 to 4"
         } else if train.spec_augment.as_ref().is_some_and(|masks| {
             masks.freq_masks.max(masks.time_masks) > 1000
                 || !(0.0..=1.0).contains(&masks.time_share)
         }) {
             "spec-augment allows at most 1000 masks, and a time-share from 0 to 1"
-        } else if train.noise.as_ref().is_some_and(|noise| {
-            let [low, high] = noise.snr_db;
-            !(low <= high && (-100.0..=200.0).contains(&low) && (-100.0..=200.0).contains(&high))
-        }) {
-            "noise wants snr-db = [lowest, highest], decibels from -100 to 200"
         } else if train
             .random_filter
             .as_ref()
@@ -287,6 +318,8 @@ impl Recipe {
                 let warped = FeatureOptions { vtln_warp, ..self.features.clone() };
                 FeatureExtractor::new(&warped).map_err(|error| format!("vtln-warps: {error}"))?;
             }
+            let sound = train.sound().check(features.sample_rate());
+            sound.map_err(|error| error.to_string())?;
             // The width of the output is the alphabet's, which is not known yet; any will do.
             let network = self.model.build::<f32>(features.dim(), 2);
             return network.map(|_| ()).map_err(|error| error.to_string());
@@ -294,10 +327,14 @@ impl Recipe {
         Err(fault.to_owned())
     }
 
-    /// The same recipe with manifests that no longer depend on the recipe's folder.
+    /// The same recipe with paths that no longer depend on the recipe's folder.
     pub fn with_paths_from(&self, folder: &Path) -> Self {
         let mut recipe = self.clone();
-        for path in [&mut recipe.data.train, &mut recipe.data.dev] {
+        let train = &mut recipe.train;
+        let rooms = train.reverberation.as_mut().and_then(|rooms| rooms.recordings.as_mut());
+        let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
+        let manifests = [&mut recipe.data.train, &mut recipe.data.dev];
+        for path in manifests.into_iter().chain(rooms).chain(noises) {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }

@@ -262,6 +262,7 @@ impl Training {
             instruction_set: options.cpu.isa().to_string(),
             train_digest: data.train_digest.clone(),
             dev_digest: data.dev_digest.clone(),
+            recordings_digest: data.recordings.digest(),
             log_length: 0,
         };
         let mut training = Self {
@@ -327,6 +328,9 @@ impl Training {
             if was != is {
                 return Err(TrainError::OtherData { path: path.clone() });
             }
+        }
+        if found.recordings_digest != self.standing.recordings_digest {
+            return Err(TrainError::OtherRecordings { path: self.run.path().into() });
         }
         if found.instruction_set != self.standing.instruction_set && !self.options.anyway {
             return Err(TrainError::OtherInstructionSet {

@@ -37,6 +37,7 @@ fn standing(step: u64) -> Standing {
         instruction_set: "portable".into(),
         train_digest: "a".into(),
         dev_digest: "b".into(),
+        recordings_digest: String::new(),
         log_length: 17,
     }
 }

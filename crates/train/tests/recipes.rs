@@ -116,3 +116,72 @@ fn a_resolved_recipe_is_itself_a_recipe() {
     assert_eq!(recipe.train.precision, Precision::Bf16);
     assert_eq!(parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
 }
+
+/// Every key of augmentation at a value of its own.
+const AUGMENTED: &str = r#"epochs = 3
+tempos = [0.9, 1.1]
+reverberation = { rt60 = [0.2, 0.5], rooms = 50, size-m = [[3, 6], [3, 5], [2.5, 3]], probability = 0.5 }
+recorded-noise = { recordings = "noise", snr-db = [5, 20], probability = 0.3 }
+noise = { snr-db = [10, 30], probability = 0.2 }
+volume = { gain-db = [-6, 6], clip = true, probability = 0.4 }
+low-pass = { cutoff-hz = [3000, 7000], probability = 0.1 }
+telephone = { laws = ["a-law"], band-hz = [0, 4000], probability = 0.1 }"#;
+
+#[test]
+fn augmentation_is_read_resolved_and_written_again() {
+    let recipe = parse(&RECIPE.replace("epochs = 3", AUGMENTED)).unwrap();
+    let train = &recipe.train;
+    assert_eq!(train.tempos, [0.9, 1.1]);
+    let rooms = train.reverberation.as_ref().unwrap();
+    assert_eq!((rooms.rooms, rooms.size_m[2], rooms.probability), (50, [2.5, 3.0], 0.5));
+    assert_eq!(rooms.recordings, None);
+    assert_eq!(train.recorded_noise.as_ref().unwrap().snr_db, [5.0, 20.0]);
+    assert_eq!(train.noise.as_ref().unwrap().probability, 0.2);
+    assert!(train.volume.as_ref().unwrap().clip);
+    assert_eq!(train.low_pass.as_ref().unwrap().cutoff_hz, [3000.0, 7000.0]);
+    assert_eq!(train.telephone.as_ref().unwrap().laws.len(), 1);
+    assert_eq!(parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+    let moved = recipe.with_paths_from(Path::new("folder"));
+    let noise = moved.train.recorded_noise.unwrap().recordings;
+    assert!(noise.is_absolute() && noise.ends_with("folder/noise"), "{}", noise.display());
+
+    // Tables alone stand for their defaults, and a recipe without them is what it always was.
+    let short = "epochs = 3\nreverberation = { recordings = \"rooms.jsonl\" }\ntelephone = {}";
+    let recipe = parse(&RECIPE.replace("epochs = 3", short)).unwrap();
+    assert_eq!(recipe.train.telephone, Some(labyrinth_signal::Telephone::default()));
+    let rooms = recipe.with_paths_from(Path::new("folder")).train.reverberation.unwrap();
+    assert!(rooms.recordings.unwrap().ends_with("folder/rooms.jsonl"));
+    let old = "epochs = 3\nnoise = { snr-db = [0, 9] }";
+    let text = parse(&RECIPE.replace("epochs = 3", old)).unwrap().to_toml().unwrap();
+    for key in ["tempos", "probability", "reverberation", "volume", "low-pass", "telephone"] {
+        assert!(!text.contains(key), "{key} in\n{text}");
+    }
+}
+
+#[test]
+fn augmentation_out_of_range_is_refused_with_its_range() {
+    for (key, words) in [
+        ("tempos = [0.1]", "tempos"),
+        ("tempos = [nan]", "tempos"),
+        ("reverberation = { rt60 = [0.0, 0.5] }", "rt60"),
+        ("reverberation = { rooms = 0 }", "rooms"),
+        ("reverberation = { size-m = [[0, 6], [3, 5], [2.5, 3]] }", "size-m"),
+        ("reverberation = { size-m = [[2, 6], [2, 5], [2, 3]], rt60 = [1, 2] }", "reflections"),
+        ("reverberation = { probability = 1.5 }", "probability"),
+        ("recorded-noise = { recordings = \"n\", snr-db = [20, 5] }", "snr-db"),
+        ("recorded-noise = { snr-db = [5, 20] }", "recordings"),
+        ("noise = { snr-db = [5, 500] }", "snr-db"),
+        ("noise = { snr-db = [5, 20], probability = -1 }", "probability"),
+        ("volume = { gain-db = [6, -6] }", "gain-db"),
+        ("volume = { gain-db = [-inf, 6] }", "gain-db"),
+        ("low-pass = { cutoff-hz = [3000, 9000] }", "8000"),
+        ("low-pass = { cutoff-hz = [10, 4000] }", "300"),
+        ("telephone = { band-hz = [300, 5000] }", "4000"),
+        ("telephone = { laws = [\"b-law\"] }", "a-law"),
+        ("telephone = { law = [] }", "law"),
+    ] {
+        let message = parse(&RECIPE.replace("epochs = 3", key)).unwrap_err();
+        assert!(message.contains("some/recipe.toml"), "{key}: {message}");
+        assert!(message.contains(words), "{key}: {message}");
+    }
+}

@@ -33,7 +33,7 @@ pub enum Command {
     /// Writes down what is said in recordings.
     Transcribe(transcribe::Transcribe),
     /// Computes features of recordings, as Kaldi does, and writes them for other programs.
-    Features(features::Features),
+    Features(Box<features::Features>),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),
     /// Tells what this machine has, and what the program uses of it.

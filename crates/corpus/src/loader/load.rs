@@ -1,11 +1,12 @@
-//! One batch from the disk: read, resample, change speed, features, normalise, mask.
+//! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
 use super::plan::{BatchPlan, Item, Purpose};
+use super::sound::{RateConverter, SoundStage, SoundWorker};
 use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
 use crate::clip::{ClipFault, read_clip};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
-use labyrinth_signal::{FeatureExtractor, FeatureOptions, Random, Resampler, change_speed};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions, Random, change_speed, change_tempo};
 use labyrinth_text::ctc_minimum_frames;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,15 +78,23 @@ pub(super) struct BatchLoader {
     extractor: FeatureExtractor,
     // One for each of the options' warps: a filterbank is a small table.
     warped: Vec<FeatureExtractor>,
-    // Corpora have one rate, or few: the filter of the last one is kept.
-    resampler: Option<(u32, Resampler)>,
+    rate: RateConverter,
+    sound: SoundWorker,
 }
 
 impl BatchLoader {
-    pub(super) fn new(options: Arc<LoaderOptions>) -> Result<Self, LoaderError> {
-        let extractor = extractor(&options)?;
-        let warped = warped_extractors(&options)?;
-        Ok(Self { options, extractor, warped, resampler: None })
+    pub(super) fn new(
+        options: &Arc<LoaderOptions>,
+        stage: &Arc<SoundStage>,
+    ) -> Result<Self, LoaderError> {
+        let extractor = extractor(options)?;
+        Ok(Self {
+            warped: warped_extractors(options)?,
+            rate: RateConverter::new(extractor.sample_rate()),
+            sound: SoundWorker::new(options, stage),
+            options: Arc::clone(options),
+            extractor,
+        })
     }
 
     /// Loads the utterances of a plan; `cancelled` ends it early with whatever there is.
@@ -132,15 +141,7 @@ impl BatchLoader {
         if let Err(error) = options.features.check_rate(audio.sample_rate) {
             return Ok(Err(Refusal::new(&utterance.id, Reason::SampleRate, error.to_string())));
         }
-        let mut samples = audio.mono();
-        if audio.sample_rate != self.extractor.sample_rate() {
-            let (from, to) = (audio.sample_rate, self.extractor.sample_rate());
-            let resampler = match &mut self.resampler {
-                Some((rate, resampler)) if *rate == from => resampler,
-                other => &mut other.insert((from, Resampler::new(from, to))).1,
-            };
-            samples = resampler.process(&samples);
-        }
+        let mut samples = self.rate.convert(audio.mono(), audio.sample_rate);
         let frames = self.extractor.frame_count(samples.len());
         if frames == 0 {
             let detail = shorter_than_a_frame(&options.features, audio.duration());
@@ -151,8 +152,11 @@ impl BatchLoader {
         if let (true, Err(refusal)) = (refuse, &fits) {
             return Ok(Err(refusal.clone()));
         }
-        if item.speed != 1.0 {
-            let changed = change_speed(&samples, item.speed);
+        if item.speed != 1.0 || item.tempo != 1.0 {
+            let mut changed = change_speed(&samples, item.speed);
+            if item.tempo != 1.0 {
+                changed = change_tempo(&changed, item.tempo, self.extractor.sample_rate());
+            }
             let frames = self.extractor.frame_count(changed.len());
             let changed_fits = check_frames(options, utterance, &targets, frames);
             // Whoever speaks too fast for CTC only because we made it so is heard as recorded.
@@ -164,9 +168,7 @@ impl BatchLoader {
         let begin = batch.features.len();
         let random =
             |purpose| Random::from_key(&[options.seed, epoch, purpose as u64, item.index as u64]);
-        if let Some(noise) = &options.noise {
-            noise.apply(&mut samples, &mut random(Purpose::Noise));
-        }
+        self.sound.apply(&mut samples, random)?;
         let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
         let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
         // Dither is the training's; an evaluation hears what recognition will, which has none.

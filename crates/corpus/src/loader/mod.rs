@@ -1,7 +1,7 @@
 //! The streaming loader: a manifest becomes batches of features, in worker threads and bounded memory.
 //!
 //! What comes out is a function of the manifest, the options and the position alone. The order of an
-//! epoch is a keyed permutation ([`crate::permutation`]); speed, warp and masks are drawn from a generator
+//! epoch is a keyed permutation ([`crate::permutation`]); every augmentation is drawn from a generator
 //! keyed by (seed, epoch, utterance); so neither the number of workers nor an interruption can change a
 //! byte. The order is cut into windows of some batches, sorted by duration inside a window, and cut into
 //! batches (see [`plan`]); a position is (epoch, window, batch within it), and finding it again looks at
@@ -14,11 +14,14 @@
 mod load;
 pub mod plan;
 mod pool;
+mod sound;
+
+pub use sound::{SoundOptions, SoundRecordings};
 
 use crate::ledger::{Ledger, Refusal};
 use crate::manifest::Manifest;
 use labyrinth_signal::{
-    FeatureError, FeatureExtractor, FeatureOptions, Noise, RandomFilter, SpecAugment,
+    AugmentError, FeatureError, FeatureExtractor, FeatureOptions, RandomFilter, SpecAugment,
 };
 use labyrinth_text::{Alphabet, Normalizer};
 use plan::{Cursor, Planner, Step};
@@ -67,13 +70,19 @@ pub struct LoaderOptions {
     pub prefetch_batches: usize,
     /// Another order each epoch, grouped by length; else the manifest's.
     pub shuffle: bool,
-    /// One of these is drawn for each utterance and epoch; none: 1.0.
+    /// One of these is drawn for each utterance and epoch; none: 1.0. Times within the utterance are
+    /// divided by it.
     pub speeds: Vec<f64>,
+    /// As `speeds`, at the same pitch; both are drawn, and their product changes the length. An utterance
+    /// that would become too short for CTC by it is used as it was recorded.
+    pub tempos: Vec<f64>,
     /// One of these factors of [`FeatureOptions::vtln_warp`] is drawn for each utterance and epoch;
     /// none: that of `features`.
     pub vtln_warps: Vec<f32>,
-    /// Noise added to the samples.
-    pub noise: Option<Noise>,
+    /// What is done to the sound after that; times stay.
+    pub sound: SoundOptions,
+    /// The recordings that `sound` names, from [`SoundOptions::read_recordings`].
+    pub recordings: SoundRecordings,
     /// A filter over the logarithmic features.
     pub random_filter: Option<RandomFilter>,
     /// Masks over the normalised features.
@@ -106,8 +115,10 @@ impl LoaderOptions {
             prefetch_batches: 2,
             shuffle: false,
             speeds: Vec::new(),
+            tempos: Vec::new(),
             vtln_warps: Vec::new(),
-            noise: None,
+            sound: SoundOptions::default(),
+            recordings: SoundRecordings::default(),
             random_filter: None,
             spec_augment: None,
             output_frames,
@@ -196,6 +207,15 @@ pub enum LoaderError {
     /// The features cannot be computed so.
     #[error(transparent)]
     Features(#[from] FeatureError),
+    /// An augmentation's option is out of its range.
+    #[error(transparent)]
+    Augment(#[from] AugmentError),
+    /// A recording to be mixed in is not what it was.
+    #[error("the recording {detail}, which it did not when the run began; restore it and resume")]
+    Recording {
+        /// Which, and what is wrong.
+        detail: String,
+    },
     /// The disk failed: no fault of the data.
     #[error(
         "{} cannot be read ({source}); this is the disk's failure, see to it and resume",

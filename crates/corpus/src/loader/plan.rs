@@ -9,6 +9,7 @@
 //! Without shuffling, windows are runs of the manifest and nothing is sorted.
 
 use super::load::{check_frames, transcript, warped_extractors};
+use super::sound::SoundStage;
 use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor, shorter_than_a_frame};
 use crate::ledger::{Reason, Refusal};
 use crate::permutation::Permutation;
@@ -29,6 +30,13 @@ pub(super) enum Purpose {
     Warp = 5,
     Noise = 6,
     Filter = 7,
+    Tempo = 8,
+    Reverberation = 9,
+    Rooms = 10,
+    RecordedNoise = 11,
+    Volume = 12,
+    LowPass = 13,
+    Telephone = 14,
 }
 
 /// One utterance of a batch.
@@ -38,6 +46,8 @@ pub(super) struct Item {
     pub(super) index: usize,
     /// As drawn; the load may fall back to 1.
     pub(super) speed: f64,
+    /// As drawn, likewise.
+    pub(super) tempo: f64,
 }
 
 /// What a worker is given.
@@ -69,10 +79,13 @@ impl Planner {
             let value = options.max_batch_seconds.to_string();
             return Err(error("max-batch-seconds", value, "a number of seconds above 0"));
         }
-        if let Some(speed) = options.speeds.iter().find(|speed| !(0.25..=4.0).contains(*speed)) {
-            return Err(error("speeds", speed.to_string(), "factors from 0.25 to 4"));
+        for (option, factors) in [("speeds", &options.speeds), ("tempos", &options.tempos)] {
+            if let Some(factor) = factors.iter().find(|factor| !(0.25..=4.0).contains(*factor)) {
+                return Err(error(option, factor.to_string(), "factors from 0.25 to 4"));
+            }
         }
         let extractor = extractor(&options)?;
+        SoundStage::new(&options, extractor.sample_rate())?;
         warped_extractors(&options)?;
         Ok(Self { options, extractor, sound: OnceLock::new() })
     }
@@ -146,9 +159,10 @@ impl Planner {
             let index = if options.shuffle { order.apply(position) } else { position } as usize;
             match self.is_sound(index) {
                 Ok(()) => {
-                    let speed = self.speed(epoch, index);
-                    let seconds = options.manifest.utterances[index].duration / speed;
-                    items.push((seconds, Item { index, speed }));
+                    let speed = self.factor(&options.speeds, Purpose::Speed, epoch, index);
+                    let tempo = self.factor(&options.tempos, Purpose::Tempo, epoch, index);
+                    let seconds = options.manifest.utterances[index].duration / (speed * tempo);
+                    items.push((seconds, Item { index, speed, tempo }));
                 }
                 Err(refusal) => refused.push(refusal),
             }
@@ -193,11 +207,11 @@ impl Planner {
         plans
     }
 
-    fn speed(&self, epoch: u64, index: usize) -> f64 {
-        let speeds = &self.options.speeds;
-        let key = [self.options.seed, epoch, Purpose::Speed as u64, index as u64];
-        let drawn = Random::from_key(&key).below(speeds.len() as u64) as usize;
-        speeds.get(drawn).copied().unwrap_or(1.0)
+    /// One of `factors`, or 1 where there is none.
+    fn factor(&self, factors: &[f64], purpose: Purpose, epoch: u64, index: usize) -> f64 {
+        let key = [self.options.seed, epoch, purpose as u64, index as u64];
+        let drawn = Random::from_key(&key).below(factors.len() as u64) as usize;
+        factors.get(drawn).copied().unwrap_or(1.0)
     }
 
     /// Walks the durations of a whole epoch.

@@ -2,7 +2,8 @@
 
 use super::load::BatchLoader;
 use super::plan::BatchPlan;
-use super::{Batch, LoaderError, LoaderOptions};
+use super::sound::SoundStage;
+use super::{Batch, LoaderError, LoaderOptions, extractor};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,8 +51,9 @@ impl Pool {
             closed: AtomicBool::new(false),
         });
         let mut pool = Self { shared, threads: Vec::new() };
+        let stage = Arc::new(SoundStage::new(options, extractor(options)?.sample_rate())?);
         for number in 0..options.workers.max(1) {
-            let mut loader = BatchLoader::new(Arc::clone(options))?;
+            let mut loader = BatchLoader::new(options, &stage)?;
             let shared = Arc::clone(&pool.shared);
             // Dropping the pool on an error ends the threads that were started before.
             let thread = std::thread::Builder::new()

@@ -18,7 +18,7 @@ pub mod folder;
 pub mod fsdd;
 mod named_files;
 mod output;
-mod paths;
+pub(crate) mod paths;
 mod report;
 mod source;
 mod split;

@@ -4,7 +4,7 @@
 pub mod trees;
 
 use labyrinth_corpus::loader::LoaderOptions;
-use labyrinth_corpus::{Infeasible, Manifest, Utterance};
+use labyrinth_corpus::{Infeasible, Manifest, SoundOptions, SoundRecordings, Utterance};
 use labyrinth_signal::{
     FeatureOptions, Noise, Normalization, Random, RandomFilter, SpecAugment, write_wav,
 };
@@ -66,7 +66,12 @@ pub fn training(manifest: &Manifest) -> LoaderOptions {
         prefetch_batches: 2,
         shuffle: true,
         speeds: vec![0.9, 1.0, 1.1],
-        noise: Some(Noise { snr_db: [0.0, 30.0] }),
+        tempos: vec![1.0, 1.2],
+        sound: SoundOptions {
+            noise: Some(Noise { snr_db: [0.0, 30.0], probability: 1.0 }),
+            ..SoundOptions::default()
+        },
+        recordings: SoundRecordings::default(),
         random_filter: Some(RandomFilter { ripple_db: 6.0 }),
         vtln_warps: vec![0.9, 1.0, 1.1],
         spec_augment: Some(SpecAugment::default()),

@@ -149,10 +149,11 @@ fn write_file(
     sample_period: u32,
     features: Array,
 ) -> Result<(), Failure> {
-    Ok(match format {
+    match format {
         Format::Htk => write_htk(path, &HtkFile { features, sample_period, kind })?,
         _ => write_npy(path, &features)?,
-    })
+    }
+    Ok(())
 }
 
 /// What HTK calls these features; other programs than HTK pass over it.
