@@ -26,9 +26,7 @@ for path in sorted(fixtures):
 golden = TESTS / "golden"
 for path in sorted(golden.iterdir()):
     if path.suffix == ".ark":
-        data = path.read_bytes()
-        # One seed for each few kilobytes: an entry each would be too many files.
-        seed("ark", path.name, data)
+        seed("ark", path.name, path.read_bytes())
     elif path.suffix in (".npy", ".htk"):
         seed(path.suffix[1:], path.name, path.read_bytes())
 for name, data in {

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok((key, array)) = entry else { break };
         assert!(!key.is_empty());
         assert_eq!(array.shape().iter().product::<usize>(), array.values().len());
-        // A value takes at least a byte of the file (text is read into eight).
+        // A value takes at least a byte of the file.
         assert!(array.values().len() <= bytes.len());
     }
 });

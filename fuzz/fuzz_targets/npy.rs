@@ -1,4 +1,4 @@
-//! NumPy's arrays; half of the tries get a header that fits, to come to the values.
+//! NumPy's arrays; each try again as a header whose length is true, to come to the values.
 #![no_main]
 
 use std::path::Path;
