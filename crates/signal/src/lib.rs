@@ -31,6 +31,7 @@ mod mp4;
 mod normalize;
 mod ogg;
 mod opus;
+mod pitch;
 mod random;
 mod resample;
 mod source;
@@ -45,6 +46,9 @@ pub use encoding::{Encoding, RawFormat, UnknownEncoding};
 pub use feature_options::{FeatureError, FeatureKind, FeatureOptions, Normalization, WindowType};
 pub use features::FeatureExtractor;
 pub use normalize::normalize_utterance;
+pub use pitch::{
+    PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions,
+};
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
