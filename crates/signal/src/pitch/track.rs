@@ -30,6 +30,7 @@ pub(super) struct Tracker {
     last_lag: usize,
     snip_edges: bool,
     preemphasis: f32,
+    soft: f32,
     ballast: f64,
     ballast_online: bool,
     recompute_frame: u64,
@@ -42,7 +43,6 @@ pub(super) struct Tracker {
     interpolator: Interpolator,
     transitions: Transitions,
     lags: Vec<f32>,     // [states], seconds
-    trust: Vec<f32>,    // [states]: 1 - soft-min-f0 L
     frame: Vec<f32>,    // [window + last lag]
     measured: Vec<f32>, // [lags, padded]
     nccf: Vec<f32>,     // [states]
@@ -99,7 +99,7 @@ impl Tracker {
             measured: vec![0.0; interpolator.padded()],
             interpolator,
             transitions: Transitions::new(lags.len(), step * options.penalty_factor),
-            trust: lags.iter().map(|lag| 1.0 - options.soft_min_f0 * lag).collect(),
+            soft: options.soft_min_f0,
             nccf: vec![0.0; lags.len()],
             before: vec![0.0; lags.len()],
             costs: vec![0.0; lags.len()],
@@ -281,7 +281,7 @@ impl Tracker {
         self.correlator.nccf(0.0, &mut step.voicing);
         std::mem::swap(&mut self.before, &mut self.costs);
         self.transitions.step(&self.before, &mut self.costs, &mut step.back);
-        add_local(&mut self.costs, &self.nccf, &self.trust);
+        add_local(&mut self.costs, &self.nccf, &self.lags, self.soft);
         if frame < self.recompute_frame && !self.ballast_online {
             let mean_square = mean_square as f32;
             self.loudness.push(Loudness { nccf: self.nccf.clone(), mean_norm, mean_square });
@@ -314,7 +314,7 @@ impl Tracker {
                 None => &mut unused,
             };
             self.transitions.step(&self.before, &mut self.costs, back);
-            add_local(&mut self.costs, &frame.nccf, &self.trust);
+            add_local(&mut self.costs, &frame.nccf, &self.lags, self.soft);
         }
         self.paths.trace(smallest(&self.costs));
     }
@@ -333,11 +333,15 @@ impl Tracker {
     }
 }
 
-/// Adds the local cost and takes the least away, so that costs stay small.
-fn add_local(costs: &mut [f32], nccf: &[f32], trust: &[f32]) {
+/// Adds the local costs and takes the least away, so that costs stay small.
+///
+/// In `f32`, rounded as Kaldi rounds: with its ballast a quiet frame's correlation is so small
+/// that the steps of `f32` below 1, 6e-8, decide which of two neighbouring pitches is cheaper.
+fn add_local(costs: &mut [f32], nccf: &[f32], lags: &[f32], soft: f32) {
     let mut least = f32::INFINITY;
-    for ((cost, nccf), trust) in costs.iter_mut().zip(nccf).zip(trust) {
-        *cost += 1.0 - nccf * trust;
+    for ((cost, nccf), lag) in costs.iter_mut().zip(nccf).zip(lags) {
+        let local = (1.0 - nccf) + soft * nccf * lag;
+        *cost += local;
         least = least.min(*cost);
     }
     costs.iter_mut().for_each(|cost| *cost -= least);
