@@ -37,6 +37,7 @@ mod resample;
 mod source;
 mod spectra;
 mod sphere;
+mod vad;
 mod wav;
 mod window;
 
@@ -52,4 +53,7 @@ pub use pitch::{
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
+pub use vad::{
+    EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule,
+};
 pub use wav::write_wav;

@@ -425,7 +425,7 @@ fn options_out_of_range_are_named() {
         ("preemphasis-coefficient", PitchOptions { preemphasis_coefficient: 1.5, ..base() }),
         ("min-f0", PitchOptions { min_f0: 0.0, ..base() }),
         ("max-f0", PitchOptions { max_f0: 50.0, ..base() }),
-        ("max-f0", PitchOptions { max_f0: 2500.0, ..base() }),
+        ("max-f0", PitchOptions { max_f0: 3500.0, ..base() }),
         ("soft-min-f0", PitchOptions { soft_min_f0: 60.0, ..base() }),
         ("penalty-factor", PitchOptions { penalty_factor: -1.0, ..base() }),
         ("lowpass-cutoff", PitchOptions { lowpass_cutoff: 2001.0, ..base() }),

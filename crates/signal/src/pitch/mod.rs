@@ -29,6 +29,8 @@ mod process;
 mod track;
 mod viterbi;
 
+use std::fmt;
+
 use crate::feature_options::FeatureError;
 pub use options::{PitchOptions, ProcessPitchOptions};
 pub use process::PitchProcessor;
@@ -72,7 +74,7 @@ pub enum PitchError {
 /// assert!((rows[2 * 50 + 1] - 127.3).abs() < 1.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PitchExtractor {
     options: PitchOptions,
     tracker: Tracker,
@@ -82,6 +84,16 @@ pub struct PitchExtractor {
     waiting: Vec<f32>,
     /// Samples of the stream so far.
     seen: u64,
+}
+
+impl fmt::Debug for PitchExtractor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PitchExtractor")
+            .field("options", &self.options)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PitchExtractor {
