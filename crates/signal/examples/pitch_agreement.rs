@@ -26,8 +26,9 @@ struct Agreement {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("name the folder of rows")?);
     let mut cases: BTreeMap<String, Agreement> = BTreeMap::new();
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(&folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(&folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
     entries.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     entries.sort();
     for path in entries {

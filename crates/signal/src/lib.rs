@@ -47,13 +47,9 @@ pub use encoding::{Encoding, RawFormat, UnknownEncoding};
 pub use feature_options::{FeatureError, FeatureKind, FeatureOptions, Normalization, WindowType};
 pub use features::FeatureExtractor;
 pub use normalize::normalize_utterance;
-pub use pitch::{
-    PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions,
-};
+pub use pitch::{PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions};
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
-pub use vad::{
-    EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule,
-};
+pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
 pub use wav::write_wav;

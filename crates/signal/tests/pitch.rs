@@ -90,7 +90,7 @@ fn stream(options: &PitchOptions, samples: &[f32], pieces: usize) -> Vec<f32> {
 fn pitch_is_kaldis() {
     let samples = golden_signal();
     let cases = golden_cases("case");
-    assert_eq!(cases.len(), 15);
+    assert_eq!(cases.len(), 16);
     for case in cases {
         let options: PitchOptions = toml::from_str(&case.options).expect("options");
         let ours = compute(&options, &samples);
@@ -358,10 +358,9 @@ fn latency_is_as_stated() {
 
 #[test]
 fn what_is_not_causal_is_refused_in_a_stream() {
-    for options in [
-        PitchOptions::default(),
-        PitchOptions { frames_per_chunk: 10, ..PitchOptions::default() },
-    ] {
+    for options in
+        [PitchOptions::default(), PitchOptions { frames_per_chunk: 10, ..PitchOptions::default() }]
+    {
         assert!(!options.is_causal());
         let mut extractor = PitchExtractor::new(&options).expect("valid");
         let mut out = Vec::new();
@@ -437,10 +436,7 @@ fn options_out_of_range_are_named() {
         ("upsample-filter-width", PitchOptions { upsample_filter_width: 0, ..base() }),
         ("max-frames-latency", PitchOptions { max_frames_latency: u32::MAX, ..base() }),
         ("frames-per-chunk", PitchOptions { frames_per_chunk: u32::MAX, ..base() }),
-        (
-            "simulate-first-pass-online",
-            PitchOptions { simulate_first_pass_online: true, ..base() },
-        ),
+        ("simulate-first-pass-online", PitchOptions { simulate_first_pass_online: true, ..base() }),
     ] {
         let error = PitchExtractor::new(&options).expect_err(option);
         assert_eq!(error.option, option, "{error}");
@@ -448,7 +444,10 @@ fn options_out_of_range_are_named() {
     let base = ProcessPitchOptions::default;
     for (option, options) in [
         ("pitch-scale", ProcessPitchOptions { pitch_scale: f32::NAN, ..base() }),
-        ("delta-pitch-noise-stddev", ProcessPitchOptions { delta_pitch_noise_stddev: -1.0, ..base() }),
+        (
+            "delta-pitch-noise-stddev",
+            ProcessPitchOptions { delta_pitch_noise_stddev: -1.0, ..base() },
+        ),
         ("delta-window", ProcessPitchOptions { delta_window: 0, ..base() }),
         ("delay", ProcessPitchOptions { delay: u32::MAX, ..base() }),
         (

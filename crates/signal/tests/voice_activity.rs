@@ -59,8 +59,8 @@ fn voice_in_noise() -> Vec<f32> {
             ]) {
                 let radius = (-std::f64::consts::PI * bandwidth / 16_000.0).exp();
                 let angle = std::f64::consts::TAU * frequency / 16_000.0;
-                let new = pulse + 2.0 * radius * angle.cos() * state[0]
-                    - radius * radius * state[1];
+                let new =
+                    pulse + 2.0 * radius * angle.cos() * state[0] - radius * radius * state[1];
                 *state = [new, state[0]];
                 voice += new;
             }
@@ -83,10 +83,7 @@ fn share(decisions: &[bool], shift: usize, range: std::ops::Range<usize>) -> f64
 
 fn detectors() -> Vec<(&'static str, Box<dyn VoiceActivity>)> {
     let energy = EnergyVad::new(&EnergyVadOptions::default(), &FeatureOptions::default());
-    vec![
-        ("energy", Box::new(energy.expect("valid"))),
-        ("model", Box::new(ModelVad::default())),
-    ]
+    vec![("energy", Box::new(energy.expect("valid"))), ("model", Box::new(ModelVad::default()))]
 }
 
 #[test]
@@ -99,7 +96,11 @@ fn a_voice_in_noise_is_found() {
         let shift = detector.shift_samples();
         let inside = share(&out, shift, 9600..22_400);
         let outside = share(&out, shift, 0..7200).max(share(&out, shift, 27_200..32_000));
-        println!("{name}: {:.0} % of the voice, {:.0} % of the noise", 100.0 * inside, 100.0 * outside);
+        println!(
+            "{name}: {:.0} % of the voice, {:.0} % of the noise",
+            100.0 * inside,
+            100.0 * outside
+        );
         assert!(inside > 0.9 && outside < 0.1, "{name}: {inside} {outside}");
     }
 }
@@ -203,8 +204,8 @@ proptest! {
 
 #[test]
 fn the_energy_rule_is_refused_in_a_stream() {
-    let mut detector = EnergyVad::new(&EnergyVadOptions::default(), &FeatureOptions::default())
-        .expect("valid");
+    let mut detector =
+        EnergyVad::new(&EnergyVadOptions::default(), &FeatureOptions::default()).expect("valid");
     assert!(!detector.is_causal() && ModelVad::default().is_causal());
     let mut out = Vec::new();
     let error = detector.push(&[0.0; 1000], &mut out).expect_err("not causal");
@@ -232,10 +233,22 @@ fn bad_input_is_named() {
         }
     }
     for (option, options) in [
-        ("vad-energy-threshold", EnergyVadOptions { vad_energy_threshold: f32::NAN, ..Default::default() }),
-        ("vad-energy-mean-scale", EnergyVadOptions { vad_energy_mean_scale: -0.1, ..Default::default() }),
-        ("vad-frames-context", EnergyVadOptions { vad_frames_context: u32::MAX, ..Default::default() }),
-        ("vad-proportion-threshold", EnergyVadOptions { vad_proportion_threshold: 1.0, ..Default::default() }),
+        (
+            "vad-energy-threshold",
+            EnergyVadOptions { vad_energy_threshold: f32::NAN, ..Default::default() },
+        ),
+        (
+            "vad-energy-mean-scale",
+            EnergyVadOptions { vad_energy_mean_scale: -0.1, ..Default::default() },
+        ),
+        (
+            "vad-frames-context",
+            EnergyVadOptions { vad_frames_context: u32::MAX, ..Default::default() },
+        ),
+        (
+            "vad-proportion-threshold",
+            EnergyVadOptions { vad_proportion_threshold: 1.0, ..Default::default() },
+        ),
     ] {
         let error = EnergyVad::new(&options, &FeatureOptions::default()).expect_err(option);
         assert_eq!(error.option, option);

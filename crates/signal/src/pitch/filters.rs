@@ -87,7 +87,7 @@ impl Downsampler {
             let start = ((time - width) * input_rate).ceil() as i64;
             (time, start, ((time + width) * input_rate).floor() as i64)
         };
-        let longest = (0..to_unit).map(|row| span(row)).map(|(_, a, b)| b - a + 1).max();
+        let longest = (0..to_unit).map(span).map(|(_, a, b)| b - a + 1).max();
         let taps = (longest.unwrap_or(1).max(1) as usize).next_multiple_of(LANES);
         let mut table = vec![0f32; to_unit as usize * taps];
         let mut starts = Vec::with_capacity(to_unit as usize);
@@ -193,7 +193,7 @@ impl Downsampler {
 #[derive(Clone, Debug)]
 pub(super) struct Interpolator {
     taps: usize,
-    table: Vec<f32>, // [points, taps]
+    table: Vec<f32>,  // [points, taps]
     starts: Vec<u32>, // [points]
     /// Values to be interpolated, and zeros behind them that padded taps read.
     padded: usize,
@@ -207,7 +207,8 @@ impl Interpolator {
         let width = f64::from(zeros) / (2.0 * cutoff);
         let span = |point: f32| {
             let start = ((f64::from(point) - width) * rate).ceil().max(0.0) as usize;
-            let end = (((f64::from(point) + width) * rate).floor().max(0.0) as usize + 1).min(count);
+            let end =
+                (((f64::from(point) + width) * rate).floor().max(0.0) as usize + 1).min(count);
             (start, end.max(start))
         };
         let longest = points.iter().map(|point| span(*point)).map(|(a, b)| b - a).max();
@@ -300,7 +301,8 @@ mod tests {
             (10, 7000.0, 0.0, 0.01),
         ] {
             let step = 2.0 * PI * frequency / 16_000.0;
-            let samples: Vec<f32> = (0..16_000).map(|i| (step * f64::from(i)).sin() as f32).collect();
+            let samples: Vec<f32> =
+                (0..16_000).map(|i| (step * f64::from(i)).sin() as f32).collect();
             let out = run(16_000, 4000, zeros, 777, &samples);
             let middle = &out[500..3500];
             let power = middle.iter().map(|v| (f64::from(*v) / SCALE).powi(2)).sum::<f64>();

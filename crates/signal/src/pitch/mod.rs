@@ -135,8 +135,8 @@ impl PitchExtractor {
     /// sample that tells that the chunk is not the last.
     pub fn latency_samples(&self) -> usize {
         let (frame, filter) = self.tracker.reach();
-        let ratio = f64::from(self.options.sample_frequency)
-            / f64::from(self.options.resample_frequency);
+        let ratio =
+            f64::from(self.options.sample_frequency) / f64::from(self.options.resample_frequency);
         let shift = (self.options.shift() as f64 * ratio).ceil() as usize;
         let wait = self.options.max_frames_latency as usize * shift;
         (frame as f64 * ratio).ceil() as usize + filter as usize + self.chunk + wait + 1
@@ -203,7 +203,7 @@ impl PitchExtractor {
 
     /// Refuses samples that would spread through the sums.
     fn check(&self, samples: &[f32]) -> Result<(), PitchError> {
-        match samples.iter().position(|sample| !(sample.abs() <= LOUDEST)) {
+        match samples.iter().position(|sample| sample.is_nan() || sample.abs() > LOUDEST) {
             None => Ok(()),
             Some(place) => {
                 let index = self.seen + place as u64;

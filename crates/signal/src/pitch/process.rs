@@ -92,11 +92,8 @@ impl PitchProcessor {
     /// Frames that must follow one before it is given.
     pub fn latency_frames(&self) -> usize {
         let options = &self.options;
-        let mean = if options.add_normalized_log_pitch {
-            options.normalization_right_context
-        } else {
-            0
-        };
+        let mean =
+            if options.add_normalized_log_pitch { options.normalization_right_context } else { 0 };
         let slope = if options.add_delta_pitch { options.delta_window } else { 0 };
         mean.max(slope) as usize
     }
@@ -123,7 +120,8 @@ impl PitchProcessor {
         let latency = self.latency_frames() as u64;
         for row in rows.chunks_exact(2) {
             // Any positive pitch has a logarithm; what is not positive is no pitch.
-            let log_pitch = row[1].max(f32::MIN_POSITIVE).min(f32::MAX).ln();
+            let pitch = if row[1] > 0.0 { row[1].min(f32::MAX) } else { f32::MIN_POSITIVE };
+            let log_pitch = pitch.ln();
             let nccf = if row[0].is_nan() { 0.0 } else { row[0] };
             self.frames.push_back(Frame { nccf, log_pitch, weight: voicing_probability(nccf) });
             let known = self.first + self.frames.len() as u64;

@@ -346,3 +346,62 @@ fn add_local(costs: &mut [f32], nccf: &[f32], lags: &[f32], soft: f32) {
     }
     costs.iter_mut().for_each(|cost| *cost -= least);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// Ten minutes of noise, where paths meet late, need the memory of one: what is kept while a
+    /// stream runs, and of the paths while a recording is tracked whole.
+    #[test]
+    fn memory_does_not_grow() {
+        let mut random = Random::from_key(&[4]);
+        let minute: Vec<f32> = (0..480_000).map(|_| random.uniform() as f32 - 0.5).collect();
+        let options = PitchOptions { sample_frequency: 8000.0, ..PitchOptions::online() };
+        let mut tracker = Tracker::new(&options);
+        let mut out = Vec::new();
+        for _ in 0..10 {
+            for chunk in minute.chunks(800) {
+                tracker.accept(chunk, &mut out);
+                assert!(tracker.paths.kept() <= 10 && tracker.signal.len() < 1000);
+                assert!(tracker.loudness.len() < 500);
+            }
+        }
+        assert_eq!(out.len() / 2 * 2, out.len());
+        assert!(out.len() / 2 > 59_990);
+
+        let whole =
+            PitchOptions { frames_per_chunk: 10, simulate_first_pass_online: false, ..options };
+        let (mut tracker, mut most) = (Tracker::new(&whole), 0);
+        out.clear();
+        for chunk in minute.chunks(800) {
+            tracker.accept(chunk, &mut out);
+            most = most.max(tracker.paths.kept());
+        }
+        println!("at most {most} of 6000 frames kept");
+        assert!(most < 2000, "{most}");
+    }
+
+    /// Giving settled frames on the way changes nothing: the same rows as from one traceback.
+    #[test]
+    fn settled_frames_are_those_of_one_traceback() {
+        let mut random = Random::from_key(&[5]);
+        let samples: Vec<f32> = (0..160_000)
+            .map(|i| ((i as f32 * 0.07).sin() + random.uniform() as f32 - 0.5) * 0.3)
+            .collect();
+        let options = PitchOptions { sample_frequency: 8000.0, ..PitchOptions::default() };
+        let (mut on_the_way, mut at_the_end) = (Vec::new(), Vec::new());
+        let mut tracker = Tracker::new(&options);
+        tracker.accept(&samples, &mut on_the_way);
+        assert!(on_the_way.len() > 2000, "nothing was settled");
+        tracker.end(&[], &mut on_the_way);
+        // As late as the frame of recomputation: nothing is given before.
+        let options = PitchOptions { recompute_frame: 100_000, ..options };
+        let mut tracker = Tracker::new(&options);
+        tracker.accept(&samples, &mut at_the_end);
+        assert!(at_the_end.is_empty());
+        tracker.end(&[], &mut at_the_end);
+        assert_eq!(on_the_way, at_the_end);
+    }
+}

@@ -32,7 +32,8 @@ pub(super) struct Transitions {
 impl Transitions {
     /// `factor`: the cost of a change of one state.
     pub(super) fn new(states: usize, factor: f32) -> Self {
-        let reciprocals = (0..states).map(|m| 0.5 / (f64::from(factor) * m.max(1) as f64)).collect();
+        let reciprocals =
+            (0..states).map(|m| 0.5 / (f64::from(factor) * m.max(1) as f64)).collect();
         Transitions { factor, reciprocals, envelope: Vec::with_capacity(states) }
     }
 
@@ -120,6 +121,12 @@ impl Paths {
     /// Frames so far.
     pub(super) fn frames(&self) -> u64 {
         self.first + self.steps.len() as u64
+    }
+
+    /// Frames kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.steps.len()
     }
 
     /// Appends a frame to be filled in.
@@ -275,8 +282,9 @@ mod tests {
                 cost_of(&path)
             });
             let best = all.fold(f64::INFINITY, f64::min);
-            let ours: Vec<usize> =
-                (0..frames).map(|t| usize::from(paths.get(t as u64).expect("kept").state)).collect();
+            let ours: Vec<usize> = (0..frames)
+                .map(|t| usize::from(paths.get(t as u64).expect("kept").state))
+                .collect();
             assert!(cost_of(&ours) <= best + 1e-5, "{ours:?}: {} {best}", cost_of(&ours));
         }
     }
@@ -294,8 +302,7 @@ mod tests {
             costs.iter_mut().for_each(|cost| *cost += random.uniform() as f32);
             let settled = paths.settle();
             most = most.max(settled);
-            let kept: Vec<u16> =
-                (0..settled).map(|t| paths.get(t).expect("kept").state).collect();
+            let kept: Vec<u16> = (0..settled).map(|t| paths.get(t).expect("kept").state).collect();
             for state in 0..states {
                 let mut other = paths.clone();
                 other.trace(state);
@@ -303,7 +310,10 @@ mod tests {
                     (0..settled).map(|t| other.get(t).expect("kept").state).collect();
                 assert_eq!(kept, path);
             }
-            assert_eq!(paths.latency(1000) as u64, paths.frames() - settled.max(0) - u64::from(settled > 0));
+            assert_eq!(
+                paths.latency(1000) as u64,
+                paths.frames() - settled - u64::from(settled > 0)
+            );
         }
         assert!(most > 150, "{most}");
     }

@@ -40,9 +40,7 @@ const LOUDEST: f32 = 1e6;
 fn check(samples: &[f32], seen: u64) -> Result<(), VadError> {
     match samples.iter().position(|sample| sample.is_nan() || sample.abs() > LOUDEST) {
         None => Ok(()),
-        Some(place) => {
-            Err(VadError::Sample { index: seen + place as u64, value: samples[place] })
-        }
+        Some(place) => Err(VadError::Sample { index: seen + place as u64, value: samples[place] }),
     }
 }
 

@@ -38,7 +38,12 @@ impl fmt::Debug for ModelVad {
 impl Default for ModelVad {
     /// Speech from a probability of 0.5 on, as the crate advises.
     fn default() -> Self {
-        ModelVad { detector: Detector::default_boxed(), threshold: 0.5, waiting: Vec::new(), seen: 0 }
+        ModelVad {
+            detector: Detector::default_boxed(),
+            threshold: 0.5,
+            waiting: Vec::new(),
+            seen: 0,
+        }
     }
 }
 

@@ -111,6 +111,7 @@ CASES = {
     "default": {},
     "silence around": {"snip-edges": False},
     "telephone": {"sample-frequency": 8000.0},
+    "settled on the way": {"sample-frequency": 8000.0, "recompute-frame": 40},
     "long frames": {"frame-length": 50.0, "frame-shift": 12.5},
     "other range": {"min-f0": 70.0, "max-f0": 300.0, "soft-min-f0": 30.0, "delta-pitch": 0.01},
     "other path": {"penalty-factor": 0.5, "nccf-ballast": 100.0, "max-f0": 500.0},
@@ -215,7 +216,7 @@ def survives(samples, options):
 def compare(recordings, folder, most):
     import soundfile
 
-    paths = sorted(p for p in recordings.rglob("*") if p.suffix in (".wav", ".flac"))
+    paths = sorted(p for p in recordings.rglob("*") if p.suffix in (".wav", ".flac", ".mp3"))
     step = max(1, len(paths) // most)
     for number, path in enumerate(paths[::step][:most]):
         samples, rate = soundfile.read(path, dtype="int16")
