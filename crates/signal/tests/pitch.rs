@@ -90,7 +90,7 @@ fn stream(options: &PitchOptions, samples: &[f32], pieces: usize) -> Vec<f32> {
 fn pitch_is_kaldis() {
     let samples = golden_signal();
     let cases = golden_cases("case");
-    assert_eq!(cases.len(), 16);
+    assert_eq!(cases.len(), 17);
     for case in cases {
         let options: PitchOptions = toml::from_str(&case.options).expect("options");
         let ours = compute(&options, &samples);
@@ -354,6 +354,19 @@ fn latency_is_as_stated() {
         assert!(wait > 0 || stated < longest + 400, "{longest} {stated}");
         assert!(extractor.latency_frames() * 160 >= stated);
     }
+}
+
+/// A whole chunk waits until it is known not to be the last: Kaldi's last chunk is given as the
+/// path stands behind the silence that follows it.
+#[test]
+fn the_last_chunk_waits_for_the_end() {
+    let (samples, options) = (golden_signal(), PitchOptions::online());
+    let mut extractor = PitchExtractor::new(&options).expect("valid");
+    let mut out = Vec::new();
+    extractor.push(&samples[..3 * 1600], &mut out).expect("sound");
+    let before = out.len();
+    extractor.push(&samples[3 * 1600..=3 * 1600], &mut out).expect("sound");
+    assert_eq!(out.len() - before, 2 * 10);
 }
 
 #[test]

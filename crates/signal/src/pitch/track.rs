@@ -303,10 +303,8 @@ impl Tracker {
         self.costs.fill(0.0);
         let mut unused = vec![0u16; self.lags.len()];
         for (index, frame) in loudness.iter_mut().enumerate() {
-            let old = self.ballast(f64::from(frame.mean_square)) + frame.mean_norm;
-            let new = ballast + frame.mean_norm;
-            // Both are 0 only where the correlation is.
-            let scale = if new > 0.0 { (old / new).sqrt() as f32 } else { 1.0 };
+            let old = self.ballast(f64::from(frame.mean_square));
+            let scale = rescale(old, ballast, frame.mean_norm);
             frame.nccf.iter_mut().for_each(|nccf| *nccf *= scale);
             std::mem::swap(&mut self.before, &mut self.costs);
             let back = match self.paths.rewrite(index as u64) {
@@ -333,6 +331,12 @@ impl Tracker {
     }
 }
 
+/// How a change of ballast scales a correlation whose norm is `norm`.
+fn rescale(old: f64, new: f64, norm: f64) -> f32 {
+    // Without ballast and norm there is no correlation to scale.
+    if new + norm > 0.0 { ((old + norm) / (new + norm)).sqrt() as f32 } else { 1.0 }
+}
+
 /// Adds the local costs and takes the least away, so that costs stay small.
 ///
 /// In `f32`, rounded as Kaldi rounds: with its ballast a quiet frame's correlation is so small
@@ -351,6 +355,25 @@ fn add_local(costs: &mut [f32], nccf: &[f32], lags: &[f32], soft: f32) {
 mod tests {
     use super::*;
     use crate::random::Random;
+
+    /// Scaled from one ballast, a correlation is that computed with the other.
+    #[test]
+    fn rescaling_is_a_change_of_ballast() {
+        let frame: Vec<f32> = (0..181).map(|i| ((i * i * 31 % 997) as f32 - 400.0) * 8.0).collect();
+        let mut correlator = Correlator::new(100, 81, 81);
+        let norm = correlator.correlate(&frame);
+        let nccf = |ballast: f64| {
+            let mut out = [0.0];
+            correlator.nccf(ballast, &mut out);
+            out[0]
+        };
+        for (old, new) in [(0.0, norm), (norm, 7.0 * norm), (3.0 * norm, 0.0)] {
+            let scaled = nccf(old) * rescale(old, new, norm);
+            assert!((scaled - nccf(new)).abs() < 1e-6 * scaled.abs(), "{scaled} {}", nccf(new));
+        }
+        assert_eq!(rescale(0.0, 0.0, 0.0), 1.0);
+        assert_eq!(rescale(0.0, 5.0, 0.0), 0.0);
+    }
 
     /// Ten minutes of noise, where paths meet late, need the memory of one: what is kept while a
     /// stream runs, and of the paths while a recording is tracked whole.

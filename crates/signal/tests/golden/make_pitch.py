@@ -134,6 +134,10 @@ CASES = {
         "frames-per-chunk": 7, "simulate-first-pass-online": True, "recompute-frame": 60,
         "max-frames-latency": 5,
     },
+    "chunks, loudness known late": {
+        "frames-per-chunk": 2, "nccf-ballast": 20.0, "penalty-factor": 2.0, "soft-min-f0": 50.0,
+        "recompute-frame": 120,
+    },
     "chunks, final, silence around": {
         "frames-per-chunk": 5, "snip-edges": False, "recompute-frame": 40,
     },
