@@ -149,7 +149,8 @@ fn parse(table: &Table, source: impl std::fmt::Display) -> Result<FeatureOptions
     })
 }
 
-fn internal(error: impl std::fmt::Display) -> Failure {
+/// What should never be.
+pub fn internal(error: impl std::fmt::Display) -> Failure {
     Failure::Sentence(format!(
         "the options of features cannot be written as TOML ({error}); please report this"
     ))
@@ -165,7 +166,7 @@ fn value_of(word: &str) -> Value {
 }
 
 /// Reads a file of Kaldi's flags: `--name=value` a line, `--name` for a yes, `#` before a remark.
-fn read_config(path: &Path) -> Result<Table, Failure> {
+pub fn read_config(path: &Path) -> Result<Table, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
     let mut table = Table::new();
     for (index, line) in text.lines().enumerate() {

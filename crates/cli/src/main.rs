@@ -7,6 +7,7 @@ mod failure;
 mod feature_flags;
 mod machine;
 mod output;
+mod pitch_flags;
 mod progress;
 mod training;
 mod wording;

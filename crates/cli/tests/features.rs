@@ -120,6 +120,33 @@ fn recipes_config_files_flags_and_settings_lie_over_each_other_in_this_order() {
 }
 
 #[test]
+fn pitch_stands_behind_the_features_or_alone() {
+    let sandbox = recordings();
+    sandbox.write("pitch.conf", "--max-f0=350\n");
+    let rows = |more: &[&str]| {
+        let preset = ["features", "--preset", "kaldi-mfcc", "a.wav", "-o", "a.npy"];
+        sandbox.run_well(&[&preset, more].concat());
+        let array = read_npy(&sandbox.path("a.npy")).unwrap();
+        (array.shape().to_vec(), array.to_f32())
+    };
+    let (shape, with) = rows(&["--pitch"]);
+    assert_eq!(shape, [48, 16]);
+    let (_, without) = rows(&[]);
+    let (shape, alone) = rows(&["--pitch=only"]);
+    assert_eq!(shape, [48, 3]);
+    for (row, (features, pitch)) in with.chunks(16).zip(without.chunks(13).zip(alone.chunks(3))) {
+        assert_eq!(row, [features, pitch].concat());
+    }
+    // A tone of 300 Hz.
+    let (shape, raw) = rows(&["--pitch=raw", "--pitch-config", "pitch.conf"]);
+    assert_eq!(shape, [48, 2]);
+    assert!(raw.chunks(2).all(|row| (row[1] - 300.0).abs() < 3.0), "{raw:?}");
+    sandbox.write("pitch.conf", "--max-f=350\n");
+    let refused = ["features", "a.wav", "--pitch", "--pitch-config", "pitch.conf"];
+    sandbox.refuses(&refused, "pitch.conf");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_its_name() {
     let sandbox = recordings();
     sandbox.write("piped.scp", "x sph2pipe -f wav x.sph |\n");

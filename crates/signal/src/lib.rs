@@ -41,6 +41,7 @@ mod mp4;
 mod normalize;
 mod ogg;
 mod opus;
+mod pitch;
 mod plp;
 mod presets;
 mod random;
@@ -50,6 +51,7 @@ mod source;
 mod spectra;
 mod sphere;
 mod stages;
+mod vad;
 mod wav;
 mod window;
 
@@ -71,6 +73,7 @@ pub use formats::{
     read_scp, write_htk, write_kaldi, write_npy,
 };
 pub use normalize::normalize_utterance;
+pub use pitch::{PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions};
 pub use presets::{Preset, UnknownPreset};
 pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
@@ -80,4 +83,10 @@ pub use stages::{
     OnlineCmnOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState, SlidingCmvn,
     SlidingCmvnOptions, Splice, SpliceOptions, Stage,
 };
+pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
 pub use wav::write_wav;
+
+/// The README's programs, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,13 +8,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use labyrinth_corpus::Ledger;
-use labyrinth_signal::{Array, Encoding, FeatureExtractor, FeatureOptions, RawFormat, resample};
+use labyrinth_signal::{Array, Encoding, FeatureExtractor, RawFormat, resample};
 use rayon::prelude::*;
 
 use crate::failure::Failure;
 use crate::feature_flags::FeatureFlags;
 use crate::machine::ThreadsOption;
 use crate::output;
+use crate::pitch_flags::{Pitch, PitchFlags};
 use crate::progress::Progress;
 use crate::wording;
 use input::{Inputs, Recording};
@@ -37,7 +38,8 @@ Examples:
   labyrinth features --preset kaldi-mfcc data/an4/test.jsonl -o mfcc.ark
   labyrinth features --config conf/mfcc.conf wav.scp -o mfcc.ark --compress
   labyrinth features --num-mel-bins=80 --dither=0 a.wav b.wav -o folder --format npy
-  labyrinth features --preset kaldi-mfcc --set 'deltas={}' a.flac -o a.htk")]
+  labyrinth features --preset kaldi-mfcc --set 'deltas={}' a.flac -o a.htk
+  labyrinth features --preset kaldi-mfcc --pitch data/an4/test.jsonl -o mfcc_pitch.ark")]
 pub struct Features {
     /// Recordings, manifests, wav.scp lists.
     #[arg(required = true, value_name = "FILE")]
@@ -66,6 +68,8 @@ pub struct Features {
     #[command(flatten)]
     threads: ThreadsOption,
     #[command(flatten)]
+    pitch: PitchFlags,
+    #[command(flatten)]
     features: FeatureFlags,
 }
 
@@ -73,7 +77,10 @@ impl Features {
     /// Computes and writes; the status is 2 where a file named on the command line was of no use.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let options = self.features.options()?;
-        let extractor = FeatureExtractor::new(&options)?;
+        let worker = Worker {
+            extractor: FeatureExtractor::new(&options)?,
+            pitch: self.pitch.pitch(&options)?,
+        };
         let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
             encoding,
             sample_rate,
@@ -85,13 +92,13 @@ impl Features {
         let pool = self.threads.pool()?;
         let progress = Progress::new("computing");
         let mut ledger = Ledger::new();
-        let (mut unusable, mut frames, mut seconds, mut done) = (0, 0, 0.0, 0);
+        let (mut unusable, mut frames, mut dim, mut seconds, mut done) = (0, 0, 0, 0.0, 0);
         for some in inputs.recordings.chunks(AT_ONCE) {
             let computed: Vec<_> = pool.install(|| {
                 some.par_iter()
                     .map_init(
-                        || extractor.clone(),
-                        |extractor, recording| compute(extractor, &inputs, recording),
+                        || worker.clone(),
+                        |worker, recording| worker.compute(&inputs, recording),
                     )
                     .collect()
             });
@@ -99,7 +106,7 @@ impl Features {
                 done += 1;
                 match result? {
                     Ok((features, length)) => {
-                        frames += features.shape()[0];
+                        (frames, dim) = (frames + features.shape()[0], features.shape()[1]);
                         seconds += length;
                         ledger.keep();
                         sink.write(&recording.id, features)?;
@@ -135,7 +142,7 @@ impl Features {
                 wording::speech(seconds),
                 wording::count(ledger.kept_count(), "recording"),
                 wording::count(frames, "frame"),
-                extractor.dim(),
+                dim,
             ))?;
         } else if ledger.refused_count() > unusable {
             output::complain(format_args!(
@@ -151,28 +158,39 @@ impl Features {
 /// Features of one recording and its seconds, or why there are none.
 type Computed = Result<(Array, f64), labyrinth_corpus::Refusal>;
 
-fn compute(
-    extractor: &mut FeatureExtractor,
-    inputs: &Inputs,
-    recording: &Recording,
-) -> Result<Computed, Failure> {
-    let audio = match inputs.audio(recording)? {
-        Ok(audio) => audio,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let options: &FeatureOptions = extractor.options();
-    if let Err(error) = options.check_rate(audio.sample_rate) {
-        return Ok(Err(recording.refuse(&error)));
+/// What a thread computes with.
+#[derive(Clone)]
+struct Worker {
+    extractor: FeatureExtractor,
+    pitch: Option<Pitch>,
+}
+
+impl Worker {
+    fn compute(&mut self, inputs: &Inputs, recording: &Recording) -> Result<Computed, Failure> {
+        let audio = match inputs.audio(recording)? {
+            Ok(audio) => audio,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Self { extractor, pitch } = self;
+        let options = extractor.options().clone();
+        if let Err(error) = options.check_rate(audio.sample_rate) {
+            return Ok(Err(recording.refuse(&error)));
+        }
+        let samples = resample(&audio.mono(), audio.sample_rate, extractor.sample_rate());
+        let (mut rows, mut dim) = (Vec::new(), extractor.dim()); // [frames, dim]
+        if pitch.as_ref().is_none_or(Pitch::needs_features) {
+            extractor.compute_for(&recording.id, &samples, &mut rows);
+            options.normalize.apply(&mut rows, dim);
+        }
+        if let Some(pitch) = pitch {
+            (rows, dim) = match pitch.rows(&recording.id, &samples, &rows, dim) {
+                Ok(pitched) => pitched,
+                Err(reason) => return Ok(Err(recording.refuse(reason))),
+            };
+        }
+        if rows.is_empty() {
+            return Ok(Err(recording.too_short(audio.duration(), options.frame_length)));
+        }
+        Ok(Ok((Array::from_f32(rows.len() / dim, dim, rows), audio.duration())))
     }
-    let normalize = options.normalize;
-    let samples = resample(&audio.mono(), audio.sample_rate, extractor.sample_rate());
-    let mut features = Vec::new(); // [frames, dim]
-    extractor.compute_for(&recording.id, &samples, &mut features);
-    let dim = extractor.dim();
-    normalize.apply(&mut features, dim);
-    if features.is_empty() {
-        return Ok(Err(recording.too_short(audio.duration(), extractor.options().frame_length)));
-    }
-    let frames = features.len() / dim;
-    Ok(Ok((Array::from_f32(frames, dim, features), audio.duration())))
 }
