@@ -9,7 +9,8 @@
 
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
 use crate::mel::MelBanks;
-use crate::spectra::Spectra;
+use crate::spectra::{FRAMES, Logarithms, Rows, Spectra, SquareRoots};
+use crate::vector::InstructionSet;
 use crate::window::{Framing, mirrored};
 use std::fmt;
 
@@ -19,19 +20,19 @@ const SCALE: f32 = 32768.0;
 /// Samples taken into the buffer at once, so that an hour needs no more memory than a minute.
 const BLOCK: usize = 1 << 16;
 
-/// Frames computed together.
-const FRAMES: usize = 16;
-
 /// Computes feature frames from samples; plans and tables are made once, and nothing is allocated
 /// per frame.
 #[derive(Clone)]
 pub struct FeatureExtractor {
     options: FeatureOptions,
+    instructions: InstructionSet,
+    dim: usize,
     framing: Framing,
     spectra: Spectra,
     mel: Option<MelBanks>,
     frames: Vec<f32>,   // [FRAMES, length]: the frames of a block, as many as wait
-    power: Vec<f32>,    // [FRAMES, bins]
+    power: Vec<f32>,    // [bins, FRAMES]
+    filters: Vec<f32>,  // [mel, FRAMES]
     energies: Vec<f32>, // [FRAMES]
     /// Samples that later frames still need, scaled; the first is number `first`.
     buffer: Vec<f32>,
@@ -59,18 +60,35 @@ impl FeatureExtractor {
     /// # Errors
     /// [`FeatureError`] names the option that cannot be followed.
     pub fn new(options: &FeatureOptions) -> Result<Self, FeatureError> {
+        Self::with_instructions(options, InstructionSet::detect())
+    }
+
+    /// Prepares an extractor that computes with one of the machine's instruction sets.
+    ///
+    /// # Errors
+    /// [`FeatureError`] names the option that cannot be followed.
+    pub fn with_instructions(
+        options: &FeatureOptions,
+        instructions: InstructionSet,
+    ) -> Result<Self, FeatureError> {
         options.check()?;
         let framing = Framing::new(options);
-        let spectra = Spectra::new(options, &framing);
+        let spectra = Spectra::new(options, &framing, instructions);
         let mel = match options.kind {
             FeatureKind::Fbank => Some(MelBanks::new(options, spectra.points())?),
             FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => None,
         };
         Ok(FeatureExtractor {
+            instructions,
+            dim: match &mel {
+                Some(mel) => mel.len() + usize::from(options.use_energy),
+                None => spectra.bins(),
+            },
             framing,
+            filters: vec![0.0; mel.as_ref().map_or(0, MelBanks::len) * FRAMES],
             mel,
             frames: Vec::with_capacity(FRAMES * framing.length),
-            power: vec![0.0; FRAMES * spectra.bins()],
+            power: vec![0.0; spectra.bins() * FRAMES],
             energies: vec![0.0; FRAMES],
             spectra,
             buffer: Vec::new(),
@@ -83,10 +101,7 @@ impl FeatureExtractor {
 
     /// Numbers per frame.
     pub fn dim(&self) -> usize {
-        match self.options.kind {
-            FeatureKind::Fbank => self.options.num_mel_bins + usize::from(self.options.use_energy),
-            FeatureKind::Spectrogram | FeatureKind::LogSpectrogram => self.spectra.bins(),
-        }
+        self.dim
     }
 
     /// The sample rate that recordings must have, in Hz.
@@ -186,47 +201,42 @@ impl FeatureExtractor {
     /// From the samples in `frames` to as many rows appended to `out`.
     fn compute_block(&mut self, out: &mut Vec<f32>) {
         let block = self.frames.len() / self.framing.length;
-        let bins = self.spectra.bins();
-        let (power, energies) = (&mut self.power[..block * bins], &mut self.energies[..block]);
-        self.spectra.compute(&mut self.frames, power, energies);
+        if block == 0 {
+            return;
+        }
+        let energies = &mut self.energies[..block];
+        self.spectra.compute(&self.frames, &mut self.power, energies);
         self.frames.clear();
         let options = &self.options;
-        for (power, energy) in power.chunks_exact_mut(bins).zip(energies) {
-            match (&self.mel, options.kind) {
-                (Some(mel), _) => {
-                    if !options.use_power {
-                        for power in &mut *power {
-                            *power = power.sqrt();
-                        }
-                    }
-                    if options.use_energy && !options.htk_compat {
-                        out.push(*energy);
-                    }
-                    let start = out.len();
-                    mel.apply(power, out);
-                    if options.use_log_fbank {
-                        for value in &mut out[start..] {
-                            *value = floored_log(*value);
-                        }
-                    }
-                    if options.use_energy && options.htk_compat {
-                        out.push(*energy);
-                    }
+        let set = self.instructions;
+        let (columns, log) = match &self.mel {
+            Some(mel) => {
+                if !options.use_power {
+                    set.run(SquareRoots(&mut self.power));
                 }
-                (None, FeatureKind::LogSpectrogram) => {
-                    let start = out.len();
-                    out.extend(power.iter().map(|power| floored_log(*power)));
-                    if options.use_energy {
-                        out[start] = *energy;
-                    }
-                }
-                (None, _) => out.extend_from_slice(power),
+                mel.apply(set, &self.power, &mut self.filters);
+                (&mut self.filters, options.use_log_fbank)
+            }
+            None => (&mut self.power, options.kind == FeatureKind::LogSpectrogram),
+        };
+        if log {
+            set.run(Logarithms(columns));
+        }
+        let (start, dim) = (out.len(), self.dim);
+        out.resize(start + block * dim, 0.0);
+        let rows = &mut out[start..];
+        // Where the energy stands, and where what stands beside it begins.
+        let (place, first) = match self.mel {
+            _ if !options.use_energy => (None, 0),
+            Some(_) if options.htk_compat => (Some(dim - 1), 0),
+            Some(_) => (Some(0), 1),
+            None => (Some(0), 0),
+        };
+        set.run(Rows { columns, block, rows: &mut rows[first..], stride: dim });
+        if let Some(place) = place {
+            for (row, energy) in rows.chunks_exact_mut(dim).zip(energies) {
+                row[place] = *energy;
             }
         }
     }
-}
-
-/// The natural logarithm, bounded from below as Kaldi does.
-pub(crate) fn floored_log(value: f32) -> f32 {
-    value.max(f32::EPSILON).ln()
 }

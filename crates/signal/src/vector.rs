@@ -1,0 +1,533 @@
+//! Frames side by side in vector registers: the crate's only `unsafe` code, chosen at run time.
+//!
+//! A vector holds one number of each of several frames, so that whatever is written for a number
+//! runs for all of them at once, and no sum ever runs across a register. Every instruction set does
+//! the same operations in the same order, each rounded for itself as IEEE 754 says (no fused
+//! multiply-add, a logarithm of our own): **the results are the same bytes with all of them**, and
+//! in a register half filled the same as in a full one.
+//!
+//! Code for vectors is written once, as a [`Task`] over an [`Isa`], and compiled for each of them.
+//! All of it must be `#[inline(always)]`: a function that is called instead would not be compiled
+//! for the instruction set.
+
+use std::fmt;
+use std::ops::{Add, Div, Mul, Sub};
+
+/// An instruction set that this machine has. Features are the same bytes with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstructionSet(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl InstructionSet {
+    /// Plain Rust, which every machine runs.
+    pub const fn portable() -> Self {
+        InstructionSet(Kind::Portable)
+    }
+
+    /// Those that this machine has, from the simplest to the fastest.
+    pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
+        let mut found = vec![Self::portable()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") {
+                found.push(InstructionSet(Kind::Avx2));
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avx512f") {
+                found.push(InstructionSet(Kind::Avx512));
+            }
+        }
+        found
+    }
+
+    /// The fastest that this machine has.
+    pub fn detect() -> Self {
+        Self::available().pop().unwrap_or(Self::portable())
+    }
+
+    /// Runs a task with this instruction set.
+    pub(crate) fn run<T: Task>(self, task: T) {
+        match self.0 {
+            Kind::Portable => task.run(Portable::<4>),
+            // SAFETY: this value is only made where the CPU has AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { x86::run_avx2(task) },
+            // SAFETY: this value is only made where the CPU has AVX-512 F.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { x86::run_avx512(task) },
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+        })
+    }
+}
+
+/// What is to be done, for any instruction set.
+pub(crate) trait Task {
+    /// Does it. Must be `#[inline(always)]`.
+    fn run<I: Isa>(self, isa: I);
+}
+
+/// One number for each of several frames.
+pub(crate) trait Vector:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// Each number, but at least `floor`; `floor` for those that are not a number.
+    fn at_least(self, floor: Self) -> Self;
+
+    /// Square roots.
+    fn sqrt(self) -> Self;
+
+    /// Of x = m 2^e, with m from the root of 1/2 to that of 2, the pair (m, e). For normal x > 0.
+    fn split(self) -> (Self, Self);
+
+    /// Each number, but infinity where `other` is.
+    fn infinite_where(self, other: Self) -> Self;
+}
+
+/// Makes vectors. Holding one is the proof that the CPU has its instructions.
+pub(crate) trait Isa: Copy {
+    type V: Vector;
+
+    /// Numbers in a vector; it divides 16.
+    const LANES: usize;
+
+    /// The same number in all lanes.
+    fn splat(self, value: f32) -> Self::V;
+
+    /// The first `LANES` numbers of a slice, which must have as many.
+    fn load(self, from: &[f32]) -> Self::V;
+
+    /// Writes into the first `LANES` places of a slice, which must have as many.
+    fn store(self, value: Self::V, to: &mut [f32]);
+
+    /// `to[c * to_stride + r] = from[r * from_stride + c]` for r and c below `LANES`.
+    fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize);
+}
+
+/// A matrix of `shape` rows and columns, the rows `from_stride` apart, to its transpose, the rows
+/// of which lie `to_stride` apart.
+#[inline(always)]
+pub(crate) fn transpose<I: Isa>(
+    isa: I,
+    shape: [usize; 2],
+    from: &[f32],
+    from_stride: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    let [rows, columns] = shape;
+    for row in (0..rows).step_by(I::LANES) {
+        for column in (0..columns).step_by(I::LANES) {
+            let (height, width) = ((rows - row).min(I::LANES), (columns - column).min(I::LANES));
+            let (from, to) =
+                (&from[row * from_stride + column..], &mut to[column * to_stride + row..]);
+            if height == I::LANES && width == I::LANES {
+                isa.transpose(from, from_stride, to, to_stride);
+            } else {
+                transpose_one_by_one([height, width], from, from_stride, to, to_stride);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn transpose_one_by_one(
+    [rows, columns]: [usize; 2],
+    from: &[f32],
+    from_stride: usize,
+    to: &mut [f32],
+    to_stride: usize,
+) {
+    for column in 0..columns {
+        for row in 0..rows {
+            to[column * to_stride + row] = from[row * from_stride + column];
+        }
+    }
+}
+
+/// The natural logarithms of numbers from `f32::EPSILON` on; what is less, or not a number, counts
+/// as that, Kaldi's bound.
+///
+/// With x = m 2^e and f = m - 1 (which is exact), ln x = e ln 2 + ln (1 + f). For s = f / (2 + f),
+///
+/// ```text
+/// ln (1 + f) = 2 artanh s = 2 s + s t,   t = 2 (z / 3 + z^2 / 5 + z^3 / 7 + ...),   z = s^2
+///            = f - s (f - t),            since 2 s = f - s f
+/// ```
+///
+/// |s| < 0.172, so the first term left out, 2 z^5 / 11, is below 1e-8 of the sum. The second form
+/// is taken for its rounding: what is subtracted is less than a quarter of f. ln 2 is taken in two
+/// parts, of which the first has zeros at its end, so that e times it is exact. At most 1 unit in
+/// the last place off.
+#[inline(always)]
+pub(crate) fn floored_log<I: Isa>(isa: I, value: I::V) -> I::V {
+    let constant = |value: f32| isa.splat(value);
+    let value = value.at_least(constant(f32::EPSILON));
+    let (mantissa, exponent) = value.split();
+    let f = mantissa - constant(1.0);
+    let s = f / (constant(2.0) + f);
+    let z = s * s;
+    let mut t = constant(2.0 / 9.0);
+    for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0] {
+        t = t * z + constant(coefficient);
+    }
+    let small = exponent * constant(LN_2_LOW) - s * (f - t * z);
+    let sum = exponent * constant(LN_2_HIGH) + (f + small);
+    sum.infinite_where(value)
+}
+
+/// ln 2 in two parts; the first is a multiple of 2^-14.
+const LN_2_HIGH: f32 = 11357.0 / 16384.0;
+const LN_2_LOW: f32 = (std::f64::consts::LN_2 - 11357.0 / 16384.0) as f32;
+
+/// [`floored_log`] of one number: the same bytes.
+pub(crate) fn floored_log_of_one(value: f32) -> f32 {
+    floored_log(Portable::<1>, Numbers([value])).0[0]
+}
+
+/// Plain Rust with `N` numbers side by side, for the compiler to vectorise.
+#[derive(Clone, Copy)]
+struct Portable<const N: usize>;
+
+#[derive(Clone, Copy)]
+struct Numbers<const N: usize>([f32; N]);
+
+impl<const N: usize> Numbers<N> {
+    #[inline(always)]
+    fn with(self, other: Self, operation: impl Fn(f32, f32) -> f32) -> Self {
+        Numbers(std::array::from_fn(|lane| operation(self.0[lane], other.0[lane])))
+    }
+}
+
+impl<const N: usize> Vector for Numbers<N> {
+    #[inline(always)]
+    fn at_least(self, floor: Self) -> Self {
+        self.with(floor, |value, floor| if value > floor { value } else { floor })
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Numbers(self.0.map(f32::sqrt))
+    }
+
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        let exponents =
+            self.0.map(|value| (value.to_bits() as i32).wrapping_sub(ROOT_OF_HALF) >> 23);
+        let exponent = Numbers(exponents.map(|exponent| exponent as f32));
+        let mantissa = std::array::from_fn(|lane| {
+            f32::from_bits(
+                (self.0[lane].to_bits() as i32).wrapping_sub(exponents[lane] << 23) as u32
+            )
+        });
+        (Numbers(mantissa), exponent)
+    }
+
+    #[inline(always)]
+    fn infinite_where(self, other: Self) -> Self {
+        self.with(other, |value, other| if other == f32::INFINITY { other } else { value })
+    }
+}
+
+/// The bits of the root of 1/2: the exponent changes there, not at 1.
+const ROOT_OF_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
+
+impl<const N: usize> Isa for Portable<N> {
+    type V = Numbers<N>;
+    const LANES: usize = N;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Numbers<N> {
+        Numbers([value; N])
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Numbers<N> {
+        let from = &from[..N];
+        Numbers(std::array::from_fn(|lane| from[lane]))
+    }
+
+    #[inline(always)]
+    fn store(self, value: Numbers<N>, to: &mut [f32]) {
+        to[..N].copy_from_slice(&value.0);
+    }
+
+    #[inline(always)]
+    fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        transpose_one_by_one([N, N], from, from_stride, to, to_stride);
+    }
+}
+
+/// An operator of a type, from an expression of two values.
+macro_rules! operator {
+    ([$($parameter:tt)*] $type:ty, $operator:ident $method:ident |$a:ident, $b:ident| $value:expr) => {
+        impl<$($parameter)*> $operator for $type {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                let ($a, $b) = (self, other);
+                $value
+            }
+        }
+    };
+}
+
+operator! { [const N: usize] Numbers<N>, Add add |a, b| a.with(b, |a, b| a + b) }
+operator! { [const N: usize] Numbers<N>, Sub sub |a, b| a.with(b, |a, b| a - b) }
+operator! { [const N: usize] Numbers<N>, Mul mul |a, b| a.with(b, |a, b| a * b) }
+operator! { [const N: usize] Numbers<N>, Div div |a, b| a.with(b, |a, b| a / b) }
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Isa, ROOT_OF_HALF, Task, Vector};
+    use std::arch::x86_64::*;
+    use std::ops::{Add, Div, Mul, Sub};
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn run_avx2<T: Task>(task: T) {
+        task.run(Avx2(()));
+    }
+
+    #[target_feature(enable = "avx2,avx512f")]
+    pub(super) fn run_avx512<T: Task>(task: T) {
+        task.run(Avx512(()));
+    }
+
+    /// Made only in `run_avx2`, so that whoever holds one runs on a CPU with AVX2.
+    #[derive(Clone, Copy)]
+    struct Avx2(());
+
+    /// Made only from an `Avx2`.
+    #[derive(Clone, Copy)]
+    struct Vector8(__m256);
+
+    /// Made only in `run_avx512`, so that whoever holds one runs on a CPU with AVX-512 F.
+    #[derive(Clone, Copy)]
+    struct Avx512(());
+
+    /// Made only from an `Avx512`.
+    #[derive(Clone, Copy)]
+    struct Vector16(__m512);
+
+    // SAFETY, of every operation below that says no more: it asks for nothing but the instruction
+    // set, and a value of its type exists only where the CPU has that.
+
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector8, Add add |a, b| unsafe { Vector8(_mm256_add_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector8, Sub sub |a, b| unsafe { Vector8(_mm256_sub_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector8, Mul mul |a, b| unsafe { Vector8(_mm256_mul_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector8, Div div |a, b| unsafe { Vector8(_mm256_div_ps(a.0, b.0)) } }
+
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector16, Add add |a, b| unsafe { Vector16(_mm512_add_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector16, Sub sub |a, b| unsafe { Vector16(_mm512_sub_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector16, Mul mul |a, b| unsafe { Vector16(_mm512_mul_ps(a.0, b.0)) } }
+    // SAFETY: the instruction set, as said above.
+    operator! { [] Vector16, Div div |a, b| unsafe { Vector16(_mm512_div_ps(a.0, b.0)) } }
+
+    impl Vector for Vector8 {
+        #[inline(always)]
+        fn at_least(self, floor: Self) -> Self {
+            // If one is not a number the instruction returns the second.
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector8(_mm256_max_ps(self.0, floor.0)) }
+        }
+
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector8(_mm256_sqrt_ps(self.0)) }
+        }
+
+        #[inline(always)]
+        fn split(self) -> (Self, Self) {
+            // SAFETY: the instruction set, as said above.
+            unsafe {
+                let bits = _mm256_castps_si256(self.0);
+                let above = _mm256_sub_epi32(bits, _mm256_set1_epi32(ROOT_OF_HALF));
+                let exponent = _mm256_srai_epi32::<23>(above);
+                let mantissa = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(exponent));
+                (Vector8(_mm256_castsi256_ps(mantissa)), Vector8(_mm256_cvtepi32_ps(exponent)))
+            }
+        }
+
+        #[inline(always)]
+        fn infinite_where(self, other: Self) -> Self {
+            // SAFETY: the instruction set, as said above.
+            unsafe {
+                let infinity = _mm256_set1_ps(f32::INFINITY);
+                let infinite = _mm256_cmp_ps::<_CMP_EQ_OQ>(other.0, infinity);
+                Vector8(_mm256_blendv_ps(self.0, infinity, infinite))
+            }
+        }
+    }
+
+    impl Vector for Vector16 {
+        #[inline(always)]
+        fn at_least(self, floor: Self) -> Self {
+            // If one is not a number the instruction returns the second.
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector16(_mm512_max_ps(self.0, floor.0)) }
+        }
+
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector16(_mm512_sqrt_ps(self.0)) }
+        }
+
+        #[inline(always)]
+        fn split(self) -> (Self, Self) {
+            // SAFETY: the instruction set, as said above.
+            unsafe {
+                let bits = _mm512_castps_si512(self.0);
+                let above = _mm512_sub_epi32(bits, _mm512_set1_epi32(ROOT_OF_HALF));
+                let exponent = _mm512_srai_epi32::<23>(above);
+                let mantissa = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(exponent));
+                (Vector16(_mm512_castsi512_ps(mantissa)), Vector16(_mm512_cvtepi32_ps(exponent)))
+            }
+        }
+
+        #[inline(always)]
+        fn infinite_where(self, other: Self) -> Self {
+            // SAFETY: the instruction set, as said above.
+            unsafe {
+                let infinity = _mm512_set1_ps(f32::INFINITY);
+                let infinite = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(other.0, infinity);
+                Vector16(_mm512_mask_blend_ps(infinite, self.0, infinity))
+            }
+        }
+    }
+
+    impl Isa for Avx2 {
+        type V = Vector8;
+        const LANES: usize = 8;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> Vector8 {
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector8(_mm256_set1_ps(value)) }
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32]) -> Vector8 {
+            assert!(from.len() >= 8);
+            // SAFETY: the instruction set, as said above; 8 numbers are there.
+            unsafe { Vector8(_mm256_loadu_ps(from.as_ptr())) }
+        }
+
+        #[inline(always)]
+        fn store(self, value: Vector8, to: &mut [f32]) {
+            assert!(to.len() >= 8);
+            // SAFETY: the instruction set, as said above; there is room for 8 numbers.
+            unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value.0) }
+        }
+
+        /// By squares of 4 x 4: a register takes 4 columns of row `i` in its first quarter, of row
+        /// `i + 4` in its second, and so on; then quarters are transposed.
+        #[inline(always)]
+        fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+            assert!(from.len() >= 7 * from_stride + 8 && to.len() >= 7 * to_stride + 8);
+            for column in [0, 4] {
+                // SAFETY: the instruction set, as said above; r <= 7 and column + 4 <= 8, so reads
+                // end before 7 from_stride + 8, and likewise the writes below.
+                unsafe {
+                    let quarter =
+                        |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
+                    let [a, b, c, d] =
+                        [0, 1, 2, 3].map(|i| _mm256_set_m128(quarter(i + 4), quarter(i)));
+                    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+                    let (ef, gh) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+                    let rows = [
+                        _mm256_shuffle_ps::<0x44>(ab, cd),
+                        _mm256_shuffle_ps::<0xee>(ab, cd),
+                        _mm256_shuffle_ps::<0x44>(ef, gh),
+                        _mm256_shuffle_ps::<0xee>(ef, gh),
+                    ];
+                    for (i, row) in rows.into_iter().enumerate() {
+                        _mm256_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
+                    }
+                }
+            }
+        }
+    }
+
+    impl Isa for Avx512 {
+        type V = Vector16;
+        const LANES: usize = 16;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> Vector16 {
+            // SAFETY: the instruction set, as said above.
+            unsafe { Vector16(_mm512_set1_ps(value)) }
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32]) -> Vector16 {
+            assert!(from.len() >= 16);
+            // SAFETY: the instruction set, as said above; 16 numbers are there.
+            unsafe { Vector16(_mm512_loadu_ps(from.as_ptr())) }
+        }
+
+        #[inline(always)]
+        fn store(self, value: Vector16, to: &mut [f32]) {
+            assert!(to.len() >= 16);
+            // SAFETY: the instruction set, as said above; there is room for 16 numbers.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value.0) }
+        }
+
+        /// As with AVX2, in four quarters.
+        #[inline(always)]
+        fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+            assert!(from.len() >= 15 * from_stride + 16 && to.len() >= 15 * to_stride + 16);
+            for column in [0, 4, 8, 12] {
+                // SAFETY: the instruction set, as said above; r <= 15 and column + 4 <= 16, so
+                // reads end before 15 from_stride + 16, and likewise the writes below.
+                unsafe {
+                    let quarter =
+                        |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
+                        let rows = _mm512_castps128_ps512(quarter(i));
+                        let rows = _mm512_insertf32x4::<1>(rows, quarter(i + 4));
+                        let rows = _mm512_insertf32x4::<2>(rows, quarter(i + 8));
+                        _mm512_insertf32x4::<3>(rows, quarter(i + 12))
+                    });
+                    let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                    let (ef, gh) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                    let rows = [
+                        _mm512_shuffle_ps::<0x44>(ab, cd),
+                        _mm512_shuffle_ps::<0xee>(ab, cd),
+                        _mm512_shuffle_ps::<0x44>(ef, gh),
+                        _mm512_shuffle_ps::<0xee>(ef, gh),
+                    ];
+                    for (i, row) in rows.into_iter().enumerate() {
+                        _mm512_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
+                    }
+                }
+            }
+        }
+    }
+}
