@@ -55,6 +55,12 @@ impl<V: Vector> Complex<V> {
         Complex { re: self.re - other.im, im: self.im + other.re }
     }
 
+    /// The square of the absolute value.
+    #[inline(always)]
+    fn square(self) -> V {
+        self.re * self.re + self.im * self.im
+    }
+
     #[inline(always)]
     fn times<I: Isa<V = V>>(self, isa: I, [re, im]: [f32; 2]) -> Self {
         let (re, im) = (isa.splat(re), isa.splat(im));
@@ -145,15 +151,12 @@ impl Fourier {
     pub(crate) fn power<I: Isa>(&self, isa: I, data: &mut [f32], power: &mut [f32], stride: usize) {
         self.transform(isa, data);
         let half = self.places.len();
-        let quarter = isa.splat(0.25); // for the two halves
-        let put = |power: &mut [f32], k: usize, re: I::V, im: I::V| {
-            isa.store((re * re + im * im) * quarter, &mut power[k * stride..]);
-        };
         // X[0] and X[M] are the sum and the difference of Z[0]'s parts.
         let zero = load(isa, data, 0);
         let (sum, difference) = (zero.re + zero.im, zero.re - zero.im);
         isa.store(sum * sum, power);
         isa.store(difference * difference, &mut power[half * stride..]);
+        let quarter = isa.splat(0.25); // for the two halves
         for (index, turn) in self.turns.iter().enumerate() {
             let k = index + 1;
             let a = load(isa, data, self.places[k]);
@@ -161,8 +164,8 @@ impl Fourier {
             let sum = Complex { re: a.re + b.re, im: a.im - b.im };
             let difference = Complex { re: a.re - b.re, im: a.im + b.im }.times(isa, *turn);
             let (x, mirrored) = (sum.plus(difference), sum.minus(difference));
-            put(power, k, x.re, x.im);
-            put(power, half - k, mirrored.re, mirrored.im);
+            isa.store(x.square() * quarter, &mut power[k * stride..]);
+            isa.store(mirrored.square() * quarter, &mut power[(half - k) * stride..]);
         }
     }
 
@@ -189,32 +192,69 @@ impl Pass {
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, block: &mut [f32]) {
         match self.radix {
-            8 => self.run_with(isa, block, |a| butterfly8(isa, a)),
-            _ => self.run_with(isa, block, |a| butterfly4(a)),
+            8 => self.run_with::<I, 8>(isa, block),
+            _ => self.run_with::<I, 4>(isa, block),
         }
     }
 
     #[inline(always)]
-    fn run_with<I: Isa, const R: usize>(
-        &self,
-        isa: I,
-        block: &mut [f32],
-        butterfly: impl Fn([Complex<I::V>; R]) -> [Complex<I::V>; R],
-    ) {
+    fn run_with<I: Isa, const R: usize>(&self, isa: I, block: &mut [f32]) {
         let quotient = block.len() / (2 * I::LANES * R);
-        let b = butterfly(std::array::from_fn(|r| load(isa, block, r * quotient)));
+        let mut a = take::<I, R>(isa, block, 0, quotient);
+        butterfly::<I, R>(isa, &mut a);
         for s in 0..R {
-            store(isa, block, s * quotient, b[s]);
+            store(isa, block, s * quotient, a[s]);
         }
         for (index, twiddles) in self.twiddles.chunks_exact(R - 1).enumerate() {
             let j = index + 1;
-            let b = butterfly(std::array::from_fn(|r| load(isa, block, j + r * quotient)));
-            store(isa, block, j, b[0]);
+            let mut a = take::<I, R>(isa, block, j, quotient);
+            butterfly::<I, R>(isa, &mut a);
+            store(isa, block, j, a[0]);
             for s in 1..R {
-                store(isa, block, j + s * quotient, b[s].times(isa, twiddles[s - 1]));
+                store(isa, block, j + s * quotient, a[s].times(isa, twiddles[s - 1]));
             }
         }
     }
+}
+
+/// z[j + r q] for r from 0 to R - 1.
+#[inline(always)]
+fn take<I: Isa, const R: usize>(
+    isa: I,
+    block: &[f32],
+    j: usize,
+    quotient: usize,
+) -> [Complex<I::V>; R] {
+    let mut a = [load(isa, block, j); R];
+    for r in 1..R {
+        a[r] = load(isa, block, j + r * quotient);
+    }
+    a
+}
+
+/// The transform of R numbers, 4 or 8, in place.
+#[inline(always)]
+fn butterfly<I: Isa, const R: usize>(isa: I, a: &mut [Complex<I::V>; R]) {
+    if R == 4 {
+        let whole = butterfly4([a[0], a[1], a[2], a[3]]);
+        a.copy_from_slice(&whole);
+        return;
+    }
+    // Of the four even and of the four odd ones, then even +- w_8^k odd.
+    let even = butterfly4([a[0], a[2], a[4], a[6]]);
+    let odd = butterfly4([a[1], a[3], a[5], a[7]]);
+    let root = isa.splat(FRAC_1_SQRT_2 as f32);
+    // w_8 = (1 - i) / sqrt 2; w_8^3 = -(1 + i) / sqrt 2, the sign of which is taken below.
+    let one = Complex { re: (odd[1].re + odd[1].im) * root, im: (odd[1].im - odd[1].re) * root };
+    let three = Complex { re: (odd[3].re - odd[3].im) * root, im: (odd[3].re + odd[3].im) * root };
+    a[0] = even[0].plus(odd[0]);
+    a[1] = even[1].plus(one);
+    a[2] = even[2].minus_i(odd[2]);
+    a[3] = even[3].minus(three);
+    a[4] = even[0].minus(odd[0]);
+    a[5] = even[1].minus(one);
+    a[6] = even[2].plus_i(odd[2]);
+    a[7] = even[3].plus(three);
 }
 
 /// The transform of 4 numbers.
@@ -227,26 +267,5 @@ fn butterfly4<V: Vector>([a, b, c, d]: [Complex<V>; 4]) -> [Complex<V>; 4] {
         difference.minus_i(difference_odd),
         sum.minus(sum_odd),
         difference.plus_i(difference_odd),
-    ]
-}
-
-/// The transform of 8 numbers: of the four even and of the four odd ones, then `e ± w_8^k o`.
-#[inline(always)]
-fn butterfly8<I: Isa>(isa: I, a: [Complex<I::V>; 8]) -> [Complex<I::V>; 8] {
-    let even = butterfly4([a[0], a[2], a[4], a[6]]);
-    let odd = butterfly4([a[1], a[3], a[5], a[7]]);
-    let root = isa.splat(FRAC_1_SQRT_2 as f32);
-    // w_8 = (1 - i) / sqrt 2; w_8^3 = -(1 + i) / sqrt 2, the sign of which is taken below.
-    let one = Complex { re: (odd[1].re + odd[1].im) * root, im: (odd[1].im - odd[1].re) * root };
-    let three = Complex { re: (odd[3].re - odd[3].im) * root, im: (odd[3].re + odd[3].im) * root };
-    [
-        even[0].plus(odd[0]),
-        even[1].plus(one),
-        even[2].minus_i(odd[2]),
-        even[3].minus(three),
-        even[0].minus(odd[0]),
-        even[1].minus(one),
-        even[2].plus_i(odd[2]),
-        even[3].plus(three),
     ]
 }

@@ -199,17 +199,17 @@ impl Task for Apply<'_> {
         {
             let bins = &self.power[triangle.first * FRAMES..][..triangle.weights.len() * FRAMES];
             for lane in (0..FRAMES).step_by(I::LANES) {
-                let product = |weight: f32, bin: &[f32]| isa.splat(weight) * isa.load(&bin[lane..]);
                 let mut sums = [isa.splat(0.0); SUMS];
                 let weights = triangle.weights.chunks_exact(SUMS);
                 let bins = bins.chunks_exact(SUMS * FRAMES);
                 let rest = weights.remainder().iter().zip(bins.remainder().chunks_exact(FRAMES));
                 for (sum, (weight, bin)) in sums.iter_mut().zip(rest) {
-                    *sum = product(*weight, bin);
+                    *sum = isa.splat(*weight) * isa.load(&bin[lane..]);
                 }
                 for (weights, bins) in weights.zip(bins) {
                     for (index, sum) in sums.iter_mut().enumerate() {
-                        *sum = *sum + product(weights[index], &bins[index * FRAMES..]);
+                        let bin = isa.load(&bins[index * FRAMES + lane..]);
+                        *sum = *sum + isa.splat(weights[index]) * bin;
                     }
                 }
                 isa.store((sums[0] + sums[1]) + (sums[2] + sums[3]), &mut energies[lane..]);

@@ -176,11 +176,11 @@ impl Steps {
     fn run<I: Isa>(&self, isa: I, samples: &mut [f32]) -> I::V {
         let mut mean = isa.splat(0.0);
         if self.remove_dc_offset {
-            mean = sum(isa, samples, |value| value) / isa.splat(self.window.len() as f32);
+            mean = sum(isa, samples) / isa.splat(self.window.len() as f32);
         }
         let mut energy = isa.splat(0.0);
         if self.use_energy && self.raw_energy {
-            energy = sum(isa, samples, |value| (value - mean) * (value - mean));
+            energy = sum_of_squares(isa, samples, mean);
         }
         let coefficient = isa.splat(self.preemphasis_coefficient);
         let mut before = isa.load(samples) - mean;
@@ -190,23 +190,32 @@ impl Steps {
             before = value;
         }
         if self.use_energy && !self.raw_energy {
-            energy = sum(isa, samples, |value| value * value);
+            energy = sum_of_squares(isa, samples, isa.splat(0.0));
         }
         energy
     }
 }
 
-/// The sum over `[length, LANES]` of a function of the samples, in [`SUMS`] partial sums.
+/// The sum of samples, `[length, LANES]`, in [`SUMS`] partial sums.
 #[inline(always)]
-fn sum<I: Isa>(isa: I, samples: &[f32], value: impl Fn(I::V) -> I::V) -> I::V {
+fn sum<I: Isa>(isa: I, samples: &[f32]) -> I::V {
     let mut sums = [isa.splat(0.0); SUMS];
-    let chunks = samples.chunks_exact(SUMS * I::LANES);
-    for (sum, sample) in sums.iter_mut().zip(chunks.remainder().chunks_exact(I::LANES)) {
-        *sum = value(isa.load(sample));
+    for samples in samples.chunks(SUMS * I::LANES) {
+        for (sum, sample) in sums.iter_mut().zip(samples.chunks_exact(I::LANES)) {
+            *sum = *sum + isa.load(sample);
+        }
     }
-    for chunk in chunks {
-        for (index, sum) in sums.iter_mut().enumerate() {
-            *sum = *sum + value(isa.load(&chunk[index * I::LANES..]));
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+/// The sum of the squares of what is left of them above `mean`.
+#[inline(always)]
+fn sum_of_squares<I: Isa>(isa: I, samples: &[f32], mean: I::V) -> I::V {
+    let mut sums = [isa.splat(0.0); SUMS];
+    for samples in samples.chunks(SUMS * I::LANES) {
+        for (sum, sample) in sums.iter_mut().zip(samples.chunks_exact(I::LANES)) {
+            let value = isa.load(sample) - mean;
+            *sum = *sum + value * value;
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])

@@ -7,8 +7,8 @@
 //! in a register half filled the same as in a full one.
 //!
 //! Code for vectors is written once, as a [`Task`] over an [`Isa`], and compiled for each of them.
-//! All of it must be `#[inline(always)]`: a function that is called instead would not be compiled
-//! for the instruction set.
+//! All of it must be `#[inline(always)]` and must hand no vectors to closures: what is called instead
+//! of inlined is not compiled for the instruction set, which costs ten times the time.
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};
@@ -179,18 +179,17 @@ fn transpose_one_by_one(
 /// the last place off.
 #[inline(always)]
 pub(crate) fn floored_log<I: Isa>(isa: I, value: I::V) -> I::V {
-    let constant = |value: f32| isa.splat(value);
-    let value = value.at_least(constant(f32::EPSILON));
+    let value = value.at_least(isa.splat(f32::EPSILON));
     let (mantissa, exponent) = value.split();
-    let f = mantissa - constant(1.0);
-    let s = f / (constant(2.0) + f);
+    let f = mantissa - isa.splat(1.0);
+    let s = f / (isa.splat(2.0) + f);
     let z = s * s;
-    let mut t = constant(2.0 / 9.0);
+    let mut t = isa.splat(2.0 / 9.0);
     for coefficient in [2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0] {
-        t = t * z + constant(coefficient);
+        t = t * z + isa.splat(coefficient);
     }
-    let small = exponent * constant(LN_2_LOW) - s * (f - t * z);
-    let sum = exponent * constant(LN_2_HIGH) + (f + small);
+    let small = exponent * isa.splat(LN_2_LOW) - s * (f - t * z);
+    let sum = exponent * isa.splat(LN_2_HIGH) + (f + small);
     sum.infinite_where(value)
 }
 
@@ -446,32 +445,10 @@ mod x86 {
             unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value.0) }
         }
 
-        /// By squares of 4 x 4: a register takes 4 columns of row `i` in its first quarter, of row
-        /// `i + 4` in its second, and so on; then quarters are transposed.
         #[inline(always)]
         fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
-            assert!(from.len() >= 7 * from_stride + 8 && to.len() >= 7 * to_stride + 8);
-            for column in [0, 4] {
-                // SAFETY: the instruction set, as said above; r <= 7 and column + 4 <= 8, so reads
-                // end before 7 from_stride + 8, and likewise the writes below.
-                unsafe {
-                    let quarter =
-                        |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
-                    let [a, b, c, d] =
-                        [0, 1, 2, 3].map(|i| _mm256_set_m128(quarter(i + 4), quarter(i)));
-                    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-                    let (ef, gh) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-                    let rows = [
-                        _mm256_shuffle_ps::<0x44>(ab, cd),
-                        _mm256_shuffle_ps::<0xee>(ab, cd),
-                        _mm256_shuffle_ps::<0x44>(ef, gh),
-                        _mm256_shuffle_ps::<0xee>(ef, gh),
-                    ];
-                    for (i, row) in rows.into_iter().enumerate() {
-                        _mm256_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
-                    }
-                }
-            }
+            // SAFETY: the instruction set, as said above.
+            unsafe { transpose_8(from, from_stride, to, to_stride) }
         }
     }
 
@@ -499,33 +476,65 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value.0) }
         }
 
-        /// As with AVX2, in four quarters.
         #[inline(always)]
         fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
-            assert!(from.len() >= 15 * from_stride + 16 && to.len() >= 15 * to_stride + 16);
-            for column in [0, 4, 8, 12] {
-                // SAFETY: the instruction set, as said above; r <= 15 and column + 4 <= 16, so
-                // reads end before 15 from_stride + 16, and likewise the writes below.
-                unsafe {
-                    let quarter =
-                        |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
-                    let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
-                        let rows = _mm512_castps128_ps512(quarter(i));
-                        let rows = _mm512_insertf32x4::<1>(rows, quarter(i + 4));
-                        let rows = _mm512_insertf32x4::<2>(rows, quarter(i + 8));
-                        _mm512_insertf32x4::<3>(rows, quarter(i + 12))
-                    });
-                    let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
-                    let (ef, gh) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
-                    let rows = [
-                        _mm512_shuffle_ps::<0x44>(ab, cd),
-                        _mm512_shuffle_ps::<0xee>(ab, cd),
-                        _mm512_shuffle_ps::<0x44>(ef, gh),
-                        _mm512_shuffle_ps::<0xee>(ef, gh),
-                    ];
-                    for (i, row) in rows.into_iter().enumerate() {
-                        _mm512_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
-                    }
+            // SAFETY: the instruction set, as said above.
+            unsafe { transpose_16(from, from_stride, to, to_stride) }
+        }
+    }
+
+    /// By squares of 4 x 4: a register takes 4 columns of row `i` in its first quarter, of row
+    /// `i + 4` in its second, and so on; then quarters are transposed.
+    #[target_feature(enable = "avx2")]
+    fn transpose_8(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        assert!(from.len() >= 7 * from_stride + 8 && to.len() >= 7 * to_stride + 8);
+        for column in [0, 4] {
+            // SAFETY: the instruction set, as said above; r <= 7 and column + 4 <= 8, so reads
+            // end before 7 from_stride + 8, and likewise the writes below.
+            unsafe {
+                let quarter = |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
+                let [a, b, c, d] =
+                    [0, 1, 2, 3].map(|i| _mm256_set_m128(quarter(i + 4), quarter(i)));
+                let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+                let (ef, gh) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+                let rows = [
+                    _mm256_shuffle_ps::<0x44>(ab, cd),
+                    _mm256_shuffle_ps::<0xee>(ab, cd),
+                    _mm256_shuffle_ps::<0x44>(ef, gh),
+                    _mm256_shuffle_ps::<0xee>(ef, gh),
+                ];
+                for (i, row) in rows.into_iter().enumerate() {
+                    _mm256_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
+                }
+            }
+        }
+    }
+
+    /// As with AVX2, in four quarters.
+    #[target_feature(enable = "avx2,avx512f")]
+    fn transpose_16(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        assert!(from.len() >= 15 * from_stride + 16 && to.len() >= 15 * to_stride + 16);
+        for column in [0, 4, 8, 12] {
+            // SAFETY: the instruction set, as said above; r <= 15 and column + 4 <= 16, so
+            // reads end before 15 from_stride + 16, and likewise the writes below.
+            unsafe {
+                let quarter = |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
+                    let rows = _mm512_castps128_ps512(quarter(i));
+                    let rows = _mm512_insertf32x4::<1>(rows, quarter(i + 4));
+                    let rows = _mm512_insertf32x4::<2>(rows, quarter(i + 8));
+                    _mm512_insertf32x4::<3>(rows, quarter(i + 12))
+                });
+                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (ef, gh) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                let rows = [
+                    _mm512_shuffle_ps::<0x44>(ab, cd),
+                    _mm512_shuffle_ps::<0xee>(ab, cd),
+                    _mm512_shuffle_ps::<0x44>(ef, gh),
+                    _mm512_shuffle_ps::<0xee>(ef, gh),
+                ];
+                for (i, row) in rows.into_iter().enumerate() {
+                    _mm512_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
                 }
             }
         }
