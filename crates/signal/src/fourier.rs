@@ -22,7 +22,7 @@
 //! a second copy of the data, and the blocks of a pass are done one by one to their end, so that
 //! those of a long frame stay in the cache.
 
-use crate::vector::{Isa, Vector};
+use crate::vector::{Isa, Pairs, Vector};
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
 /// A complex number for each lane.
@@ -72,13 +72,6 @@ impl<V: Vector> Complex<V> {
 fn load<I: Isa>(isa: I, data: &[f32], index: usize) -> Complex<I::V> {
     let data = &data[index * 2 * I::LANES..][..2 * I::LANES];
     Complex { re: isa.load(data), im: isa.load(&data[I::LANES..]) }
-}
-
-#[inline(always)]
-fn store<I: Isa>(isa: I, data: &mut [f32], index: usize, value: Complex<I::V>) {
-    let data = &mut data[index * 2 * I::LANES..][..2 * I::LANES];
-    isa.store(value.re, data);
-    isa.store(value.im, &mut data[I::LANES..]);
 }
 
 /// One pass: its radix, and w_B^(j s) for j from 1 to q - 1, s from 1 to R - 1.
@@ -200,42 +193,42 @@ impl Pass {
     #[inline(always)]
     fn run_with<I: Isa, const R: usize>(&self, isa: I, block: &mut [f32]) {
         let quotient = block.len() / (2 * I::LANES * R);
-        let mut a = take::<I, R>(isa, block, 0, quotient);
-        butterfly::<I, R>(isa, &mut a);
+        let mut z = Pairs::<I, R>::new(isa, block, quotient);
+        let mut a = take(&z, 0);
+        butterfly(isa, &mut a);
         for s in 0..R {
-            store(isa, block, s * quotient, a[s]);
+            z.store(s, 0, [a[s].re, a[s].im]);
         }
-        for (index, twiddles) in self.twiddles.chunks_exact(R - 1).enumerate() {
-            let j = index + 1;
-            let mut a = take::<I, R>(isa, block, j, quotient);
-            butterfly::<I, R>(isa, &mut a);
-            store(isa, block, j, a[0]);
+        let twiddles = &self.twiddles[..(quotient - 1) * (R - 1)];
+        for j in 1..quotient {
+            let twiddles = &twiddles[(j - 1) * (R - 1)..][..R - 1];
+            let mut a = take(&z, j);
+            butterfly(isa, &mut a);
+            z.store(0, j, [a[0].re, a[0].im]);
             for s in 1..R {
-                store(isa, block, j + s * quotient, a[s].times(isa, twiddles[s - 1]));
+                let turned = a[s].times(isa, twiddles[s - 1]);
+                z.store(s, j, [turned.re, turned.im]);
             }
         }
     }
 }
 
-/// z[j + r q] for r from 0 to R - 1.
+/// Column `j`: z[j + r q] for r from 0 to R - 1.
 #[inline(always)]
-fn take<I: Isa, const R: usize>(
-    isa: I,
-    block: &[f32],
-    j: usize,
-    quotient: usize,
-) -> [Complex<I::V>; R] {
-    let mut a = [load(isa, block, j); R];
+fn take<I: Isa, const R: usize>(z: &Pairs<I, R>, j: usize) -> [Complex<I::V>; R] {
+    let [re, im] = z.load(0, j);
+    let mut a = [Complex { re, im }; R];
     for r in 1..R {
-        a[r] = load(isa, block, j + r * quotient);
+        let [re, im] = z.load(r, j);
+        a[r] = Complex { re, im };
     }
     a
 }
 
 /// The transform of R numbers, 4 or 8, in place.
 #[inline(always)]
-fn butterfly<I: Isa, const R: usize>(isa: I, a: &mut [Complex<I::V>; R]) {
-    if R == 4 {
+fn butterfly<I: Isa>(isa: I, a: &mut [Complex<I::V>]) {
+    if a.len() == 4 {
         let whole = butterfly4([a[0], a[1], a[2], a[3]]);
         a.copy_from_slice(&whole);
         return;

@@ -200,22 +200,31 @@ impl Steps {
 #[inline(always)]
 fn sum<I: Isa>(isa: I, samples: &[f32]) -> I::V {
     let mut sums = [isa.splat(0.0); SUMS];
-    for samples in samples.chunks(SUMS * I::LANES) {
-        for (sum, sample) in sums.iter_mut().zip(samples.chunks_exact(I::LANES)) {
-            *sum = *sum + isa.load(sample);
+    let chunks = samples.chunks_exact(SUMS * I::LANES);
+    for (sum, sample) in sums.iter_mut().zip(chunks.remainder().chunks_exact(I::LANES)) {
+        *sum = isa.load(sample);
+    }
+    for chunk in chunks {
+        for index in 0..SUMS {
+            sums[index] = sums[index] + isa.load(&chunk[index * I::LANES..]);
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
-/// The sum of the squares of what is left of them above `mean`.
+/// The sum of the squares of what `mean` leaves of them.
 #[inline(always)]
 fn sum_of_squares<I: Isa>(isa: I, samples: &[f32], mean: I::V) -> I::V {
     let mut sums = [isa.splat(0.0); SUMS];
-    for samples in samples.chunks(SUMS * I::LANES) {
-        for (sum, sample) in sums.iter_mut().zip(samples.chunks_exact(I::LANES)) {
-            let value = isa.load(sample) - mean;
-            *sum = *sum + value * value;
+    let chunks = samples.chunks_exact(SUMS * I::LANES);
+    for (sum, sample) in sums.iter_mut().zip(chunks.remainder().chunks_exact(I::LANES)) {
+        let value = isa.load(sample) - mean;
+        *sum = value * value;
+    }
+    for chunk in chunks {
+        for index in 0..SUMS {
+            let value = isa.load(&chunk[index * I::LANES..]) - mean;
+            sums[index] = sums[index] + value * value;
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])

@@ -122,6 +122,44 @@ pub(crate) trait Isa: Copy {
     fn transpose(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize);
 }
 
+/// A matrix of pairs of vectors with `R` rows, `[R, width, 2, LANES]`, for access without a check
+/// of the whole index each time.
+pub(crate) struct Pairs<'a, I, const R: usize> {
+    isa: I,
+    data: &'a mut [f32],
+    width: usize,
+}
+
+impl<'a, I: Isa, const R: usize> Pairs<'a, I, R> {
+    #[inline(always)]
+    pub(crate) fn new(isa: I, data: &'a mut [f32], width: usize) -> Self {
+        assert!(data.len() == R * width * 2 * I::LANES);
+        Pairs { isa, data, width }
+    }
+
+    /// The pair at row `r` and column `j`.
+    #[inline(always)]
+    pub(crate) fn load(&self, r: usize, j: usize) -> [I::V; 2] {
+        assert!(r < R && j < self.width);
+        let start = (r * self.width + j) * 2 * I::LANES;
+        // SAFETY: r + 1 <= R and j + 1 <= width, so start + 2 LANES is at most R width 2 LANES, the
+        // length, by the assertion in `new`.
+        let pair = unsafe { self.data.get_unchecked(start..start + 2 * I::LANES) };
+        [self.isa.load(pair), self.isa.load(&pair[I::LANES..])]
+    }
+
+    /// Writes a pair to row `r` and column `j`.
+    #[inline(always)]
+    pub(crate) fn store(&mut self, r: usize, j: usize, [first, second]: [I::V; 2]) {
+        assert!(r < R && j < self.width);
+        let start = (r * self.width + j) * 2 * I::LANES;
+        // SAFETY: as in `load`.
+        let pair = unsafe { self.data.get_unchecked_mut(start..start + 2 * I::LANES) };
+        self.isa.store(first, pair);
+        self.isa.store(second, &mut pair[I::LANES..]);
+    }
+}
+
 /// A matrix of `shape` rows and columns, the rows `from_stride` apart, to its transpose, the rows
 /// of which lie `to_stride` apart.
 #[inline(always)]
@@ -489,12 +527,14 @@ mod x86 {
     fn transpose_8(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
         assert!(from.len() >= 7 * from_stride + 8 && to.len() >= 7 * to_stride + 8);
         for column in [0, 4] {
-            // SAFETY: the instruction set, as said above; r <= 7 and column + 4 <= 8, so reads
+            // SAFETY: r <= 7 and column + 4 <= 8, so reads
             // end before 7 from_stride + 8, and likewise the writes below.
             unsafe {
-                let quarter = |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
-                let [a, b, c, d] =
-                    [0, 1, 2, 3].map(|i| _mm256_set_m128(quarter(i + 4), quarter(i)));
+                let from = from.as_ptr().add(column);
+                let a = quarters_8(from, from_stride);
+                let b = quarters_8(from.add(from_stride), from_stride);
+                let c = quarters_8(from.add(2 * from_stride), from_stride);
+                let d = quarters_8(from.add(3 * from_stride), from_stride);
                 let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
                 let (ef, gh) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
                 let rows = [
@@ -515,16 +555,14 @@ mod x86 {
     fn transpose_16(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
         assert!(from.len() >= 15 * from_stride + 16 && to.len() >= 15 * to_stride + 16);
         for column in [0, 4, 8, 12] {
-            // SAFETY: the instruction set, as said above; r <= 15 and column + 4 <= 16, so
+            // SAFETY: r <= 15 and column + 4 <= 16, so
             // reads end before 15 from_stride + 16, and likewise the writes below.
             unsafe {
-                let quarter = |r: usize| _mm_loadu_ps(from.as_ptr().add(r * from_stride + column));
-                let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
-                    let rows = _mm512_castps128_ps512(quarter(i));
-                    let rows = _mm512_insertf32x4::<1>(rows, quarter(i + 4));
-                    let rows = _mm512_insertf32x4::<2>(rows, quarter(i + 8));
-                    _mm512_insertf32x4::<3>(rows, quarter(i + 12))
-                });
+                let from = from.as_ptr().add(column);
+                let a = quarters_16(from, from_stride);
+                let b = quarters_16(from.add(from_stride), from_stride);
+                let c = quarters_16(from.add(2 * from_stride), from_stride);
+                let d = quarters_16(from.add(3 * from_stride), from_stride);
                 let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
                 let (ef, gh) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
                 let rows = [
@@ -537,6 +575,33 @@ mod x86 {
                     _mm512_storeu_ps(to.as_mut_ptr().add((column + i) * to_stride), row);
                 }
             }
+        }
+    }
+
+    /// Four numbers from row 0 and from row 4.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn quarters_8(from: *const f32, stride: usize) -> __m256 {
+        // SAFETY: the caller's word.
+        unsafe { _mm256_set_m128(_mm_loadu_ps(from.add(4 * stride)), _mm_loadu_ps(from)) }
+    }
+
+    /// Four numbers from each of the rows 0, 4, 8 and 12.
+    ///
+    /// # Safety
+    /// They must be there.
+    #[inline]
+    #[target_feature(enable = "avx2,avx512f")]
+    unsafe fn quarters_16(from: *const f32, stride: usize) -> __m512 {
+        // SAFETY: the caller's word.
+        unsafe {
+            let rows = _mm512_castps128_ps512(_mm_loadu_ps(from));
+            let rows = _mm512_insertf32x4::<1>(rows, _mm_loadu_ps(from.add(4 * stride)));
+            let rows = _mm512_insertf32x4::<2>(rows, _mm_loadu_ps(from.add(8 * stride)));
+            _mm512_insertf32x4::<3>(rows, _mm_loadu_ps(from.add(12 * stride)))
         }
     }
 }
