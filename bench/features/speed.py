@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -37,9 +38,10 @@ CASES = {
     "fbank-250": ("Filterbank, 80 filters, 250/50 ms", 250, 50, "fbank", 80),
     "mfcc": ("MFCC, 13 of 23 filters, 25/10 ms", 25, 10, "mfcc", 23),
 }
-# Largest difference that a peer may show; librosa defines its features otherwise, and lhotse bounds
-# the energies of samples of another scale.
-AGREEMENT = {"torchaudio": 1e-3, "kaldi-native-fbank": 1e-3}
+# Where torchaudio and kaldi-native-fbank agree with each other to the first, ours may differ from
+# either by the second. (Elsewhere a filter's energy is so small beside the frame's largest that single
+# precision decides: there the two differ from each other and from double precision as much.)
+PEERS_AGREE, OURS_AGREE = 1e-4, 1e-3
 # What is wanted of the first case: their time is at least so many times ours.
 TARGETS = {"torchaudio": 9, "kaldi-native-fbank": 13, "librosa": 3.7}
 
@@ -101,8 +103,9 @@ def lhotse_peer(recordings, length, shift, kind, filters):
     # lhotse's default is frames beyond the edges and filters to 7600 Hz; here it computes the same
     # frames and filters as the others.
     extractor, config = (Mfcc, MfccConfig) if kind == "mfcc" else (Fbank, FbankConfig)
-    extractor = extractor(config(frame_length=length / 1000, frame_shift=shift / 1000,
-                                 num_filters=filters, snip_edges=True, high_freq=0.0))
+    with warnings.catch_warnings(action="ignore"):
+        extractor = extractor(config(frame_length=length / 1000, frame_shift=shift / 1000,
+                                     num_filters=filters, snip_edges=True, high_freq=0.0))
 
     def run():
         return [extractor.extract(samples, RATE) for samples in recordings]
@@ -172,22 +175,36 @@ def quantile(values, share):
     return values[round((len(values) - 1) * share)]
 
 
-def agreement(case, ours, peer):
-    """The largest difference of a peer's values from ours, as a phrase; ends the run if too large."""
-    theirs = numpy.concatenate([numpy.asarray(matrix) for matrix in peer.run()])
-    if theirs.shape != ours.shape:
-        if peer.title in AGREEMENT:
-            sys.exit(f"{case}: {peer.title} has shape {theirs.shape}, ours is {ours.shape}")
-        return f"{peer.title}: other frames, not compared"
-    if peer.title == "lhotse":
-        # Its samples are not multiplied by 32768.
-        shift = 2 * numpy.log(SCALE) * (numpy.sqrt(23) if case == "mfcc" else 1)
-        theirs = theirs.copy()
-        theirs[:, : 1 if case == "mfcc" else None] += shift
-    difference = numpy.abs(theirs - ours)
-    if not difference.max() <= AGREEMENT.get(peer.title, numpy.inf):
-        sys.exit(f"{case}: {peer.title} differs by {difference.max():.1e}")
-    return f"{peer.title} {difference.max():.1e} (mean {difference.mean():.1e})"
+def agreement(case, ours, peers):
+    """How far the peers' values are from ours, as a phrase; ends the run where they should agree."""
+    theirs = {
+        peer.title: numpy.concatenate([numpy.asarray(matrix) for matrix in peer.run()])
+        for peer in peers
+    }
+    exact = [theirs["torchaudio"], theirs["kaldi-native-fbank"]]
+    for values in exact:
+        if values.shape != ours.shape:
+            sys.exit(f"{case}: a peer has shape {values.shape}, ours is {ours.shape}")
+    certain = numpy.abs(exact[0] - exact[1]) <= PEERS_AGREE
+    worst = max(numpy.abs(values - ours)[certain].max() for values in exact)
+    if not worst <= OURS_AGREE:
+        sys.exit(f"{case}: ours differs by {worst:.1e} where the peers agree to {PEERS_AGREE}")
+    phrases = [
+        f"at most {worst:.1e} where torchaudio and kaldi-native-fbank agree to {PEERS_AGREE} "
+        f"({certain.mean() * 100:.2f} % of all values)"
+    ]
+    for title, values in theirs.items():
+        if values.shape != ours.shape:
+            phrases.append(f"{title}: other frames, not compared")
+            continue
+        if title == "lhotse" and case != "mfcc":
+            values = values + 2 * numpy.log(SCALE)  # its samples are not multiplied
+        difference = numpy.abs(values - ours)
+        if title in ("librosa", "lhotse") and difference.mean() > 1e-2:
+            phrases.append(f"{title} is defined otherwise")
+        else:
+            phrases.append(f"{title}, all: {difference.max():.1e}, mean {difference.mean():.1e}")
+    return "; ".join(phrases)
 
 
 def measure(arguments, case, recordings, listing):
@@ -211,7 +228,7 @@ def measure(arguments, case, recordings, listing):
     peers = [Peer(name, make(recordings, length, shift, kind, filters))
              for name, make in PEERS.items()]
     values = ours.features(file)
-    found = [agreement(case, values, peer) for peer in peers]
+    found = agreement(case, values, peers)
     contenders += peers
     for peer in peers:
         peer.turn()
@@ -231,7 +248,7 @@ def table(case, title, ours, contenders, found):
     lines = [
         f"### {title}", "",
         f"Instruction set of the first line: {ours.instructions}. "
-        f"Largest difference from ours: {'; '.join(found)}.", "",
+        f"Differences from ours: {found}.", "",
         "| who | median ms (10–90 %) | shortest | s per hour of audio | this / labyrinth "
         "(10–90 % of rounds) | shortest / shortest | wanted |",
         "|---|---|---|---|---|---|---|",

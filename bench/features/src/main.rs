@@ -77,7 +77,8 @@ fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
                 for samples in &recordings {
                     extractor.compute(samples, &mut features);
                 }
-                let bytes: Vec<u8> = features.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let bytes: Vec<u8> =
+                    features.iter().flat_map(|value| value.to_le_bytes()).collect();
                 std::fs::write(file, bytes)?;
                 println!("{}", extractor.dim());
             }

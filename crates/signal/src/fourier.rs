@@ -194,16 +194,14 @@ impl Pass {
     fn run_with<I: Isa, const R: usize>(&self, isa: I, block: &mut [f32]) {
         let quotient = block.len() / (2 * I::LANES * R);
         let mut z = Pairs::<I, R>::new(isa, block, quotient);
-        let mut a = take(&z, 0);
-        butterfly(isa, &mut a);
+        let a = butterfly(isa, take(&z, 0));
         for s in 0..R {
             z.store(s, 0, [a[s].re, a[s].im]);
         }
         let twiddles = &self.twiddles[..(quotient - 1) * (R - 1)];
         for j in 1..quotient {
             let twiddles = &twiddles[(j - 1) * (R - 1)..][..R - 1];
-            let mut a = take(&z, j);
-            butterfly(isa, &mut a);
+            let a = butterfly(isa, take(&z, j));
             z.store(0, j, [a[0].re, a[0].im]);
             for s in 1..R {
                 let turned = a[s].times(isa, twiddles[s - 1]);
@@ -225,13 +223,12 @@ fn take<I: Isa, const R: usize>(z: &Pairs<I, R>, j: usize) -> [Complex<I::V>; R]
     a
 }
 
-/// The transform of R numbers, 4 or 8, in place.
+/// The transform of R numbers, 4 or 8.
 #[inline(always)]
-fn butterfly<I: Isa>(isa: I, a: &mut [Complex<I::V>]) {
-    if a.len() == 4 {
-        let whole = butterfly4([a[0], a[1], a[2], a[3]]);
-        a.copy_from_slice(&whole);
-        return;
+fn butterfly<I: Isa, const R: usize>(isa: I, mut a: [Complex<I::V>; R]) -> [Complex<I::V>; R] {
+    if R == 4 {
+        [a[0], a[1], a[2], a[3]] = butterfly4([a[0], a[1], a[2], a[3]]);
+        return a;
     }
     // Of the four even and of the four odd ones, then even +- w_8^k odd.
     let even = butterfly4([a[0], a[2], a[4], a[6]]);
@@ -248,6 +245,7 @@ fn butterfly<I: Isa>(isa: I, a: &mut [Complex<I::V>]) {
     a[5] = even[1].minus(one);
     a[6] = even[2].plus_i(odd[2]);
     a[7] = even[3].plus(three);
+    a
 }
 
 /// The transform of 4 numbers.
@@ -261,4 +259,69 @@ fn butterfly4<V: Vector>([a, b, c, d]: [Complex<V>; 4]) -> [Complex<V>; 4] {
         sum.minus(sum_odd),
         difference.plus_i(difference_odd),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+    use crate::vector::{InstructionSet, Task};
+    use realfft::RealFftPlanner;
+
+    const FRAMES: usize = 16;
+
+    /// The power spectra of as many of 16 frames, `[points, FRAMES]`, as fill the lanes.
+    struct Power<'a>(&'a Fourier, &'a [f32], &'a mut [f32]);
+
+    impl Task for Power<'_> {
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            let Power(fourier, frames, power) = self;
+            for first in (0..FRAMES).step_by(I::LANES) {
+                let rows = frames.chunks_exact(FRAMES);
+                let mut data: Vec<f32> =
+                    rows.flat_map(|row| row[first..first + I::LANES].to_vec()).collect();
+                fourier.power(isa, &mut data, &mut power[first..], FRAMES);
+            }
+        }
+    }
+
+    /// Beside realfft in double precision, relative to the largest bin; the same bytes with every
+    /// instruction set.
+    #[test]
+    fn spectra_are_right_for_every_power_of_two() {
+        for points in (3..=14).map(|power| 1usize << power) {
+            let fourier = Fourier::new(points).expect("a power of two");
+            let mut random = Random::from_key(&[7, points as u64]);
+            let frames: Vec<f32> =
+                (0..points * FRAMES).map(|_| random.uniform() as f32 - 0.5).collect();
+            let mut first: Option<Vec<f32>> = None;
+            for set in InstructionSet::available() {
+                let mut power = vec![0.0; (points / 2 + 1) * FRAMES];
+                set.run(Power(&fourier, &frames, &mut power));
+                let plan = RealFftPlanner::<f64>::new().plan_fft_forward(points);
+                for frame in 0..FRAMES {
+                    let column = frames.iter().skip(frame).step_by(FRAMES);
+                    let mut samples: Vec<f64> = column.map(|value| f64::from(*value)).collect();
+                    let mut spectrum = plan.make_output_vec();
+                    plan.process(&mut samples, &mut spectrum).expect("the plan's sizes");
+                    let expected: Vec<f64> =
+                        spectrum.iter().map(|value| value.norm_sqr()).collect();
+                    let largest = expected.iter().fold(0f64, |a, b| a.max(*b));
+                    for (bin, expected) in expected.iter().enumerate() {
+                        let difference = (f64::from(power[bin * FRAMES + frame]) - expected).abs();
+                        assert!(difference < largest * 1e-6, "{points} {set} {frame} {bin}");
+                    }
+                }
+                assert!(*first.get_or_insert_with(|| power.clone()) == power, "{points} {set}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_sizes_have_no_tables() {
+        for points in [0, 1, 2, 4, 6, 12, 400, 511, 513] {
+            assert!(Fourier::new(points).is_none(), "{points}");
+        }
+    }
 }

@@ -605,3 +605,106 @@ mod x86 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Logarithm<'a>(&'a [f32], &'a mut [f32]);
+
+    impl Task for Logarithm<'_> {
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            for (from, to) in self.0.chunks(I::LANES).zip(self.1.chunks_mut(I::LANES)) {
+                isa.store(floored_log(isa, isa.load(from)), to);
+            }
+        }
+    }
+
+    fn logarithms(set: InstructionSet, values: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; values.len()];
+        set.run(Logarithm(values, &mut out));
+        out
+    }
+
+    /// Numbers of all sizes from the floor on, and close ones around 1.
+    fn positive() -> Vec<f32> {
+        let all = (f32::EPSILON.to_bits()..f32::INFINITY.to_bits()).step_by(997);
+        let around_one = 0.9f32.to_bits()..1.1f32.to_bits();
+        let mut values: Vec<f32> = all.chain(around_one.step_by(7)).map(f32::from_bits).collect();
+        values.truncate(values.len() / 16 * 16);
+        values
+    }
+
+    #[test]
+    fn logarithms_are_right_to_the_last_place() {
+        let values = positive();
+        let expected: Vec<f64> = values.iter().map(|value| f64::from(*value).ln()).collect();
+        let mut first: Option<Vec<f32>> = None;
+        for set in InstructionSet::available() {
+            let found = logarithms(set, &values);
+            let mut worst = 0f64;
+            for (found, expected) in found.iter().zip(&expected) {
+                let exact = *expected as f32;
+                let unit = f64::from(f32::from_bits(exact.abs().to_bits() + 1) - exact.abs());
+                worst = worst.max((f64::from(*found) - expected).abs() / unit);
+            }
+            println!("{set}: off by at most {worst:.2} units in the last place");
+            assert!(worst < 1.0, "{set}: {worst}");
+            assert!(*first.get_or_insert_with(|| found.clone()) == found, "{set}");
+        }
+        for (value, expected) in values.iter().zip(first.unwrap_or_default()).step_by(101) {
+            assert_eq!(floored_log_of_one(*value), expected);
+        }
+    }
+
+    #[test]
+    fn logarithms_are_bounded() {
+        let floor = floored_log_of_one(f32::EPSILON);
+        assert!((floor - f32::EPSILON.ln()).abs() < 2e-6);
+        let mut values = [1.0; 16];
+        values[..7].copy_from_slice(&[
+            0.0,
+            -0.0,
+            -5.0,
+            f32::NEG_INFINITY,
+            f32::NAN,
+            f32::MIN_POSITIVE / 2.0,
+            f32::INFINITY,
+        ]);
+        for set in InstructionSet::available() {
+            let found = logarithms(set, &values);
+            assert_eq!(found[..6], [floor; 6], "{set}");
+            assert_eq!(found[6], f32::INFINITY, "{set}");
+            assert_eq!(found[7..], [0.0; 9], "{set}");
+        }
+    }
+
+    struct Transpose<'a>([usize; 2], &'a [f32], &'a mut [f32]);
+
+    impl Task for Transpose<'_> {
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            let Transpose([rows, columns], from, to) = self;
+            transpose(isa, [rows, columns], from, columns + 3, to, rows + 2);
+        }
+    }
+
+    /// Whole tiles and rests, with rows that lie apart; what lies between them is left alone.
+    #[test]
+    fn matrices_are_transposed() {
+        for set in InstructionSet::available() {
+            for (rows, columns) in [(16, 16), (16, 400), (80, 16), (13, 16), (1, 33), (17, 5)] {
+                let from: Vec<f32> = (0..rows * (columns + 3)).map(|i| i as f32).collect();
+                let mut to = vec![-1.0; columns * (rows + 2)];
+                set.run(Transpose([rows, columns], &from, &mut to));
+                for (column, target) in to.chunks(rows + 2).enumerate() {
+                    for (row, value) in target[..rows].iter().enumerate() {
+                        assert_eq!(*value, from[row * (columns + 3) + column], "{set} {rows}");
+                    }
+                    assert_eq!(target[rows..], [-1.0; 2], "{set} {rows} {columns}");
+                }
+            }
+        }
+    }
+}

@@ -4,7 +4,8 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 
 use labyrinth_signal::{
-    FeatureExtractor, FeatureKind, FeatureOptions, Normalization, WindowType, read_audio,
+    FeatureExtractor, FeatureKind, FeatureOptions, InstructionSet, Normalization, WindowType,
+    read_audio,
 };
 use proptest::prelude::*;
 
@@ -326,6 +327,32 @@ proptest! {
         extractor.finish(&mut pieces);
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&whole), bits(&pieces));
+    }
+}
+
+/// What a machine has must not change what it computes.
+#[test]
+fn instruction_sets_give_the_same_bytes() {
+    let samples = golden_signal();
+    let base = FeatureOptions::default();
+    for options in [
+        base.clone(),
+        FeatureOptions { frame_length: 250.0, frame_shift: 50.0, ..base.clone() },
+        FeatureOptions { use_energy: true, raw_energy: false, use_power: false, ..base.clone() },
+        FeatureOptions { kind: FeatureKind::LogSpectrogram, use_energy: true, ..base.clone() },
+        FeatureOptions { kind: FeatureKind::Spectrogram, remove_dc_offset: false, ..base.clone() },
+        FeatureOptions { round_to_power_of_two: false, num_mel_bins: 40, ..base },
+    ] {
+        let mut first: Option<Vec<u32>> = None;
+        for set in InstructionSet::available() {
+            let mut extractor =
+                FeatureExtractor::with_instructions(&options, set).expect("valid options");
+            let mut out = Vec::new();
+            extractor.compute(&samples, &mut out);
+            let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
+            assert!(!bits.is_empty());
+            assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{set} {options:?}");
+        }
     }
 }
 
