@@ -63,7 +63,8 @@ impl FeatureExtractor {
         Self::with_instructions(options, InstructionSet::detect())
     }
 
-    /// Prepares an extractor that computes with one of the machine's instruction sets.
+    /// Prepares an extractor that computes with one of the machine's instruction sets: at another
+    /// speed, to the same bytes.
     ///
     /// # Errors
     /// [`FeatureError`] names the option that cannot be followed.

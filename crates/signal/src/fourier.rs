@@ -190,6 +190,7 @@ impl Pass {
         }
     }
 
+    #[expect(clippy::needless_range_loop, reason = "s is the number of an output")]
     #[inline(always)]
     fn run_with<I: Isa, const R: usize>(&self, isa: I, block: &mut [f32]) {
         let quotient = block.len() / (2 * I::LANES * R);
@@ -212,6 +213,7 @@ impl Pass {
 }
 
 /// Column `j`: z[j + r q] for r from 0 to R - 1.
+#[expect(clippy::needless_range_loop, reason = "r is the number of an input")]
 #[inline(always)]
 fn take<I: Isa, const R: usize>(z: &Pairs<I, R>, j: usize) -> [Complex<I::V>; R] {
     let [re, im] = z.load(0, j);

@@ -13,7 +13,7 @@
 //!   refused with a sentence ([`AudioError`]), never shortened silently.
 //! * [`Resampler`] and [`resample`] change the sample rate.
 //! * [`FeatureExtractor`] computes frames, offline and in chunks by the same code, to the same
-//!   bytes.
+//!   bytes; sixteen at a time, one in each lane of a vector register ([`InstructionSet`]).
 //! * [`normalize_utterance`], [`SpecAugment`] and [`change_speed`] are what training adds.
 //! * [`Random`] is the project's only source of chance: a function of its key.
 //!

@@ -13,7 +13,9 @@
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// An instruction set that this machine has. Features are the same bytes with each.
+/// An instruction set that this machine has. Features are the same bytes with each, and so on every
+/// machine, but for transforms of other sizes than powers of two (`round-to-power-of-two` off): those
+/// are realfft's, which chooses instructions for itself and rounds by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstructionSet(Kind);
 
@@ -56,7 +58,7 @@ impl InstructionSet {
     /// Runs a task with this instruction set.
     pub(crate) fn run<T: Task>(self, task: T) {
         match self.0 {
-            Kind::Portable => task.run(Portable::<4>),
+            Kind::Portable => task.run(Portable::<8>),
             // SAFETY: this value is only made where the CPU has AVX2.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { x86::run_avx2(task) },
@@ -313,24 +315,19 @@ impl<const N: usize> Isa for Portable<N> {
     }
 }
 
-/// An operator of a type, from an expression of two values.
-macro_rules! operator {
-    ([$($parameter:tt)*] $type:ty, $operator:ident $method:ident |$a:ident, $b:ident| $value:expr) => {
-        impl<$($parameter)*> $operator for $type {
+macro_rules! operators {
+    ($($operator:ident $method:ident $symbol:tt),+) => {$(
+        impl<const N: usize> $operator for Numbers<N> {
             type Output = Self;
             #[inline(always)]
             fn $method(self, other: Self) -> Self {
-                let ($a, $b) = (self, other);
-                $value
+                self.with(other, |a, b| a $symbol b)
             }
         }
-    };
+    )+};
 }
 
-operator! { [const N: usize] Numbers<N>, Add add |a, b| a.with(b, |a, b| a + b) }
-operator! { [const N: usize] Numbers<N>, Sub sub |a, b| a.with(b, |a, b| a - b) }
-operator! { [const N: usize] Numbers<N>, Mul mul |a, b| a.with(b, |a, b| a * b) }
-operator! { [const N: usize] Numbers<N>, Div div |a, b| a.with(b, |a, b| a / b) }
+operators! { Add add +, Sub sub -, Mul mul *, Div div / }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -364,26 +361,26 @@ mod x86 {
     #[derive(Clone, Copy)]
     struct Vector16(__m512);
 
-    // SAFETY, of every operation below that says no more: it asks for nothing but the instruction
-    // set, and a value of its type exists only where the CPU has that.
+    // Of every operation below that says no more: it asks for nothing but the instruction set, and a
+    // value of its type exists only where the CPU has that.
 
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector8, Add add |a, b| unsafe { Vector8(_mm256_add_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector8, Sub sub |a, b| unsafe { Vector8(_mm256_sub_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector8, Mul mul |a, b| unsafe { Vector8(_mm256_mul_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector8, Div div |a, b| unsafe { Vector8(_mm256_div_ps(a.0, b.0)) } }
+    macro_rules! operators {
+        ($type:ident: $($operator:ident $method:ident $instruction:ident),+) => {$(
+            impl $operator for $type {
+                type Output = Self;
+                #[inline(always)]
+                fn $method(self, other: Self) -> Self {
+                    // SAFETY: the instruction set, as said above.
+                    unsafe { $type($instruction(self.0, other.0)) }
+                }
+            }
+        )+};
+    }
 
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector16, Add add |a, b| unsafe { Vector16(_mm512_add_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector16, Sub sub |a, b| unsafe { Vector16(_mm512_sub_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector16, Mul mul |a, b| unsafe { Vector16(_mm512_mul_ps(a.0, b.0)) } }
-    // SAFETY: the instruction set, as said above.
-    operator! { [] Vector16, Div div |a, b| unsafe { Vector16(_mm512_div_ps(a.0, b.0)) } }
+    operators! { Vector8: Add add _mm256_add_ps, Sub sub _mm256_sub_ps, Mul mul _mm256_mul_ps,
+    Div div _mm256_div_ps }
+    operators! { Vector16: Add add _mm512_add_ps, Sub sub _mm512_sub_ps, Mul mul _mm512_mul_ps,
+    Div div _mm512_div_ps }
 
     impl Vector for Vector8 {
         #[inline(always)]
