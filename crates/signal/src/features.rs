@@ -18,16 +18,14 @@
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
 use crate::random::{Random, hash_name};
 use crate::row::RowMaker;
-use crate::spectra::Spectra;
+use crate::spectra::{FRAMES, Spectra};
 use crate::stages::{Chain, Stage, stages_of};
+use crate::vector::InstructionSet;
 use crate::window::Framing;
 use std::fmt;
 
 /// Samples taken into the buffer at once, so that an hour needs no more memory than a minute.
 const BLOCK: usize = 1 << 16;
-
-/// Frames computed together.
-const FRAMES: usize = 16;
 
 /// Computes feature frames from samples; plans and tables are made once, and nothing is allocated
 /// per frame.
@@ -38,7 +36,7 @@ pub struct FeatureExtractor {
     spectra: Spectra,
     rows: RowMaker,
     frames: Vec<f32>,   // [FRAMES, length]: the frames of a block, as many as wait
-    power: Vec<f32>,    // [FRAMES, bins]
+    power: Vec<f32>,    // [bins, FRAMES]
     energies: Vec<f32>, // [FRAMES]
     /// Samples that later frames still need, scaled; the first is number `first`.
     buffer: Vec<f32>,
@@ -73,6 +71,18 @@ impl FeatureExtractor {
     /// # Errors
     /// [`FeatureError`] names the option that cannot be followed.
     pub fn new(options: &FeatureOptions) -> Result<Self, FeatureError> {
+        Self::with_instructions(options, InstructionSet::detect())
+    }
+
+    /// Prepares an extractor that computes with one of the machine's instruction sets: at another
+    /// speed, to the same bytes.
+    ///
+    /// # Errors
+    /// [`FeatureError`] names the option that cannot be followed.
+    pub fn with_instructions(
+        options: &FeatureOptions,
+        instructions: InstructionSet,
+    ) -> Result<Self, FeatureError> {
         options.check()?;
         let framing = Framing::new(options);
         let mut inner = options.clone();
@@ -82,15 +92,15 @@ impl FeatureExtractor {
         if options.preemphasis_across_frames {
             inner.preemphasis_coefficient = 0.0;
         }
-        let spectra = Spectra::new(&inner, &framing);
-        let rows = RowMaker::new(options, spectra.points())?;
+        let spectra = Spectra::new(&inner, &framing, instructions);
+        let rows = RowMaker::new(options, spectra.points(), instructions)?;
         Ok(FeatureExtractor {
             framing,
             stages: stages_of(options, rows.dim())?,
             staged: Vec::new(),
             rows,
             frames: Vec::with_capacity(FRAMES * framing.length),
-            power: vec![0.0; FRAMES * spectra.bins()],
+            power: vec![0.0; spectra.bins() * FRAMES],
             energies: vec![0.0; FRAMES],
             spectra,
             buffer: Vec::new(),
@@ -279,17 +289,12 @@ impl FeatureExtractor {
     /// From the samples in `frames` to as many rows appended to `out`.
     fn compute_block(&mut self, out: &mut Vec<f32>) {
         let block = self.frames.len() / self.framing.length;
-        let bins = self.spectra.bins();
-        let (power, energies) = (&mut self.power[..block * bins], &mut self.energies[..block]);
-        self.spectra.compute(&mut self.frames, power, energies);
-        self.frames.clear();
-        for (power, energy) in power.chunks_exact_mut(bins).zip(energies) {
-            self.rows.append(power, *energy, out);
+        if block == 0 {
+            return;
         }
+        let energies = &mut self.energies[..block];
+        self.spectra.compute(&self.frames, &mut self.power, energies);
+        self.frames.clear();
+        self.rows.append(&mut self.power, &self.energies[..block], out);
     }
-}
-
-/// The natural logarithm, bounded from below as Kaldi does.
-pub(crate) fn floored_log(value: f32) -> f32 {
-    value.max(f32::EPSILON).ln()
 }

@@ -15,7 +15,8 @@
 //! * [`Resampler`] and [`resample`] change the sample rate.
 //! * [`FeatureExtractor`] computes frames, offline and in chunks by the same code, to the same
 //!   bytes: filterbank, MFCC, PLP, spectrogram, energy, with all of Kaldi's options
-//!   ([`FeatureOptions`]), and Whisper's and NeMo's log-mel ([`Preset`]).
+//!   ([`FeatureOptions`]), and Whisper's and NeMo's log-mel ([`Preset`]); sixteen frames at a time,
+//!   one in each lane of a vector register ([`InstructionSet`]).
 //! * [`Stage`]s go from frames to frames: [`Deltas`], [`Splice`], [`Cmvn`], [`SlidingCmvn`],
 //!   [`OnlineCmvn`]; an extractor runs those that its options ask for.
 //! * [`ArkReader`], [`ArkWriter`], [`read_scp`], [`read_npy`], [`read_htk`] and their counterparts
@@ -35,6 +36,7 @@ mod feature_options;
 mod features;
 mod foreign;
 mod formats;
+mod fourier;
 mod mel;
 mod mp3;
 mod mp4;
@@ -52,6 +54,7 @@ mod spectra;
 mod sphere;
 mod stages;
 mod vad;
+mod vector;
 mod wav;
 mod window;
 
@@ -84,6 +87,7 @@ pub use stages::{
     SlidingCmvnOptions, Splice, SpliceOptions, Stage,
 };
 pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
+pub use vector::InstructionSet;
 pub use wav::write_wav;
 
 /// The README's programs, compiled and run.

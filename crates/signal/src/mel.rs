@@ -18,6 +18,8 @@
 //! "Vocal Tract Length Perturbation improves speech recognition").
 
 use crate::feature_options::{FeatureError, FeatureOptions, MelScale};
+use crate::spectra::FRAMES;
+use crate::vector::{InstructionSet, Isa, Task};
 
 /// One triangle: the weights of the bins `first..first + weights.len()`.
 #[derive(Clone, Debug)]
@@ -247,12 +249,50 @@ impl MelBanks {
         Ok(MelBanks { triangles })
     }
 
-    /// Appends the energies under each triangle to `out`.
-    pub(crate) fn apply(&self, spectrum: &[f32], out: &mut Vec<f32>) {
-        for triangle in &self.triangles {
-            let bins = &spectrum[triangle.first..];
-            let products = triangle.weights.iter().zip(bins).map(|(weight, bin)| weight * bin);
-            out.push(products.sum());
+    /// From power spectra side by side, `[bins, FRAMES]`, to the energies under each triangle,
+    /// `[triangles, FRAMES]`.
+    pub(crate) fn apply(&self, instructions: InstructionSet, power: &[f32], energies: &mut [f32]) {
+        instructions.run(Apply { triangles: &self.triangles, power, energies });
+    }
+
+    /// Number of triangles.
+    pub(crate) fn len(&self) -> usize {
+        self.triangles.len()
+    }
+}
+
+/// Partial sums over a triangle: fixed, so that the order of addition depends on its width alone.
+const SUMS: usize = 4;
+
+struct Apply<'a> {
+    triangles: &'a [Triangle],
+    power: &'a [f32],
+    energies: &'a mut [f32],
+}
+
+impl Task for Apply<'_> {
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        for (triangle, energies) in
+            self.triangles.iter().zip(self.energies.chunks_exact_mut(FRAMES))
+        {
+            let bins = &self.power[triangle.first * FRAMES..][..triangle.weights.len() * FRAMES];
+            for lane in (0..FRAMES).step_by(I::LANES) {
+                let mut sums = [isa.splat(0.0); SUMS];
+                let weights = triangle.weights.chunks_exact(SUMS);
+                let bins = bins.chunks_exact(SUMS * FRAMES);
+                let rest = weights.remainder().iter().zip(bins.remainder().chunks_exact(FRAMES));
+                for (sum, (weight, bin)) in sums.iter_mut().zip(rest) {
+                    *sum = isa.splat(*weight) * isa.load(&bin[lane..]);
+                }
+                for (weights, bins) in weights.zip(bins) {
+                    for (index, sum) in sums.iter_mut().enumerate() {
+                        let bin = isa.load(&bins[index * FRAMES + lane..]);
+                        *sum = *sum + isa.splat(weights[index]) * bin;
+                    }
+                }
+                isa.store((sums[0] + sums[1]) + (sums[2] + sums[3]), &mut energies[lane..]);
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
-//! What becomes of one power spectrum: the row of features that its kind asks for.
+//! What becomes of power spectra: the rows of features that their kind asks for.
 
 use crate::cepstrum::CosineTransform;
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions, Logarithm};
-use crate::features::floored_log;
 use crate::mel::MelBanks;
 use crate::plp::LinearPrediction;
+use crate::spectra::{FRAMES, Logarithms, Rows, SquareRoots};
+use crate::vector::InstructionSet;
 
 /// What stands between the filters and the row.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ enum Shape {
 /// Makes rows of features from power spectra and energies.
 #[derive(Clone)]
 pub(crate) struct RowMaker {
+    instructions: InstructionSet,
     shape: Shape,
     kind: FeatureKind,
     use_energy: bool,
@@ -30,12 +32,17 @@ pub(crate) struct RowMaker {
     use_log_fbank: bool,
     logarithm: Logarithm,
     dim: usize,
-    filters: Vec<f32>, // [bins]: energies of the filters of one frame
+    filters: Vec<f32>, // [mels, FRAMES]: energies of the filters of a block
+    lines: Vec<f32>,   // [FRAMES, mels]: the same, a frame in a line
 }
 
 impl RowMaker {
     /// Prepares rows for spectra of a transform of `points` points, for options that were checked.
-    pub(crate) fn new(options: &FeatureOptions, points: usize) -> Result<Self, FeatureError> {
+    pub(crate) fn new(
+        options: &FeatureOptions,
+        points: usize,
+        instructions: InstructionSet,
+    ) -> Result<Self, FeatureError> {
         let banks = || MelBanks::new(options, points);
         let (shape, dim) = match options.kind {
             FeatureKind::Fbank => {
@@ -54,7 +61,14 @@ impl RowMaker {
             }
             FeatureKind::Energy => (Shape::Energy, 1),
         };
+        let mels = match &shape {
+            Shape::Spectrum | Shape::Energy => 0,
+            Shape::Filters(banks) | Shape::Cosine(banks, _) | Shape::Prediction(banks, _) => {
+                banks.len()
+            }
+        };
         Ok(RowMaker {
+            instructions,
             shape,
             kind: options.kind,
             use_energy: options.use_energy,
@@ -64,7 +78,8 @@ impl RowMaker {
             use_log_fbank: options.use_log_fbank,
             logarithm: options.logarithm,
             dim,
-            filters: Vec::with_capacity(options.num_mel_bins),
+            filters: vec![0.0; mels * FRAMES],
+            lines: vec![0.0; mels * FRAMES],
         })
     }
 
@@ -73,64 +88,83 @@ impl RowMaker {
         self.dim
     }
 
-    /// Appends the row of one frame to `out`; `power`, `[points / 2 + 1]`, is used up.
-    pub(crate) fn append(&mut self, power: &mut [f32], energy: f32, out: &mut Vec<f32>) {
-        let start = out.len();
+    /// Appends the rows of a block of frames to `out`: `power`, `[points / 2 + 1, FRAMES]`, is used
+    /// up, and as many of its columns count as there are `energies`.
+    pub(crate) fn append(&mut self, power: &mut [f32], energies: &[f32], out: &mut Vec<f32>) {
+        let (block, dim, set) = (energies.len(), self.dim, self.instructions);
         match &mut self.shape {
-            Shape::Energy => out.push(energy),
-            Shape::Spectrum => match self.kind {
-                FeatureKind::LogSpectrogram => {
-                    out.extend(power.iter().map(|power| floored_log(*power)));
-                    if self.use_energy {
-                        out[start] = energy;
-                    }
+            Shape::Energy => out.extend_from_slice(energies),
+            Shape::Spectrum => {
+                let mut place = None;
+                if self.kind == FeatureKind::LogSpectrogram {
+                    set.run(Logarithms(power));
+                    place = self.use_energy.then_some(0);
                 }
-                _ => out.extend_from_slice(power),
-            },
+                let rows = grow(out, block * dim);
+                set.run(Rows { columns: power, block, rows, stride: dim });
+                put(energies, place, rows, dim);
+            }
             Shape::Filters(banks) => {
                 if !self.use_power {
-                    for power in &mut *power {
-                        *power = power.sqrt();
+                    set.run(SquareRoots(power));
+                }
+                banks.apply(set, power, &mut self.filters);
+                raise(&mut self.filters, self.htk_mode);
+                if self.use_log_fbank {
+                    take_logarithms(set, &mut self.filters, self.logarithm);
+                }
+                let rows = grow(out, block * dim);
+                // Where the energy stands, and where what stands beside it begins.
+                let (place, first) = match (self.use_energy, self.htk_compat) {
+                    (false, _) => (None, 0),
+                    (true, true) => (Some(dim - 1), 0),
+                    (true, false) => (Some(0), 1),
+                };
+                let columns = &self.filters;
+                set.run(Rows { columns, block, rows: &mut rows[first..], stride: dim });
+                put(energies, place, rows, dim);
+            }
+            Shape::Cosine(banks, _) | Shape::Prediction(banks, _) => {
+                let mels = banks.len();
+                banks.apply(set, power, &mut self.filters);
+                raise(&mut self.filters, self.htk_mode);
+                if matches!(self.shape, Shape::Cosine(..)) {
+                    take_logarithms(set, &mut self.filters, self.logarithm);
+                }
+                let (columns, rows) = (&self.filters, &mut self.lines[..]);
+                set.run(Rows { columns, block, rows, stride: mels });
+                for (line, energy) in self.lines.chunks_exact(mels).zip(energies) {
+                    let start = out.len();
+                    match &mut self.shape {
+                        Shape::Cosine(_, transform) => transform.apply(line, out),
+                        Shape::Prediction(_, prediction) => prediction.apply(line, out),
+                        _ => (),
+                    }
+                    // The energy comes in the place of coefficient 0, and either where it belongs.
+                    if self.use_energy {
+                        out[start] = *energy;
+                    }
+                    if self.htk_compat {
+                        out[start..].rotate_left(1);
                     }
                 }
-                if self.use_energy && !self.htk_compat {
-                    out.push(energy);
-                }
-                let first = out.len();
-                banks.apply(power, out);
-                raise(&mut out[first..], self.htk_mode);
-                if self.use_log_fbank {
-                    take_logarithms(&mut out[first..], self.logarithm);
-                }
-                if self.use_energy && self.htk_compat {
-                    out.push(energy);
-                }
-            }
-            Shape::Cosine(banks, transform) => {
-                self.filters.clear();
-                banks.apply(power, &mut self.filters);
-                raise(&mut self.filters, self.htk_mode);
-                take_logarithms(&mut self.filters, self.logarithm);
-                transform.apply(&self.filters, out);
-                self.finish_cepstrum(energy, &mut out[start..]);
-            }
-            Shape::Prediction(banks, prediction) => {
-                self.filters.clear();
-                banks.apply(power, &mut self.filters);
-                raise(&mut self.filters, self.htk_mode);
-                prediction.apply(&self.filters, out);
-                self.finish_cepstrum(energy, &mut out[start..]);
             }
         }
     }
+}
 
-    /// Puts the energy in the place of coefficient 0, and either where it belongs.
-    fn finish_cepstrum(&self, energy: f32, row: &mut [f32]) {
-        if self.use_energy {
-            row[0] = energy;
-        }
-        if self.htk_compat {
-            row.rotate_left(1);
+/// Room for `count` more numbers behind `out`.
+fn grow(out: &mut Vec<f32>, count: usize) -> &mut [f32] {
+    let start = out.len();
+    out.resize(start + count, 0.0);
+    &mut out[start..]
+}
+
+/// Puts the energies into the rows, each at `place`.
+fn put(energies: &[f32], place: Option<usize>, rows: &mut [f32], dim: usize) {
+    if let Some(place) = place {
+        for (row, energy) in rows.chunks_exact_mut(dim).zip(energies) {
+            row[place] = *energy;
         }
     }
 }
@@ -144,13 +178,9 @@ fn raise(energies: &mut [f32], htk_mode: bool) {
     }
 }
 
-fn take_logarithms(energies: &mut [f32], logarithm: Logarithm) {
+fn take_logarithms(set: InstructionSet, energies: &mut [f32], logarithm: Logarithm) {
     match logarithm {
-        Logarithm::Floored => {
-            for energy in energies {
-                *energy = floored_log(*energy);
-            }
-        }
+        Logarithm::Floored => set.run(Logarithms(energies)),
         Logarithm::Decimal => {
             for energy in energies {
                 *energy = energy.max(1e-10).log10();

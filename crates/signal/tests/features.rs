@@ -5,7 +5,7 @@ mod common;
 use common::definition::by_definition;
 use common::golden::{compute, golden_cases, golden_signal, worst_difference};
 use labyrinth_signal::{
-    Centering, FeatureExtractor, FeatureKind, FeatureOptions, Preset, WindowType,
+    Centering, FeatureExtractor, FeatureKind, FeatureOptions, InstructionSet, Preset, WindowType,
 };
 use proptest::prelude::*;
 
@@ -218,6 +218,32 @@ fn silence_is_finite() {
                 let (_, features) = compute(&options, &samples);
                 assert!(features.iter().all(|value| value.is_finite()), "{kind:?} {features:?}");
             }
+        }
+    }
+}
+
+/// What a machine has must not change what it computes.
+#[test]
+fn instruction_sets_give_the_same_bytes() {
+    let samples = golden_signal();
+    let base = FeatureOptions::default();
+    for options in [
+        base.clone(),
+        FeatureOptions { frame_length: 250.0, frame_shift: 50.0, ..base.clone() },
+        FeatureOptions { use_energy: true, raw_energy: false, use_power: false, ..base.clone() },
+        FeatureOptions { kind: FeatureKind::LogSpectrogram, use_energy: true, ..base.clone() },
+        FeatureOptions { kind: FeatureKind::Spectrogram, remove_dc_offset: false, ..base.clone() },
+        FeatureOptions { round_to_power_of_two: false, num_mel_bins: 40, ..base },
+    ] {
+        let mut first: Option<Vec<u32>> = None;
+        for set in InstructionSet::available() {
+            let mut extractor =
+                FeatureExtractor::with_instructions(&options, set).expect("valid options");
+            let mut out = Vec::new();
+            extractor.compute(&samples, &mut out);
+            let bits: Vec<u32> = out.iter().map(|value| value.to_bits()).collect();
+            assert!(!bits.is_empty());
+            assert!(*first.get_or_insert_with(|| bits.clone()) == bits, "{set} {options:?}");
         }
     }
 }
