@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::correlate::{Grid, Source, Taps, TapsShape, correlate};
 use super::picture::Picture;
+use super::words::Words;
 use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
-use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
+use crate::matmul::kernel::{Kernel, Operands, Place, Rows, equal_parts};
 use crate::real::Real;
 use crate::window::{Batch, Block, blocks, split_rows};
 use crate::{scratch, vector};
@@ -21,8 +22,12 @@ const LONG_ROW: usize = 64;
 const COPIES: usize = 6;
 
 /// Copies `x` into utterances with `border` frames of zeros before and behind, and `side` zeros on
-/// either side of each of their rows of `line` numbers.
+/// either side of each of their rows of `line` numbers. Words of two hold a number and the one `apart`
+/// frames later, zero where none is: neighbours in a sum over positions that runs over two frames at once.
+#[allow(clippy::too_many_arguments)]
 fn add_border<T: Real>(
+    kernel: &Kernel<T>,
+    apart: usize,
     batch: &Batch,
     x: &[T],
     line: usize,
@@ -39,6 +44,23 @@ fn add_border<T: Real>(
         utterances.push((&x[span.first * row..][..span.frames * row], bordered));
     }
     debug_assert!(target.is_empty());
+    if let Operands::Pairs(pairs) = kernel.operands {
+        utterances.into_par_iter().for_each(|(x, bordered)| {
+            let frame = |r: usize| x.chunks_exact(row).nth(r.checked_sub(border)?);
+            scratch::with_zeros(row, |zeros: &mut [T]| {
+                for (r, target) in bordered.chunks_exact_mut(line).enumerate() {
+                    target[..side].fill(T::ZERO);
+                    target[side + row..].fill(T::ZERO);
+                    let inside = &mut target[side..side + row];
+                    match (frame(r), frame(r + apart)) {
+                        (None, None) => inside.fill(T::ZERO),
+                        (first, second) => pairs.across(first.unwrap_or(zeros), second, inside),
+                    }
+                }
+            });
+        });
+        return;
+    }
     utterances.into_par_iter().for_each(|(x, bordered)| {
         let (before, rest) = bordered.split_at_mut(border * line);
         let (inside, behind) = rest.split_at_mut(x.len() / row * line);
@@ -47,6 +69,7 @@ fn add_border<T: Real>(
         for (x, target) in x.chunks_exact(row).zip(inside.chunks_exact_mut(line)) {
             target[..side].fill(T::ZERO);
             target[side..side + row].copy_from_slice(x);
+            kernel.round(&mut target[side..side + row]);
             target[side + row..].fill(T::ZERO);
         }
     });
@@ -123,20 +146,32 @@ impl Convolution {
         if let Some(dx) = dx {
             self.input_gradient(cpu, &batch, weight, dy, dx);
         }
-        let width = T::kernel(cpu).columns;
-        let copies = self.out_channels.div_ceil(width) * (self.kernel[0] / self.task_rows());
-        if copies < COPIES || self.padding == [0, 0] {
+        let kernel = T::kernel(cpu);
+        let copies =
+            self.out_channels.div_ceil(kernel.columns) * (self.kernel[0] / self.task_rows());
+        let plain = matches!(kernel.operands, Operands::Plain);
+        if plain && (copies < COPIES || self.padding == [0, 0]) {
             self.weight_gradient(cpu, &batch, x, dy, dweight, dbias);
             return Ok(());
         }
-        // The same sums over utterances that hold their border of zeros: no task copies its pictures.
+        // The same sums over utterances that hold their border of zeros, and the words that the kernel
+        // wants: no task copies its pictures.
         let unpadded = Self { padding: [0, 0], ..*self };
         let [border, side] = self.padding;
         let bordered: Vec<usize> = lengths.iter().map(|frames| frames + 2 * border).collect();
         let bordered = unpadded.window().batch(BACKWARD, &bordered, bins + 2 * side)?;
         let line = bordered.bins * self.in_channels;
         scratch::with(bordered.rows * line, |target: &mut [T]| {
-            add_border(&batch, x, line, border, side * self.in_channels, target);
+            add_border(
+                &kernel,
+                self.stride[0],
+                &batch,
+                x,
+                line,
+                border,
+                side * self.in_channels,
+                target,
+            );
             unpadded.weight_gradient(cpu, &bordered, target, dy, dweight, dbias);
         });
         Ok(())
@@ -166,6 +201,7 @@ impl Convolution {
                     length: (self.kernel[1] - bin).div_ceil(bin_stride) * self.out_channels,
                     columns: self.in_channels,
                     width: kernel.columns,
+                    word: kernel.word(),
                 };
                 (time, bin, shape)
             })
@@ -181,7 +217,7 @@ impl Convolution {
                 .map(|(time, bin, shape)| {
                     let (own, rest) = std::mem::take(&mut packed).split_at_mut(shape.packed_len());
                     packed = rest;
-                    (time, bin, self.phase_taps(time, bin, shape, own, weight))
+                    (time, bin, self.phase_taps(&kernel, time, bin, shape, own, weight))
                 })
                 .collect();
             tasks.into_par_iter().for_each(|(block, dx)| {
@@ -195,6 +231,7 @@ impl Convolution {
     /// output channels, columns are input channels.
     fn phase_taps<'a, T: Real>(
         &self,
+        kernel: &Kernel<T>,
         time: usize,
         bin: usize,
         shape: TapsShape,
@@ -213,7 +250,7 @@ impl Convolution {
             column_step: times * bins,
             inners: self.out_channels,
         };
-        Taps::pack(shape, packed, weight, source)
+        Taps::pack(kernel, shape, packed, weight, source)
     }
 
     /// dx of one block of input frames.
@@ -234,11 +271,12 @@ impl Convolution {
         let last_time = (block.first + block.count - 1 + self.padding[0]) / self.stride[0];
         let first_bin = self.padding[1] / self.stride[1];
         let last_bin = (batch.bins - 1 + self.padding[1]) / self.stride[1];
+        let words = Words::of(kernel, self.out_channels);
         let picture = Picture {
             first_row: block.utterance.out_first,
             frames: block.utterance.out_frames,
             row_bins: batch.out_bins,
-            channels: self.out_channels,
+            words,
             time: first_time,
             bin: first_bin,
             times: last_time - first_time + time_border + 1,
@@ -257,9 +295,10 @@ impl Convolution {
                 debug_assert_eq!((time.phase, bin.phase), (*time_phase, *bin_phase));
                 debug_assert_eq!(time.taps, taps.shape.segments);
                 let grid = Grid {
-                    start: u * line + v * self.out_channels,
+                    start: u * line + v * words.bin(),
                     time_step: line,
-                    bin_step: self.out_channels,
+                    bin_step: words.bin(),
+                    step: words.step(),
                     segment: line,
                     times: time.count,
                     bins: bin.count,
@@ -281,19 +320,20 @@ impl Convolution {
         dweight: &mut [T],
         dbias: &mut [T],
     ) {
-        let width = T::kernel(cpu).columns;
+        let kernel = T::kernel(cpu);
+        let width = kernel.columns;
         let segment_rows = self.kernel[1] * self.in_channels;
         let panels = self.out_channels.div_ceil(width);
         let rows = self.task_rows();
         let parts = self.kernel[0] / rows;
-        let blocks = self.output_blocks(batch);
+        let blocks = self.output_blocks(batch, kernel.word());
         // A matter of the shape alone: the threads find these groups, they do not make them.
         let most = (TASKS / (panels * parts)).clamp(1, blocks.len());
         let group = blocks.len().div_ceil(most);
         let groups = blocks.len().div_ceil(group);
         // The weights of a task as [rows, bins, in, width], then the bias.
         let size = (rows * segment_rows + 1) * width;
-        let work = Weights { layer: self, cpu, batch, x, dy, rows };
+        let work = Weights { layer: self, cpu, kernel, batch, x, dy, rows };
         scratch::with(groups * panels * parts * size, |partial: &mut [T]| {
             partial.par_chunks_mut(size).enumerate().for_each(|(index, sums)| {
                 let (group_index, place) = (index / (panels * parts), index % (panels * parts));
@@ -346,7 +386,9 @@ impl Convolution {
 struct Weights<'a, T: Real> {
     layer: &'a Convolution,
     cpu: Cpu,
+    kernel: Kernel<T>,
     batch: &'a Batch,
+    /// Words, with their border where they are not plain numbers.
     x: &'a [T],
     dy: &'a [T],
     /// Rows of the kernel that a task works on.
@@ -357,8 +399,7 @@ impl<T: Real> Weights<'_, T> {
     /// sums[k, out] = Σ over the blocks' positions of window[k] dy[out], for rows of the kernel from `time`
     /// on and a panel of outputs from `first` on; k runs over time, bins, channels. The bias follows.
     fn add_blocks(&self, blocks: &[Block], first: usize, time: usize, sums: &mut [T]) {
-        let Self { layer, cpu, batch, x, dy, rows } = *self;
-        let kernel = T::kernel(cpu);
+        let Self { layer, cpu, kernel, batch, x, dy, rows } = *self;
         let (width, out) = (kernel.columns, layer.out_channels);
         let filled = width.min(out - first);
         let (sums, bias) = sums.split_at_mut(sums.len() - width);
@@ -367,31 +408,66 @@ impl<T: Real> Weights<'_, T> {
             let positions = block.count * batch.out_bins;
             let start = (block.utterance.out_first + block.first) * batch.out_bins;
             let dy = &dy[start * out..][..positions * out];
-            let mut picture = layer.input_picture(batch, block);
+            if time == 0 {
+                // Of the numbers themselves, not of what they are rounded to.
+                let sums = &mut bias[..filled];
+                vector::add_column_sums(cpu, &dy[first..], out, positions, sums);
+            }
+            let mut picture = layer.input_picture(batch, block, self.words());
             picture.time += time;
             picture.times -= layer.kernel[0] - rows;
             picture.with(x, |picture, line| {
                 let mut multiply = |panel: &[T]| {
-                    if time == 0 {
-                        vector::add_column_sums(cpu, panel, width, positions, bias);
-                    }
-                    self.add_block(&kernel, block, picture, line, panel, filled, index > 0, sums);
+                    self.add_block(block, picture, line, panel, filled, index > 0, sums);
                 };
-                if out == width {
+                if out == width && matches!(kernel.operands, Operands::Plain) {
                     // Rows of dy are rows of the only panel.
                     multiply(dy);
                 } else {
-                    scratch::with(positions * width, |panel: &mut [T]| {
-                        let lines = panel.chunks_exact_mut(width).zip(dy.chunks_exact(out));
-                        for (target, dy) in lines {
-                            let (target, padding) = target.split_at_mut(filled);
-                            copy_short(&dy[first..first + filled], target);
-                            padding.fill(T::ZERO);
-                        }
+                    let words = block.count.div_ceil(kernel.word()) * batch.out_bins;
+                    scratch::with(words * width, |panel: &mut [T]| {
+                        self.pack_panel(dy, first, filled, panel);
                         multiply(panel);
                     });
                 }
             });
+        }
+    }
+
+    /// The words of `x` as they are: what must be rounded has been.
+    fn words(&self) -> Words<T> {
+        let kernel = Kernel { operands: Operands::Plain, ..self.kernel };
+        Words::of(&kernel, self.layer.in_channels)
+    }
+
+    /// Columns `first..first + filled` of a block of dy as `[words, width]`, the columns from `filled` on
+    /// zero. Words of two hold the same bin of two neighbouring frames.
+    fn pack_panel(&self, dy: &[T], first: usize, filled: usize, panel: &mut [T]) {
+        let (kernel, out) = (&self.kernel, self.layer.out_channels);
+        let width = kernel.columns;
+        let Operands::Pairs(pairs) = kernel.operands else {
+            for (target, dy) in panel.chunks_exact_mut(width).zip(dy.chunks_exact(out)) {
+                let (target, padding) = target.split_at_mut(filled);
+                copy_short(&dy[first..first + filled], target);
+                padding.fill(T::ZERO);
+            }
+            return kernel.round(panel);
+        };
+        let frame = self.batch.out_bins * out;
+        let targets = panel.chunks_exact_mut(self.batch.out_bins * width);
+        for (target, frames) in targets.zip(dy.chunks(2 * frame)) {
+            let (one, other) = frames.split_at(frame);
+            if out == width {
+                pairs.across(one, (!other.is_empty()).then_some(other), target);
+                continue;
+            }
+            for (bin, target) in target.chunks_exact_mut(width).enumerate() {
+                let (target, padding) = target.split_at_mut(filled);
+                let place = bin * out + first..bin * out + first + filled;
+                let other = (!other.is_empty()).then(|| &other[place.clone()]);
+                pairs.across(&one[place], other, target);
+                padding.fill(T::ZERO);
+            }
         }
     }
 
@@ -400,7 +476,6 @@ impl<T: Real> Weights<'_, T> {
     #[allow(clippy::too_many_arguments)]
     fn add_block(
         &self,
-        kernel: &Kernel<T>,
         block: &Block,
         picture: &[T],
         line: usize,
@@ -409,7 +484,7 @@ impl<T: Real> Weights<'_, T> {
         accumulate: bool,
         sums: &mut [T],
     ) {
-        let layer = self.layer;
+        let Self { layer, kernel, .. } = self;
         let segment_rows = layer.kernel[1] * layer.in_channels;
         let (tiles, height) = equal_parts(segment_rows, kernel.rows);
         for time in 0..self.rows {
@@ -420,8 +495,8 @@ impl<T: Real> Weights<'_, T> {
                     start: time * line + row,
                     row: 1,
                     step: layer.stride[1] * layer.in_channels,
-                    segment: layer.stride[0] * line,
-                    segments: block.count,
+                    segment: kernel.word() * layer.stride[0] * line,
+                    segments: block.count.div_ceil(kernel.word()),
                     length: self.batch.out_bins,
                 };
                 let place = Place {

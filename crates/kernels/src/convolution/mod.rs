@@ -34,6 +34,7 @@ mod correlate;
 mod picture;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use rayon::prelude::*;
 
@@ -44,6 +45,7 @@ use crate::window::{Batch, Block, Span, Window, blocks, split_rows};
 use crate::{scratch, vector};
 use correlate::{Grid, Source, Taps, TapsShape, correlate};
 use picture::Picture;
+use words::Words;
 
 /// The shape of a convolution. Sizes in pairs are for time and for bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,21 +113,22 @@ impl Convolution {
         Ok(batch)
     }
 
-    /// How the output frames of a batch are cut into blocks: a matter of the shape alone.
-    fn output_blocks(&self, batch: &Batch) -> Vec<Block> {
+    /// How the output frames of a batch are cut into blocks of a multiple of `word` frames: a matter of
+    /// the shape alone.
+    fn output_blocks(&self, batch: &Batch, word: usize) -> Vec<Block> {
         let row = self.stride[0] * batch.bins * self.in_channels;
         let count = (BLOCK_PICTURE / row.max(1)).min(BLOCK_POSITIONS.div_ceil(batch.out_bins));
-        blocks(batch, |utterance| utterance.out_frames, count.max(1))
+        blocks(batch, |utterance| utterance.out_frames, count.max(1).next_multiple_of(word))
     }
 
     /// The picture that the windows of a block of output frames need.
-    fn input_picture(&self, batch: &Batch, block: &Block) -> Picture {
+    fn input_picture<T: Real>(&self, batch: &Batch, block: &Block, words: Words<T>) -> Picture<T> {
         let Span { first, frames, .. } = block.utterance;
         Picture {
             first_row: first,
             frames,
             row_bins: batch.bins,
-            channels: self.in_channels,
+            words,
             // The first frame and bin of the picture, counted in the padded utterance.
             time: block.first * self.stride[0],
             bin: 0,
@@ -165,8 +168,10 @@ impl Convolution {
             length: taps * self.in_channels,
             columns: self.out_channels,
             width: kernel.columns,
+            word: kernel.word(),
         };
-        let blocks = self.output_blocks(&batch);
+        let words = Words::of(&kernel, self.in_channels);
+        let blocks = self.output_blocks(&batch, 1);
         let tasks = split_rows(y, row, &blocks);
         scratch::with(shape.packed_len(), |packed: &mut [T]| {
             // k runs over time, bins and channels, as the picture lies in memory.
@@ -178,14 +183,15 @@ impl Convolution {
                 column_step: self.in_channels * times * taps,
                 inners: self.in_channels,
             };
-            let taps = Taps::pack(shape, packed, weight, source);
+            let taps = Taps::pack(&kernel, shape, packed, weight, source);
             tasks.into_par_iter().for_each(|(block, y)| {
                 vector::fill_rows(y, bias);
-                self.input_picture(&batch, &block).with(x, |picture, line| {
+                self.input_picture(&batch, &block, words).with(x, |picture, line| {
                     let grid = Grid {
                         start: 0,
                         time_step: self.stride[0] * line,
-                        bin_step: self.stride[1] * self.in_channels,
+                        bin_step: self.stride[1] * words.bin(),
+                        step: words.step(),
                         segment: line,
                         times: block.count,
                         bins: batch.out_bins,
