@@ -31,9 +31,11 @@
 
 mod backward;
 mod correlate;
+mod folded;
 mod picture;
 #[cfg(test)]
 mod tests;
+mod weights;
 mod words;
 
 use rayon::prelude::*;
@@ -113,12 +115,11 @@ impl Convolution {
         Ok(batch)
     }
 
-    /// How the output frames of a batch are cut into blocks of a multiple of `word` frames: a matter of
-    /// the shape alone.
-    fn output_blocks(&self, batch: &Batch, word: usize) -> Vec<Block> {
+    /// How the output frames of a batch are cut into blocks: a matter of the shape alone.
+    fn output_blocks(&self, batch: &Batch) -> Vec<Block> {
         let row = self.stride[0] * batch.bins * self.in_channels;
         let count = (BLOCK_PICTURE / row.max(1)).min(BLOCK_POSITIONS.div_ceil(batch.out_bins));
-        blocks(batch, |utterance| utterance.out_frames, count.max(1).next_multiple_of(word))
+        blocks(batch, |utterance| utterance.out_frames, count.max(1))
     }
 
     /// The picture that the windows of a block of output frames need.
@@ -171,7 +172,7 @@ impl Convolution {
             word: kernel.word(),
         };
         let words = Words::of(&kernel, self.in_channels);
-        let blocks = self.output_blocks(&batch, 1);
+        let blocks = self.output_blocks(&batch);
         let tasks = split_rows(y, row, &blocks);
         scratch::with(shape.packed_len(), |packed: &mut [T]| {
             // k runs over time, bins and channels, as the picture lies in memory.
