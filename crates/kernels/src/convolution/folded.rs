@@ -14,14 +14,15 @@
 //! times. Where n is odd, the last frame's partner is a zero of dy. Words of one number are not folded:
 //! h = n.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Convolution;
-use crate::cpu::Cpu;
 use crate::matmul::kernel::{Kernel, Operands};
 use crate::real::Real;
-use crate::window::{Batch, Block, Span, blocks};
-use crate::{scratch, vector};
+use crate::scratch;
+use crate::window::{Batch, Block, Span};
 
 /// The folded batch: its utterances hold their border of zeros, and what no window sees is cut off.
 pub(super) fn fold<T: Real>(layer: &Convolution, kernel: &Kernel<T>, batch: &Batch) -> Batch {
@@ -95,77 +96,87 @@ pub(super) fn fold_input<T: Real>(
     });
 }
 
-/// Where a block's words of dy start: block after block, in each panel after panel.
-pub(super) fn panel_start(
-    folded: &Batch,
-    block: &Block,
-    panels: usize,
-    panel_line: usize,
-) -> usize {
-    (block.utterance.out_first + block.first) * folded.out_bins * panels * panel_line
+/// Some frames of the folded batch, and the rows of dy, in frames, that they and their partners are.
+pub(super) struct Piece {
+    pub block: Block,
+    pub frames: Range<usize>,
+    /// Empty where words are numbers; the last frame's may be missing.
+    pub partners: Range<usize>,
 }
 
-/// Writes the words of dy, for each block of the folded batch and each panel of outputs `[count, bins,
-/// width]`, and adds the sums of dy itself over all positions to `dbias`: each block's frames, then
-/// their partners, block after block.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn fold_gradient<T: Real>(
-    cpu: Cpu,
-    kernel: &Kernel<T>,
-    batch: &Batch,
-    folded: &Batch,
-    block_frames: usize,
-    dy: &[T],
-    words: &mut [T],
-    dbias: &mut [T],
-) {
-    let (width, out) = (kernel.columns, dbias.len());
-    let padded = out.next_multiple_of(width);
-    let row = batch.out_bins * out;
-    let mut rest = words;
-    let mut tasks = Vec::new();
-    let spans = batch.utterances.iter().zip(&folded.utterances);
-    for (span, own) in spans {
-        for first in (0..own.out_frames).step_by(block_frames) {
-            let count = block_frames.min(own.out_frames - first);
-            let len = count * batch.out_bins * padded;
-            let (words, behind) = std::mem::take(&mut rest).split_at_mut(len);
-            rest = behind;
-            let frames = |first: usize| {
-                let first = first.min(span.out_frames);
-                let count = count.min(span.out_frames - first);
-                &dy[(span.out_first + first) * row..][..count * row]
-            };
-            let partners = if kernel.word() == 2 { frames(first + own.out_frames) } else { &[] };
-            tasks.push((frames(first), partners, words));
+/// The folded batch in blocks of `count` frames.
+pub(super) fn pieces(batch: &Batch, folded: &Batch, count: usize) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (span, &utterance) in batch.utterances.iter().zip(&folded.utterances) {
+        let rows = |first: usize, count: usize| {
+            let first = first.min(span.out_frames);
+            let last = (first + count).min(span.out_frames);
+            span.out_first + first..span.out_first + last
+        };
+        for first in (0..utterance.out_frames).step_by(count) {
+            let count = count.min(utterance.out_frames - first);
+            let block = Block { utterance, first, count };
+            // Not folded, an utterance ends where its partners would begin.
+            let partners = rows(first + utterance.out_frames, count);
+            pieces.push(Piece { block, frames: rows(first, count), partners });
         }
     }
-    debug_assert!(rest.is_empty());
-    scratch::with_zeros(tasks.len() * out, |sums: &mut [T]| {
-        let tasks = tasks.into_par_iter().zip(sums.par_chunks_mut(out));
-        tasks.for_each(|((frames, partners, words), sums)| {
-            vector::add_column_sums(cpu, frames, out, frames.len() / out, sums);
-            vector::add_column_sums(cpu, partners, out, partners.len() / out, sums);
-            let panel_len = words.len() / (padded / width);
-            for (panel, words) in words.chunks_exact_mut(panel_len).enumerate() {
-                let columns = panel * width..out.min((panel + 1) * width);
-                pack_panel(kernel, out, columns, frames, partners, words);
-            }
-        });
-        sums.chunks_exact(out).for_each(|sums| vector::add(cpu, sums, dbias));
-    });
+    pieces
 }
 
-/// These columns of some positions and of their partners, of which the last may be missing.
-fn pack_panel<T: Real>(
+/// Where a piece's words of dy start: piece after piece, in each panel after panel.
+pub(super) fn panels_start(folded: &Batch, block: &Block, line: usize) -> usize {
+    (block.utterance.out_first + block.first) * folded.out_bins * line
+}
+
+/// Writes the words of dy, for each piece and each panel of outputs `[count, bins, width]`.
+pub(super) fn fold_gradient<T: Real>(
     kernel: &Kernel<T>,
+    pieces: &[Piece],
+    out_bins: usize,
     out: usize,
-    columns: std::ops::Range<usize>,
-    frames: &[T],
-    partners: &[T],
+    dy: &[T],
     words: &mut [T],
 ) {
     let width = kernel.columns;
+    let mut rest = words;
+    let mut tasks = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let positions = piece.block.count * out_bins;
+        let (words, behind) = rest.split_at_mut(positions * out.next_multiple_of(width));
+        rest = behind;
+        tasks.push((piece, positions * width, words));
+    }
+    debug_assert!(rest.is_empty());
+    tasks.into_par_iter().for_each(|(piece, len, words)| {
+        for (panel, words) in words.chunks_exact_mut(len).enumerate() {
+            let columns = panel * width..out.min((panel + 1) * width);
+            pack_panel(kernel, piece, out_bins * out, out, columns, dy, words);
+        }
+    });
+}
+
+/// These columns of a piece of dy, `row` numbers a frame, as `[positions, width]` words, the columns
+/// from `columns.len()` on zero.
+pub(super) fn pack_panel<T: Real>(
+    kernel: &Kernel<T>,
+    piece: &Piece,
+    row: usize,
+    out: usize,
+    columns: Range<usize>,
+    dy: &[T],
+    words: &mut [T],
+) {
+    let width = kernel.columns;
+    let [frames, partners] =
+        [&piece.frames, &piece.partners].map(|frames| &dy[frames.start * row..frames.end * row]);
+    if let (Operands::Pairs(pairs), true) = (kernel.operands, out == width) {
+        // Rows of dy are rows of the only panel.
+        let (paired, last) = words.split_at_mut(partners.len());
+        let (frames, last_frame) = frames.split_at(partners.len());
+        pairs.across(frames, Some(partners), paired);
+        return pairs.across(last_frame, None, last);
+    }
     let mut partners = partners.chunks_exact(out);
     for (target, frame) in words.chunks_exact_mut(width).zip(frames.chunks_exact(out)) {
         let (target, padding) = target.split_at_mut(columns.len());
@@ -177,14 +188,21 @@ fn pack_panel<T: Real>(
                 pairs.across(frame, partner, target);
             }
             _ => {
-                target.copy_from_slice(frame);
+                copy_short(frame, target);
                 kernel.round(target);
             }
         }
     }
 }
 
-/// The blocks that [`fold_gradient`] has packed.
-pub(super) fn folded_blocks(folded: &Batch, block_frames: usize) -> Vec<Block> {
-    blocks(folded, |span| span.out_frames, block_frames)
+/// Copies a few numbers, in pieces whose size the compiler knows: a call of the system's copy takes as
+/// long as the copying.
+#[inline]
+pub(super) fn copy_short<T: Real>(source: &[T], target: &mut [T]) {
+    let (pieces, rest) = source.as_chunks::<16>();
+    let (target_pieces, target_rest) = target.as_chunks_mut::<16>();
+    for (target, piece) in target_pieces.iter_mut().zip(pieces) {
+        *target = *piece;
+    }
+    target_rest.copy_from_slice(rest);
 }

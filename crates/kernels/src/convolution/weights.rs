@@ -2,12 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::folded::{fold, fold_gradient, fold_input, folded_blocks, panel_start};
+use super::folded::{
+    Piece, copy_short, fold, fold_gradient, fold_input, pack_panel, panels_start, pieces,
+};
 use super::words::Words;
 use super::{BACKWARD, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
 use crate::error::KernelError;
 use crate::matmul::kernel::{Kernel, Operands, Place, Rows, equal_parts};
+use crate::matmul::pack::transpose;
 use crate::real::Real;
 use crate::window::{Batch, Block};
 use crate::{scratch, vector};
@@ -52,20 +55,8 @@ fn add_border<T: Real>(
     });
 }
 
-/// Copies a few numbers, in pieces whose size the compiler knows: a call of the system's copy takes as
-/// long as the copying.
-#[inline]
-fn copy_short<T: Real>(source: &[T], target: &mut [T]) {
-    let (pieces, rest) = source.as_chunks::<16>();
-    let (target_pieces, target_rest) = target.as_chunks_mut::<16>();
-    for (target, piece) in target_pieces.iter_mut().zip(pieces) {
-        *target = *piece;
-    }
-    target_rest.copy_from_slice(rest);
-}
-
 /// Lines of the sums that are turned round together, about.
-const TRANSPOSED: usize = 64;
+const TRANSPOSED: usize = 128;
 
 impl Convolution {
     /// dweight and dbias, from operands as the kernel wants them.
@@ -82,29 +73,34 @@ impl Convolution {
     ) -> Result<(), KernelError> {
         let kernel = T::kernel(cpu);
         let unpadded = Self { padding: [0, 0], ..*self };
+        let panels = self.out_channels.div_ceil(kernel.columns);
+        let parts = self.kernel[0] / self.task_rows();
         if !matches!(kernel.operands, Operands::Plain) {
             let folded = fold(self, &kernel, batch);
-            let positions = (BLOCK_POSITIONS / kernel.word()).div_ceil(batch.out_bins);
-            let panels = self.out_channels.next_multiple_of(kernel.columns);
-            let x_len = folded.rows * folded.bins * self.in_channels;
-            let dy_len = folded.out_rows * folded.out_bins * panels;
-            scratch::with(x_len, |x_words: &mut [T]| {
-                scratch::with(dy_len, |dy_words: &mut [T]| {
-                    fold_input(self, &kernel, batch, &folded, x, x_words);
-                    fold_gradient(cpu, &kernel, batch, &folded, positions, dy, dy_words, dbias);
-                    let blocks = folded_blocks(&folded, positions);
-                    let dy = Gradient::Words(dy_words);
-                    unpadded.add_weight_gradient(cpu, &folded, &blocks, x_words, dy, dweight, None);
+            let count = (BLOCK_POSITIONS / kernel.word()).div_ceil(batch.out_bins);
+            let pieces = pieces(batch, &folded, count);
+            scratch::with(folded.rows * folded.bins * self.in_channels, |words: &mut [T]| {
+                fold_input(self, &kernel, batch, &folded, x, words);
+                if parts == 1 {
+                    // Each task needs its own panel of dy, and nobody else does.
+                    let dy = Gradient { dy, words: None };
+                    unpadded.add_gradient(cpu, &folded, &pieces, words, dy, dweight, dbias);
+                    return;
+                }
+                let positions = folded.out_rows * folded.out_bins;
+                scratch::with(positions * panels * kernel.columns, |dy_words: &mut [T]| {
+                    let (bins, out) = (folded.out_bins, self.out_channels);
+                    fold_gradient(&kernel, &pieces, bins, out, dy, dy_words);
+                    let dy = Gradient { dy, words: Some(dy_words) };
+                    unpadded.add_gradient(cpu, &folded, &pieces, words, dy, dweight, dbias);
                 });
             });
             return Ok(());
         }
-        let copies =
-            self.out_channels.div_ceil(kernel.columns) * (self.kernel[0] / self.task_rows());
-        if copies < COPIES || self.padding == [0, 0] {
-            let blocks = self.output_blocks(batch);
-            let dy = Gradient::Numbers(dy);
-            self.add_weight_gradient(cpu, batch, &blocks, x, dy, dweight, Some(dbias));
+        let dy = Gradient { dy, words: None };
+        if panels * parts < COPIES || self.padding == [0, 0] {
+            let pieces = self.output_pieces(batch);
+            self.add_gradient(cpu, batch, &pieces, x, dy, dweight, dbias);
             return Ok(());
         }
         // The same sums over utterances that hold their border of zeros: no task copies its pictures.
@@ -114,11 +110,19 @@ impl Convolution {
         let line = bordered.bins * self.in_channels;
         scratch::with(bordered.rows * line, |target: &mut [T]| {
             add_border(batch, x, line, border, side * self.in_channels, target);
-            let blocks = unpadded.output_blocks(&bordered);
-            let dy = Gradient::Numbers(dy);
-            unpadded.add_weight_gradient(cpu, &bordered, &blocks, target, dy, dweight, Some(dbias));
+            let pieces = unpadded.output_pieces(&bordered);
+            unpadded.add_gradient(cpu, &bordered, &pieces, target, dy, dweight, dbias);
         });
         Ok(())
+    }
+
+    /// The blocks of a batch that is not folded.
+    fn output_pieces(&self, batch: &Batch) -> Vec<Piece> {
+        let piece = |block: Block| {
+            let first = block.utterance.out_first + block.first;
+            Piece { block, frames: first..first + block.count, partners: 0..0 }
+        };
+        self.output_blocks(batch).into_iter().map(piece).collect()
     }
 
     /// Rows of the kernel that a task of the gradient of the weights works on. Where they are long, each
@@ -127,16 +131,17 @@ impl Convolution {
         if self.kernel[1] * self.in_channels >= LONG_ROW { 1 } else { self.kernel[0] }
     }
 
+    /// The same for an `x` of words, and pieces that say which positions make up the sum.
     #[allow(clippy::too_many_arguments)]
-    fn add_weight_gradient<T: Real>(
+    fn add_gradient<T: Real>(
         &self,
         cpu: Cpu,
         batch: &Batch,
-        blocks: &[Block],
+        pieces: &[Piece],
         x: &[T],
         dy: Gradient<'_, T>,
         dweight: &mut [T],
-        dbias: Option<&mut [T]>,
+        dbias: &mut [T],
     ) {
         let kernel = T::kernel(cpu);
         let width = kernel.columns;
@@ -145,9 +150,9 @@ impl Convolution {
         let rows = self.task_rows();
         let parts = self.kernel[0] / rows;
         // A matter of the shape alone: the threads find these groups, they do not make them.
-        let most = (TASKS / (panels * parts)).clamp(1, blocks.len());
-        let group = blocks.len().div_ceil(most);
-        let groups = blocks.len().div_ceil(group);
+        let most = (TASKS / (panels * parts)).clamp(1, pieces.len());
+        let group = pieces.len().div_ceil(most);
+        let groups = pieces.len().div_ceil(group);
         // The weights of a task as [rows, bins, in, width], then the bias.
         let size = (rows * segment_rows + 1) * width;
         let work = Weights { layer: self, cpu, kernel, batch, x, dy, rows };
@@ -156,8 +161,8 @@ impl Convolution {
                 let (group_index, place) = (index / (panels * parts), index % (panels * parts));
                 let (panel, part) = (place / parts, place % parts);
                 let first = group_index * group;
-                let blocks = &blocks[first..blocks.len().min(first + group)];
-                work.add_blocks(blocks, panel * width, part * rows, sums);
+                let pieces = &pieces[first..pieces.len().min(first + group)];
+                work.add_pieces(pieces, panel * width, part * rows, sums);
             });
             let (total, others) = partial.split_at_mut(panels * parts * size);
             total.par_chunks_mut(size).enumerate().for_each(|(index, total)| {
@@ -169,41 +174,47 @@ impl Convolution {
             let out_size = dweight.len() / self.out_channels;
             let sums = total.par_chunks(parts * size);
             dweight.par_chunks_mut(width * out_size).zip(sums).for_each(|(dweight, sums)| {
-                self.add_transposed(sums, rows, width, dweight);
+                self.add_transposed(&kernel, sums, rows, dweight);
             });
-            if let Some(dbias) = dbias {
-                let sums = total.chunks_exact(parts * size);
-                for (dbias, sums) in dbias.chunks_mut(width).zip(sums) {
-                    vector::add(cpu, &sums[size - width..][..dbias.len()], dbias);
-                }
+            for (dbias, sums) in dbias.chunks_mut(width).zip(total.chunks_exact(parts * size)) {
+                vector::add(cpu, &sums[size - width..][..dbias.len()], dbias);
             }
         });
     }
 
     /// dweight[out, channel, time, bin] += sums[part][(time, bin, channel), out] for a panel of outputs.
-    fn add_transposed<T: Real>(&self, sums: &[T], rows: usize, width: usize, dweight: &mut [T]) {
+    fn add_transposed<T: Real>(
+        &self,
+        kernel: &Kernel<T>,
+        sums: &[T],
+        rows: usize,
+        dweight: &mut [T],
+    ) {
+        let width = kernel.columns;
         let taps = self.kernel[0] * self.kernel[1];
         let part_size = (rows * self.kernel[1] * self.in_channels + 1) * width;
         // A few channels at a time, side by side: in the sums a channel's taps lie so far apart, at distances
         // of a power of two, that the first-level cache cannot hold them together.
         let group = (TRANSPOSED / taps).clamp(1, self.in_channels);
-        scratch::with(group * taps * width, |lines: &mut [T]| {
+        let len = group * taps * width;
+        scratch::with(2 * len, |both: &mut [T]| {
+            let (lines, turned) = both.split_at_mut(len);
             for first in (0..self.in_channels).step_by(group) {
-                let group = group.min(self.in_channels - first);
-                let lines = &mut lines[..group * taps * width];
+                let count = group.min(self.in_channels - first) * taps;
+                let (lines, turned) = (&mut lines[..count * width], &mut turned[..count * width]);
                 for (i, line) in lines.chunks_exact_mut(width).enumerate() {
                     let (channel, tap) = (first + i / taps, i % taps);
                     let [part, tap] =
                         [tap / (rows * self.kernel[1]), tap % (rows * self.kernel[1])];
                     // The row of tap and channel is tap · in_channels + channel.
                     let row = part * part_size + (tap * self.in_channels + channel) * width;
-                    line.copy_from_slice(&sums[row..row + width]);
+                    copy_short(&sums[row..row + width], line);
                 }
+                transpose(kernel, lines, count, width, turned);
                 let outputs = dweight.chunks_exact_mut(self.in_channels * taps);
-                for (out, dweight) in outputs.enumerate() {
-                    debug_assert!(out < width);
-                    let dweight = &mut dweight[first * taps..][..group * taps];
-                    let sums = lines[out..].iter().step_by(width);
+                debug_assert!(outputs.len() <= width);
+                for (dweight, sums) in outputs.zip(turned.chunks_exact(count)) {
+                    let dweight = &mut dweight[first * taps..][..count];
                     dweight.iter_mut().zip(sums).for_each(|(dweight, &sum)| *dweight += sum);
                 }
             }
@@ -211,13 +222,11 @@ impl Convolution {
     }
 }
 
-/// The gradient of the output.
+/// The gradient of the output, and its words in panels where they have been packed for all tasks.
 #[derive(Clone, Copy)]
-enum Gradient<'a, T> {
-    /// As it is.
-    Numbers(&'a [T]),
-    /// As words in panels.
-    Words(&'a [T]),
+struct Gradient<'a, T> {
+    dy: &'a [T],
+    words: Option<&'a [T]>,
 }
 
 /// The sums over positions that make up the gradient of the weights.
@@ -235,14 +244,24 @@ struct Weights<'a, T: Real> {
 impl<T: Real> Weights<'_, T> {
     /// sums[k, out] = Σ over the blocks' positions of window[k] dy[out], for rows of the kernel from `time`
     /// on and a panel of outputs from `first` on; k runs over time, bins, channels. The bias follows.
-    fn add_blocks(&self, blocks: &[Block], first: usize, time: usize, sums: &mut [T]) {
+    fn add_pieces(&self, pieces: &[Piece], first: usize, time: usize, sums: &mut [T]) {
         let Self { layer, cpu, kernel, batch, x, dy, rows } = *self;
         let (width, out) = (kernel.columns, layer.out_channels);
         let filled = width.min(out - first);
+        let row = batch.out_bins * out;
         let (sums, bias) = sums.split_at_mut(sums.len() - width);
         bias.fill(T::ZERO);
-        for (index, block) in blocks.iter().enumerate() {
+        for (index, piece) in pieces.iter().enumerate() {
+            let block = &piece.block;
             let positions = block.count * batch.out_bins;
+            if time == 0 {
+                // Of the numbers themselves, not of what they are rounded to.
+                for frames in [&piece.frames, &piece.partners] {
+                    let positions = frames.len() * batch.out_bins;
+                    let dy = dy.dy.get(frames.start * row + first..).unwrap_or_default();
+                    vector::add_column_sums(cpu, dy, out, positions, &mut bias[..filled]);
+                }
+            }
             let mut picture = layer.input_picture(batch, block, self.words());
             picture.time += time;
             picture.times -= layer.kernel[0] - rows;
@@ -250,31 +269,16 @@ impl<T: Real> Weights<'_, T> {
                 let mut multiply = |panel: &[T]| {
                     self.add_block(block, picture, line, panel, filled, index > 0, sums);
                 };
-                let dy = match dy {
-                    Gradient::Words(words) => {
-                        let panels = out.div_ceil(width);
-                        let start = panel_start(batch, block, panels, width);
-                        let start = start + first / width * positions * width;
-                        return multiply(&words[start..][..positions * width]);
-                    }
-                    Gradient::Numbers(dy) => {
-                        let start = (block.utterance.out_first + block.first) * batch.out_bins;
-                        &dy[start * out..][..positions * out]
-                    }
-                };
-                if time == 0 {
-                    vector::add_column_sums(cpu, &dy[first..], out, positions, &mut bias[..filled]);
+                if let Some(words) = dy.words {
+                    let start = panels_start(batch, block, out.next_multiple_of(width));
+                    return multiply(&words[start + first * positions..][..positions * width]);
                 }
-                if out == width {
+                if out == width && matches!(kernel.operands, Operands::Plain) {
                     // Rows of dy are rows of the only panel.
-                    return multiply(dy);
+                    return multiply(&dy.dy[piece.frames.start * row..piece.frames.end * row]);
                 }
                 scratch::with(positions * width, |panel: &mut [T]| {
-                    for (target, dy) in panel.chunks_exact_mut(width).zip(dy.chunks_exact(out)) {
-                        let (target, padding) = target.split_at_mut(filled);
-                        copy_short(&dy[first..first + filled], target);
-                        padding.fill(T::ZERO);
-                    }
+                    pack_panel(&kernel, piece, row, out, first..first + filled, dy.dy, panel);
                     multiply(panel);
                 });
             });

@@ -16,7 +16,7 @@
 
 mod bf16;
 pub(crate) mod kernel;
-mod pack;
+pub(crate) mod pack;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

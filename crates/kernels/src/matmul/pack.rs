@@ -143,6 +143,18 @@ fn pair_lines<T: Real>(
     }
 }
 
+/// `[rows, columns]` as `[columns, rows]`.
+pub(crate) fn transpose<T: Real>(
+    kernel: &Kernel<T>,
+    source: &[T],
+    rows: usize,
+    columns: usize,
+    target: &mut [T],
+) {
+    let target = Panel { packed: target, width: rows, filled: rows, depth: columns };
+    interleave(kernel, source, 0, columns, 1, target);
+}
+
 /// The destination of a copy: `[depth, width]`, or half as many lines of words, of which `filled` columns come from the source.
 struct Panel<'a, T> {
     packed: &'a mut [T],
