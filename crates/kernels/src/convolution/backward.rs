@@ -76,6 +76,11 @@ impl Convolution {
         self.weight_gradient(cpu, lengths, &batch, x, dy, dweight, dbias)
     }
 
+    /// Whether windows lie no further apart than they are long, so that each phase has a tap.
+    fn every_input_is_seen(&self) -> bool {
+        self.kernel[0] >= self.stride[0] && self.kernel[1] >= self.stride[1]
+    }
+
     fn input_gradient<T: Real>(
         &self,
         cpu: Cpu,
@@ -114,7 +119,9 @@ impl Convolution {
                 })
                 .collect();
             tasks.into_par_iter().for_each(|(block, dx)| {
-                dx.fill(T::ZERO);
+                if !self.every_input_is_seen() {
+                    dx.fill(T::ZERO);
+                }
                 self.input_gradient_of(&kernel, batch, &block, &phases, dy, dx);
             });
         });
@@ -199,7 +206,8 @@ impl Convolution {
                     c_time_step: s[0] * row,
                     c_bin_step: s[1] * self.in_channels,
                 };
-                correlate(kernel, picture, grid, taps, dx);
+                // Each position has one phase.
+                correlate(kernel, picture, grid, taps, dx, false);
             }
         });
     }

@@ -100,21 +100,17 @@ impl<'a, T: Real> Taps<'a, T> {
         let gather = |first: usize, column: usize, panel: &mut [T]| {
             let filled = shape.width.min(shape.columns - column);
             let start = source.start + column * source.column_step;
-            let taps = shape.length / source.inners;
-            for (line, target) in panel.chunks_exact_mut(source.inners * shape.width).enumerate() {
-                let steps = (first + line / taps) as isize * source.segment_step
-                    + (line % taps) as isize * source.tap_step;
-                let start = start.wrapping_add_signed(steps);
-                for (inner, target) in target.chunks_exact_mut(shape.width).enumerate() {
-                    let values = weight[start + inner * source.inner_step..].iter();
-                    let (target, padding) = target.split_at_mut(filled);
-                    for (target, &value) in
-                        target.iter_mut().zip(values.step_by(source.column_step))
-                    {
-                        *target = value;
-                    }
-                    padding.fill(T::ZERO);
-                }
+            let segments = panel.chunks_exact_mut((shape.length * shape.width).max(1));
+            for (segment, panel) in segments.enumerate() {
+                let steps = (first + segment) as isize * source.segment_step;
+                gather_segment(
+                    shape,
+                    source,
+                    start.wrapping_add_signed(steps),
+                    filled,
+                    weight,
+                    panel,
+                );
             }
         };
         panels.into_par_iter().with_min_len(least.max(1)).for_each(|(first, column, panel)| {
@@ -141,6 +137,30 @@ impl<'a, T: Real> Taps<'a, T> {
     }
 }
 
+/// The numbers of one segment as `[length, width]`, the columns from `filled` on zero. Taps that lie side by
+/// side in the weights come one after another, while the first-level cache holds their lines.
+fn gather_segment<T: Real>(
+    shape: TapsShape,
+    source: Source,
+    start: usize,
+    filled: usize,
+    weight: &[T],
+    panel: &mut [T],
+) {
+    let Source { tap_step, inner_step, column_step, inners, .. } = source;
+    let (width, taps) = (shape.width, shape.length / inners);
+    for inner in 0..inners {
+        for tap in 0..taps {
+            let from = start.wrapping_add_signed(tap as isize * tap_step) + inner * inner_step;
+            let (target, padding) =
+                panel[(tap * inners + inner) * width..][..width].split_at_mut(filled);
+            let values = weight[from..].iter().step_by(column_step);
+            target.iter_mut().zip(values).for_each(|(target, &value)| *target = value);
+            padding.fill(T::ZERO);
+        }
+    }
+}
+
 /// Where the windows lie in the picture and their results in C: `times` by `bins` of each.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
@@ -161,13 +181,14 @@ pub(super) struct Grid {
     pub c_bin_step: usize,
 }
 
-/// C += windows × taps, for every window of the grid.
+/// C = windows × taps, or C += windows × taps with `accumulate`, for every window of the grid.
 pub(super) fn correlate<T: Real>(
     kernel: &Kernel<T>,
     picture: &[T],
     grid: Grid,
     taps: &Taps<'_, T>,
     c: &mut [T],
+    accumulate: bool,
 ) {
     let shape = taps.shape;
     if shape.segments == 0 || shape.length == 0 || grid.times == 0 || grid.bins == 0 {
@@ -210,7 +231,7 @@ pub(super) fn correlate<T: Real>(
                         row: c_step,
                         rows: height.min(along - row),
                         columns: shape.width.min(shape.columns - panel),
-                        accumulate: true,
+                        accumulate: accumulate || first > 0,
                     };
                     kernel.tile_of(&rows, b, c, place);
                 }

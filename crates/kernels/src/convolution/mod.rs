@@ -28,6 +28,11 @@
 //! Each block copies its piece of the input (or of dy) with a border of zeros into a picture that stays
 //! in the second-level cache (`picture.rs`); the products read windows out of it (`correlate.rs`). The
 //! blocking of the sums follows the matrix product (Goto and van de Geijn 2008).
+//!
+//! **In bf16** ([`Precision::Bf16`](crate::Precision::Bf16)) the operands are rounded: x and W; dy and W; x and
+//! dy. The bias and its gradient are no operands. Where the CPU multiplies pairs of neighbours in the sum,
+//! pictures and taps are rounded into pairs of channels, or of places in a row where the channels are odd
+//! (`words.rs`), and the gradient of W pairs each frame with one half an utterance later (`folded.rs`).
 
 mod backward;
 mod correlate;
@@ -200,7 +205,7 @@ impl Convolution {
                         c_time_step: row,
                         c_bin_step: self.out_channels,
                     };
-                    correlate(&kernel, picture, grid, &taps, y);
+                    correlate(&kernel, picture, grid, &taps, y, true);
                 });
             });
         });

@@ -62,15 +62,14 @@ impl<T: Real> Words<T> {
             }
             Operands::Pairs(pairs) if !self.overlap() => pairs.along(shown, inside),
             Operands::Pairs(pairs) => {
-                let (Some((first, right)), Some((end, left))) =
-                    (shown.split_first(), shown.split_last())
+                let (Some((first, right)), Some((end, left)), Some((word, words))) =
+                    (shown.split_first(), shown.split_last(), inside.split_last_mut())
                 else {
                     return;
                 };
                 if let Some(word) = before.last_mut() {
                     pairs.across(&[T::ZERO], Some(&[*first]), std::slice::from_mut(word));
                 }
-                let (word, words) = inside.split_last_mut().expect("as long as what is shown");
                 pairs.across(left, Some(right), words);
                 pairs.across(&[*end], None, std::slice::from_mut(word));
             }
