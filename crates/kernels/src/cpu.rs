@@ -45,10 +45,11 @@ impl FromStr for Isa {
 
 /// The precision in which matrix products of f32 take their operands; sums are f32 in each.
 ///
-/// With [`Precision::Bf16`] both operands of every matrix product (linear and recurrent layers, and
-/// their gradients) are rounded to bf16, 8 bits of significand, to the nearest, ties to even, as they are
-/// packed. Weights, activations and gradients stay f32 in memory; convolutions, normalisations,
-/// gates, losses and optimisers compute in f32 as ever, and products of f64 in f64.
+/// With [`Precision::Bf16`] both operands of every matrix product (linear and recurrent layers,
+/// convolutions, and their gradients) are rounded to bf16, 8 bits of significand, to the nearest, ties to
+/// even, as they are packed. Weights, activations and gradients stay f32 in memory; depthwise
+/// convolutions, normalisations, gates, sums for biases, losses and optimisers compute in f32 as ever, and
+/// products of f64 in f64.
 ///
 /// AVX-512 wants the CPU's own bf16 instructions (AVX512-BF16), which multiply and add at twice the
 /// rate. The other instruction sets compute the same definition with f32 instructions, at no gain.

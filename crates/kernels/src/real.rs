@@ -55,13 +55,9 @@ pub trait Real:
     /// Distance from 1 to the next larger number.
     const EPSILON: Self;
 
-    /// The micro-kernel for this type, with operands as they are.
+    /// The micro-kernel for this type, in the precision that `cpu` asks for.
     #[doc(hidden)]
     fn kernel(cpu: Cpu) -> Kernel<Self>;
-
-    /// The micro-kernel of the matrix products, in the precision that `cpu` asks for.
-    #[doc(hidden)]
-    fn product_kernel(cpu: Cpu) -> Kernel<Self>;
 
     /// The nearest number of this type.
     fn from_f64(value: f64) -> Self;
@@ -120,10 +116,6 @@ impl Real for f64 {
         kernel::of_f64(cpu)
     }
 
-    fn product_kernel(cpu: Cpu) -> Kernel<Self> {
-        kernel::of_f64(cpu)
-    }
-
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
@@ -169,12 +161,7 @@ impl Real for f32 {
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
     const EPSILON: Self = f32::EPSILON;
 
-    #[inline(always)]
     fn kernel(cpu: Cpu) -> Kernel<Self> {
-        kernel::of_f32(cpu)
-    }
-
-    fn product_kernel(cpu: Cpu) -> Kernel<Self> {
         match cpu.precision() {
             Precision::F32 => kernel::of_f32(cpu),
             Precision::Bf16 => kernel::of_bf16(cpu),

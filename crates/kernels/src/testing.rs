@@ -48,6 +48,19 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
+/// Rounded to bf16 by comparing both neighbours in f64, another way than the crate's.
+pub(crate) fn nearest_bf16(x: f32) -> f32 {
+    let below = f32::from_bits(x.to_bits() & 0xffff_0000);
+    let above = f32::from_bits((x.to_bits() & 0xffff_0000) + 0x1_0000);
+    let distance = |to: f32| (f64::from(to) - f64::from(x)).abs();
+    let even = |x: f32| x.to_bits() >> 16 & 1 == 0;
+    match distance(below).total_cmp(&distance(above)) {
+        std::cmp::Ordering::Less => below,
+        std::cmp::Ordering::Equal if even(below) => below,
+        _ => above,
+    }
+}
+
 /// Checks `gradient` of `loss` at `point` against central differences in f64.
 pub(crate) fn check_gradient(
     what: &str,

@@ -111,7 +111,7 @@ pub struct TrainSection {
     pub spec_augment: Option<SpecAugment>,
     /// Steps between two checkpoints (one more follows each epoch).
     pub checkpoint_every: u64,
-    /// Precision of the operands of matrix products, also where dev is recognised: "f32" or "bf16".
+    /// Precision of the operands of matrix products and convolutions, also where dev is recognised: "f32" or "bf16".
     /// Weights, sums and everything else are f32 in both. Left out where it is f32, so that runs older
     /// than this key are still the same recipe.
     #[serde(with = "PrecisionName", skip_serializing_if = "is_f32")]

@@ -1,68 +1,18 @@
-//! The gradients of the convolution; their derivation stands in the parent module.
+//! The gradients of the convolution, that of its input among them; their derivation stands in the parent
+//! module.
 
 use rayon::prelude::*;
 
 use super::correlate::{Grid, Source, Taps, TapsShape, correlate};
 use super::picture::Picture;
+use super::words::Words;
 use super::{BACKWARD, BLOCK_PICTURE, BLOCK_POSITIONS, Convolution};
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
-use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
+use crate::matmul::kernel::Kernel;
 use crate::real::Real;
+use crate::scratch;
 use crate::window::{Batch, Block, blocks, split_rows};
-use crate::{scratch, vector};
-
-/// Tasks that the gradient of the weights is cut into, about.
-const TASKS: usize = 32;
-/// Taps and channels in a row of the kernel from which on each row is a task of its own.
-const LONG_ROW: usize = 64;
-
-/// Tasks that would each copy the same pictures, from which on one copy is made for all of them.
-const COPIES: usize = 6;
-
-/// Copies `x` into utterances with `border` frames of zeros before and behind, and `side` zeros on
-/// either side of each of their rows of `line` numbers.
-fn add_border<T: Real>(
-    batch: &Batch,
-    x: &[T],
-    line: usize,
-    border: usize,
-    side: usize,
-    mut target: &mut [T],
-) {
-    let row = line - 2 * side;
-    let mut utterances = Vec::with_capacity(batch.utterances.len());
-    for span in &batch.utterances {
-        let own = (span.frames + 2 * border) * line;
-        let (bordered, rest) = std::mem::take(&mut target).split_at_mut(own);
-        target = rest;
-        utterances.push((&x[span.first * row..][..span.frames * row], bordered));
-    }
-    debug_assert!(target.is_empty());
-    utterances.into_par_iter().for_each(|(x, bordered)| {
-        let (before, rest) = bordered.split_at_mut(border * line);
-        let (inside, behind) = rest.split_at_mut(x.len() / row * line);
-        before.fill(T::ZERO);
-        behind.fill(T::ZERO);
-        for (x, target) in x.chunks_exact(row).zip(inside.chunks_exact_mut(line)) {
-            target[..side].fill(T::ZERO);
-            target[side..side + row].copy_from_slice(x);
-            target[side + row..].fill(T::ZERO);
-        }
-    });
-}
-
-/// Copies a few numbers, in pieces whose size the compiler knows: a call of the system's copy takes as
-/// long as the copying.
-#[inline]
-fn copy_short<T: Real>(source: &[T], target: &mut [T]) {
-    let (pieces, rest) = source.as_chunks::<16>();
-    let (target_pieces, target_rest) = target.as_chunks_mut::<16>();
-    for (target, piece) in target_pieces.iter_mut().zip(pieces) {
-        *target = *piece;
-    }
-    target_rest.copy_from_slice(rest);
-}
 
 /// One axis of a phase: the positions x with (x + padding) mod stride = phase.
 #[derive(Clone, Copy)]
@@ -123,29 +73,12 @@ impl Convolution {
         if let Some(dx) = dx {
             self.input_gradient(cpu, &batch, weight, dy, dx);
         }
-        let width = T::kernel(cpu).columns;
-        let copies = self.out_channels.div_ceil(width) * (self.kernel[0] / self.task_rows());
-        if copies < COPIES || self.padding == [0, 0] {
-            self.weight_gradient(cpu, &batch, x, dy, dweight, dbias);
-            return Ok(());
-        }
-        // The same sums over utterances that hold their border of zeros: no task copies its pictures.
-        let unpadded = Self { padding: [0, 0], ..*self };
-        let [border, side] = self.padding;
-        let bordered: Vec<usize> = lengths.iter().map(|frames| frames + 2 * border).collect();
-        let bordered = unpadded.window().batch(BACKWARD, &bordered, bins + 2 * side)?;
-        let line = bordered.bins * self.in_channels;
-        scratch::with(bordered.rows * line, |target: &mut [T]| {
-            add_border(&batch, x, line, border, side * self.in_channels, target);
-            unpadded.weight_gradient(cpu, &bordered, target, dy, dweight, dbias);
-        });
-        Ok(())
+        self.weight_gradient(cpu, lengths, &batch, x, dy, dweight, dbias)
     }
 
-    /// Rows of the kernel that a task of the gradient of the weights works on. Where they are long, each
-    /// is a task; short ones would copy more than multiply.
-    fn task_rows(&self) -> usize {
-        if self.kernel[1] * self.in_channels >= LONG_ROW { 1 } else { self.kernel[0] }
+    /// Whether windows lie no further apart than they are long, so that each phase has a tap.
+    fn every_input_is_seen(&self) -> bool {
+        self.kernel[0] >= self.stride[0] && self.kernel[1] >= self.stride[1]
     }
 
     fn input_gradient<T: Real>(
@@ -166,6 +99,7 @@ impl Convolution {
                     length: (self.kernel[1] - bin).div_ceil(bin_stride) * self.out_channels,
                     columns: self.in_channels,
                     width: kernel.columns,
+                    word: kernel.word(),
                 };
                 (time, bin, shape)
             })
@@ -181,11 +115,13 @@ impl Convolution {
                 .map(|(time, bin, shape)| {
                     let (own, rest) = std::mem::take(&mut packed).split_at_mut(shape.packed_len());
                     packed = rest;
-                    (time, bin, self.phase_taps(time, bin, shape, own, weight))
+                    (time, bin, self.phase_taps(&kernel, time, bin, shape, own, weight))
                 })
                 .collect();
             tasks.into_par_iter().for_each(|(block, dx)| {
-                dx.fill(T::ZERO);
+                if !self.every_input_is_seen() {
+                    dx.fill(T::ZERO);
+                }
                 self.input_gradient_of(&kernel, batch, &block, &phases, dy, dx);
             });
         });
@@ -195,6 +131,7 @@ impl Convolution {
     /// output channels, columns are input channels.
     fn phase_taps<'a, T: Real>(
         &self,
+        kernel: &Kernel<T>,
         time: usize,
         bin: usize,
         shape: TapsShape,
@@ -213,7 +150,7 @@ impl Convolution {
             column_step: times * bins,
             inners: self.out_channels,
         };
-        Taps::pack(shape, packed, weight, source)
+        Taps::pack(kernel, shape, packed, weight, source)
     }
 
     /// dx of one block of input frames.
@@ -234,11 +171,12 @@ impl Convolution {
         let last_time = (block.first + block.count - 1 + self.padding[0]) / self.stride[0];
         let first_bin = self.padding[1] / self.stride[1];
         let last_bin = (batch.bins - 1 + self.padding[1]) / self.stride[1];
+        let words = Words::of(kernel, self.out_channels);
         let picture = Picture {
             first_row: block.utterance.out_first,
             frames: block.utterance.out_frames,
             row_bins: batch.out_bins,
-            channels: self.out_channels,
+            words,
             time: first_time,
             bin: first_bin,
             times: last_time - first_time + time_border + 1,
@@ -257,9 +195,10 @@ impl Convolution {
                 debug_assert_eq!((time.phase, bin.phase), (*time_phase, *bin_phase));
                 debug_assert_eq!(time.taps, taps.shape.segments);
                 let grid = Grid {
-                    start: u * line + v * self.out_channels,
+                    start: u * line + v * words.bin(),
                     time_step: line,
-                    bin_step: self.out_channels,
+                    bin_step: words.bin(),
+                    step: words.step(),
                     segment: line,
                     times: time.count,
                     bins: bin.count,
@@ -267,172 +206,9 @@ impl Convolution {
                     c_time_step: s[0] * row,
                     c_bin_step: s[1] * self.in_channels,
                 };
-                correlate(kernel, picture, grid, taps, dx);
+                // Each position has one phase.
+                correlate(kernel, picture, grid, taps, dx, false);
             }
         });
-    }
-
-    fn weight_gradient<T: Real>(
-        &self,
-        cpu: Cpu,
-        batch: &Batch,
-        x: &[T],
-        dy: &[T],
-        dweight: &mut [T],
-        dbias: &mut [T],
-    ) {
-        let width = T::kernel(cpu).columns;
-        let segment_rows = self.kernel[1] * self.in_channels;
-        let panels = self.out_channels.div_ceil(width);
-        let rows = self.task_rows();
-        let parts = self.kernel[0] / rows;
-        let blocks = self.output_blocks(batch);
-        // A matter of the shape alone: the threads find these groups, they do not make them.
-        let most = (TASKS / (panels * parts)).clamp(1, blocks.len());
-        let group = blocks.len().div_ceil(most);
-        let groups = blocks.len().div_ceil(group);
-        // The weights of a task as [rows, bins, in, width], then the bias.
-        let size = (rows * segment_rows + 1) * width;
-        let work = Weights { layer: self, cpu, batch, x, dy, rows };
-        scratch::with(groups * panels * parts * size, |partial: &mut [T]| {
-            partial.par_chunks_mut(size).enumerate().for_each(|(index, sums)| {
-                let (group_index, place) = (index / (panels * parts), index % (panels * parts));
-                let (panel, part) = (place / parts, place % parts);
-                let first = group_index * group;
-                let blocks = &blocks[first..blocks.len().min(first + group)];
-                work.add_blocks(blocks, panel * width, part * rows, sums);
-            });
-            let (total, others) = partial.split_at_mut(panels * parts * size);
-            total.par_chunks_mut(size).enumerate().for_each(|(index, total)| {
-                for group in others.chunks_exact(panels * parts * size) {
-                    vector::add(cpu, &group[index * size..][..size], total);
-                }
-            });
-            let total = &*total;
-            let out_size = dweight.len() / self.out_channels;
-            let sums = total.par_chunks(parts * size);
-            dweight.par_chunks_mut(width * out_size).zip(sums).for_each(|(dweight, sums)| {
-                self.add_transposed(sums, rows, width, dweight);
-            });
-            for (dbias, sums) in dbias.chunks_mut(width).zip(total.chunks_exact(parts * size)) {
-                vector::add(cpu, &sums[size - width..][..dbias.len()], dbias);
-            }
-        });
-    }
-
-    /// dweight[out, channel, time, bin] += sums[part][(time, bin, channel), out] for a panel of outputs.
-    fn add_transposed<T: Real>(&self, sums: &[T], rows: usize, width: usize, dweight: &mut [T]) {
-        let [times, bins] = self.kernel;
-        let part_size = (rows * bins * self.in_channels + 1) * width;
-        // One channel after the other: its lines of the sums stay in the first-level cache for all outputs.
-        for channel in 0..self.in_channels {
-            let lines = dweight.chunks_exact_mut(self.in_channels * times * bins);
-            for (out, dweight) in lines.enumerate() {
-                debug_assert!(out < width);
-                let dweight = &mut dweight[channel * times * bins..][..times * bins];
-                let parts = dweight.chunks_exact_mut(rows * bins).zip(sums.chunks_exact(part_size));
-                for (dweight, sums) in parts {
-                    // The row of tap and channel is tap · in_channels + channel.
-                    let sums = sums[channel * width + out..].iter();
-                    let sums = sums.step_by(self.in_channels * width);
-                    dweight.iter_mut().zip(sums).for_each(|(dweight, &sum)| *dweight += sum);
-                }
-            }
-        }
-    }
-}
-
-/// The sums over positions that make up the gradient of the weights.
-struct Weights<'a, T: Real> {
-    layer: &'a Convolution,
-    cpu: Cpu,
-    batch: &'a Batch,
-    x: &'a [T],
-    dy: &'a [T],
-    /// Rows of the kernel that a task works on.
-    rows: usize,
-}
-
-impl<T: Real> Weights<'_, T> {
-    /// sums[k, out] = Σ over the blocks' positions of window[k] dy[out], for rows of the kernel from `time`
-    /// on and a panel of outputs from `first` on; k runs over time, bins, channels. The bias follows.
-    fn add_blocks(&self, blocks: &[Block], first: usize, time: usize, sums: &mut [T]) {
-        let Self { layer, cpu, batch, x, dy, rows } = *self;
-        let kernel = T::kernel(cpu);
-        let (width, out) = (kernel.columns, layer.out_channels);
-        let filled = width.min(out - first);
-        let (sums, bias) = sums.split_at_mut(sums.len() - width);
-        bias.fill(T::ZERO);
-        for (index, block) in blocks.iter().enumerate() {
-            let positions = block.count * batch.out_bins;
-            let start = (block.utterance.out_first + block.first) * batch.out_bins;
-            let dy = &dy[start * out..][..positions * out];
-            let mut picture = layer.input_picture(batch, block);
-            picture.time += time;
-            picture.times -= layer.kernel[0] - rows;
-            picture.with(x, |picture, line| {
-                let mut multiply = |panel: &[T]| {
-                    if time == 0 {
-                        vector::add_column_sums(cpu, panel, width, positions, bias);
-                    }
-                    self.add_block(&kernel, block, picture, line, panel, filled, index > 0, sums);
-                };
-                if out == width {
-                    // Rows of dy are rows of the only panel.
-                    multiply(dy);
-                } else {
-                    scratch::with(positions * width, |panel: &mut [T]| {
-                        let lines = panel.chunks_exact_mut(width).zip(dy.chunks_exact(out));
-                        for (target, dy) in lines {
-                            let (target, padding) = target.split_at_mut(filled);
-                            copy_short(&dy[first..first + filled], target);
-                            padding.fill(T::ZERO);
-                        }
-                        multiply(panel);
-                    });
-                }
-            });
-        }
-    }
-
-    /// The product of one block. Its rows are taps and channels, which lie side by side in the picture;
-    /// its sum runs over frames, then bins.
-    #[allow(clippy::too_many_arguments)]
-    fn add_block(
-        &self,
-        kernel: &Kernel<T>,
-        block: &Block,
-        picture: &[T],
-        line: usize,
-        panel: &[T],
-        filled: usize,
-        accumulate: bool,
-        sums: &mut [T],
-    ) {
-        let layer = self.layer;
-        let segment_rows = layer.kernel[1] * layer.in_channels;
-        let (tiles, height) = equal_parts(segment_rows, kernel.rows);
-        for time in 0..self.rows {
-            for tile in 0..tiles {
-                let row = tile * height;
-                let rows = Rows {
-                    data: picture,
-                    start: time * line + row,
-                    row: 1,
-                    step: layer.stride[1] * layer.in_channels,
-                    segment: layer.stride[0] * line,
-                    segments: block.count,
-                    length: self.batch.out_bins,
-                };
-                let place = Place {
-                    start: (time * segment_rows + row) * kernel.columns,
-                    row: kernel.columns,
-                    rows: height.min(segment_rows - row),
-                    columns: filled,
-                    accumulate,
-                };
-                kernel.tile_of(&rows, panel, sums, place);
-            }
-        }
     }
 }

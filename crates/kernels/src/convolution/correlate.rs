@@ -5,13 +5,14 @@
 
 use rayon::prelude::*;
 
-use crate::matmul::kernel::{Kernel, Place, Rows, equal_parts};
+use crate::matmul::kernel::{Kernel, Operands, Place, Rows, equal_parts};
 use crate::real::Real;
+use crate::scratch;
 
-/// Most k in one part of the sum, unless a single segment is longer.
+/// Most words of k in one part of the sum, unless a single segment is longer.
 const DEPTH: usize = 384;
 
-/// The numbers of a kernel as the micro-kernel reads them: `[segments, length]` k by `columns`, cut
+/// The numbers of a kernel as the micro-kernel reads them: `[segments, words]` k by `columns`, cut
 /// into parts of whole segments, each part into panels. The cut depends on the kernel's shape alone.
 pub(super) struct Taps<'a, T> {
     packed: &'a [T],
@@ -29,6 +30,8 @@ pub(super) struct TapsShape {
     pub(super) columns: usize,
     /// Columns of a panel.
     pub(super) width: usize,
+    /// Numbers in a word.
+    pub(super) word: usize,
 }
 
 impl TapsShape {
@@ -39,12 +42,17 @@ impl TapsShape {
 
     /// Elements of the packed form.
     pub(super) fn packed_len(&self) -> usize {
-        self.segments * self.length * self.padded()
+        self.segments * self.words() * self.padded()
+    }
+
+    /// Words of a segment.
+    fn words(&self) -> usize {
+        self.length.div_ceil(self.word)
     }
 
     /// Segments in one part of the sum.
     fn part(&self) -> usize {
-        equal_parts(self.segments, (DEPTH / self.length.max(1)).max(1)).1.max(1)
+        equal_parts(self.segments, (DEPTH / self.words().max(1)).max(1)).1.max(1)
     }
 }
 
@@ -66,9 +74,10 @@ pub(super) struct Source {
 const PACK_TASK: usize = 1 << 13;
 
 impl<'a, T: Real> Taps<'a, T> {
-    /// Packs the weights into `packed`, panels side by side on rayon's threads: numbers are moved, none
-    /// is computed.
+    /// Packs the weights into `packed`, panels side by side on rayon's threads: numbers are moved and,
+    /// in bf16, rounded.
     pub(super) fn pack(
+        kernel: &Kernel<T>,
         shape: TapsShape,
         packed: &'a mut [T],
         weight: &[T],
@@ -81,45 +90,87 @@ impl<'a, T: Real> Taps<'a, T> {
         for first in (0..shape.segments).step_by(shape.part()) {
             let part = shape.part().min(shape.segments - first);
             for column in (0..shape.columns).step_by(shape.width) {
-                let (panel, behind) = rest.split_at_mut(part * shape.length * shape.width);
+                let (panel, behind) = rest.split_at_mut(part * shape.words() * shape.width);
                 rest = behind;
                 panels.push((first, column, panel));
             }
         }
         debug_assert!(rest.is_empty());
         let least = PACK_TASK / (shape.part() * shape.length * shape.width).max(1);
-        panels.into_par_iter().with_min_len(least.max(1)).for_each(|(first, column, panel)| {
+        let gather = |first: usize, column: usize, panel: &mut [T]| {
             let filled = shape.width.min(shape.columns - column);
             let start = source.start + column * source.column_step;
-            let taps = shape.length / source.inners;
-            for (line, target) in panel.chunks_exact_mut(source.inners * shape.width).enumerate() {
-                let steps = (first + line / taps) as isize * source.segment_step
-                    + (line % taps) as isize * source.tap_step;
-                let start = start.wrapping_add_signed(steps);
-                for (inner, target) in target.chunks_exact_mut(shape.width).enumerate() {
-                    let values = weight[start + inner * source.inner_step..].iter();
-                    let (target, padding) = target.split_at_mut(filled);
-                    for (target, &value) in
-                        target.iter_mut().zip(values.step_by(source.column_step))
-                    {
-                        *target = value;
-                    }
-                    padding.fill(T::ZERO);
-                }
+            let segments = panel.chunks_exact_mut((shape.length * shape.width).max(1));
+            for (segment, panel) in segments.enumerate() {
+                let steps = (first + segment) as isize * source.segment_step;
+                gather_segment(
+                    shape,
+                    source,
+                    start.wrapping_add_signed(steps),
+                    filled,
+                    weight,
+                    panel,
+                );
             }
+        };
+        panels.into_par_iter().with_min_len(least.max(1)).for_each(|(first, column, panel)| {
+            let Operands::Pairs(pairs) = kernel.operands else {
+                gather(first, column, panel);
+                return kernel.round(panel);
+            };
+            let (words, length) = (shape.words() * shape.width, shape.length * shape.width);
+            scratch::with(panel.len() / words.max(1) * length, |lines: &mut [T]| {
+                gather(first, column, lines);
+                let segments = panel.chunks_exact_mut(words).zip(lines.chunks_exact(length));
+                for (panel, lines) in segments {
+                    let lines = lines.chunks(2 * shape.width);
+                    for (target, lines) in panel.chunks_exact_mut(shape.width).zip(lines) {
+                        // A sum of odd length ends with a zero.
+                        let (first, second) = lines.split_at(shape.width);
+                        let second = (!second.is_empty()).then_some(second);
+                        pairs.across(first, second, target);
+                    }
+                }
+            });
         });
         Self { packed, shape }
+    }
+}
+
+/// The numbers of one segment as `[length, width]`, the columns from `filled` on zero. Taps that lie side by
+/// side in the weights come one after another, while the first-level cache holds their lines.
+fn gather_segment<T: Real>(
+    shape: TapsShape,
+    source: Source,
+    start: usize,
+    filled: usize,
+    weight: &[T],
+    panel: &mut [T],
+) {
+    let Source { tap_step, inner_step, column_step, inners, .. } = source;
+    let (width, taps) = (shape.width, shape.length / inners);
+    for inner in 0..inners {
+        for tap in 0..taps {
+            let from = start.wrapping_add_signed(tap as isize * tap_step) + inner * inner_step;
+            let (target, padding) =
+                panel[(tap * inners + inner) * width..][..width].split_at_mut(filled);
+            let values = weight[from..].iter().step_by(column_step);
+            target.iter_mut().zip(values).for_each(|(target, &value)| *target = value);
+            padding.fill(T::ZERO);
+        }
     }
 }
 
 /// Where the windows lie in the picture and their results in C: `times` by `bins` of each.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
-    /// First element of the first window.
+    /// First word of the first window.
     pub start: usize,
     /// From a window to the next one in time, and to the next one along the bins.
     pub time_step: usize,
     pub bin_step: usize,
+    /// From one word of a segment to the next.
+    pub step: usize,
     /// From one segment of a window to the next: a row of the picture.
     pub segment: usize,
     pub times: usize,
@@ -130,13 +181,14 @@ pub(super) struct Grid {
     pub c_bin_step: usize,
 }
 
-/// C += windows × taps, for every window of the grid.
+/// C = windows × taps, or C += windows × taps with `accumulate`, for every window of the grid.
 pub(super) fn correlate<T: Real>(
     kernel: &Kernel<T>,
     picture: &[T],
     grid: Grid,
     taps: &Taps<'_, T>,
     c: &mut [T],
+    accumulate: bool,
 ) {
     let shape = taps.shape;
     if shape.segments == 0 || shape.length == 0 || grid.times == 0 || grid.bins == 0 {
@@ -160,7 +212,7 @@ pub(super) fn correlate<T: Real>(
     for first in (0..shape.segments).step_by(shape.part()) {
         let part = shape.part().min(shape.segments - first);
         for panel in (0..shape.columns).step_by(shape.width) {
-            let (b, rest) = packed.split_at(part * shape.length * shape.width);
+            let (b, rest) = packed.split_at(part * shape.words() * shape.width);
             packed = rest;
             for line in 0..lines {
                 for tile in 0..tiles {
@@ -169,17 +221,17 @@ pub(super) fn correlate<T: Real>(
                         data: picture,
                         start: grid.start + line * line_step + row * step + first * grid.segment,
                         row: step,
-                        step: 1,
+                        step: grid.step,
                         segment: grid.segment,
                         segments: part,
-                        length: shape.length,
+                        length: shape.words(),
                     };
                     let place = Place {
                         start: grid.c_start + line * c_line_step + row * c_step + panel,
                         row: c_step,
                         rows: height.min(along - row),
                         columns: shape.width.min(shape.columns - panel),
-                        accumulate: true,
+                        accumulate: accumulate || first > 0,
                     };
                     kernel.tile_of(&rows, b, c, place);
                 }

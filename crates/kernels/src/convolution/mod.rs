@@ -28,12 +28,20 @@
 //! Each block copies its piece of the input (or of dy) with a border of zeros into a picture that stays
 //! in the second-level cache (`picture.rs`); the products read windows out of it (`correlate.rs`). The
 //! blocking of the sums follows the matrix product (Goto and van de Geijn 2008).
+//!
+//! **In bf16** ([`Precision::Bf16`](crate::Precision::Bf16)) the operands are rounded: x and W; dy and W; x and
+//! dy. The bias and its gradient are no operands. Where the CPU multiplies pairs of neighbours in the sum,
+//! pictures and taps are rounded into pairs of channels, or of places in a row where the channels are odd
+//! (`words.rs`), and the gradient of W pairs each frame with one half an utterance later (`folded.rs`).
 
 mod backward;
 mod correlate;
+mod folded;
 mod picture;
 #[cfg(test)]
 mod tests;
+mod weights;
+mod words;
 
 use rayon::prelude::*;
 
@@ -44,6 +52,7 @@ use crate::window::{Batch, Block, Span, Window, blocks, split_rows};
 use crate::{scratch, vector};
 use correlate::{Grid, Source, Taps, TapsShape, correlate};
 use picture::Picture;
+use words::Words;
 
 /// The shape of a convolution. Sizes in pairs are for time and for bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,13 +128,13 @@ impl Convolution {
     }
 
     /// The picture that the windows of a block of output frames need.
-    fn input_picture(&self, batch: &Batch, block: &Block) -> Picture {
+    fn input_picture<T: Real>(&self, batch: &Batch, block: &Block, words: Words<T>) -> Picture<T> {
         let Span { first, frames, .. } = block.utterance;
         Picture {
             first_row: first,
             frames,
             row_bins: batch.bins,
-            channels: self.in_channels,
+            words,
             // The first frame and bin of the picture, counted in the padded utterance.
             time: block.first * self.stride[0],
             bin: 0,
@@ -165,7 +174,9 @@ impl Convolution {
             length: taps * self.in_channels,
             columns: self.out_channels,
             width: kernel.columns,
+            word: kernel.word(),
         };
+        let words = Words::of(&kernel, self.in_channels);
         let blocks = self.output_blocks(&batch);
         let tasks = split_rows(y, row, &blocks);
         scratch::with(shape.packed_len(), |packed: &mut [T]| {
@@ -178,14 +189,15 @@ impl Convolution {
                 column_step: self.in_channels * times * taps,
                 inners: self.in_channels,
             };
-            let taps = Taps::pack(shape, packed, weight, source);
+            let taps = Taps::pack(&kernel, shape, packed, weight, source);
             tasks.into_par_iter().for_each(|(block, y)| {
                 vector::fill_rows(y, bias);
-                self.input_picture(&batch, &block).with(x, |picture, line| {
+                self.input_picture(&batch, &block, words).with(x, |picture, line| {
                     let grid = Grid {
                         start: 0,
                         time_step: self.stride[0] * line,
-                        bin_step: self.stride[1] * self.in_channels,
+                        bin_step: self.stride[1] * words.bin(),
+                        step: words.step(),
                         segment: line,
                         times: block.count,
                         bins: batch.out_bins,
@@ -193,7 +205,7 @@ impl Convolution {
                         c_time_step: row,
                         c_bin_step: self.out_channels,
                     };
-                    correlate(&kernel, picture, grid, &taps, y);
+                    correlate(&kernel, picture, grid, &taps, y, true);
                 });
             });
         });

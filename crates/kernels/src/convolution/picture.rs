@@ -1,16 +1,18 @@
-//! A piece of one utterance with its border of zeros, copied where it has one so that every window lies inside.
+//! A piece of one utterance with its border of zeros, copied where it has one so that every window lies
+//! inside, or where it must be rounded.
 
+use super::words::Words;
 use crate::real::Real;
 use crate::scratch;
 
 /// Which piece: of an utterance of `frames` rows of `row_bins` bins that starts at `first_row`,
 /// surrounded by `border` zeros in time and along the bins, the rectangle of `times` by `bins` that
 /// starts at (`time`, `bin`), both counted from the first zero of the border.
-pub(super) struct Picture {
+pub(super) struct Picture<T: 'static> {
     pub first_row: usize,
     pub frames: usize,
     pub row_bins: usize,
-    pub channels: usize,
+    pub words: Words<T>,
     pub time: usize,
     pub bin: usize,
     pub times: usize,
@@ -18,15 +20,17 @@ pub(super) struct Picture {
     pub border: [usize; 2],
 }
 
-impl Picture {
-    /// Calls `work` with the piece, copied out of `x` unless all of it lies inside of the utterance, and
-    /// with the distance from one of its rows to the next. What lies outside of the utterance is zero, whatever its neighbours hold.
-    pub(super) fn with<T: Real, R>(&self, x: &[T], work: impl FnOnce(&[T], usize) -> R) -> R {
-        let channels = self.channels;
+impl<T: Real> Picture<T> {
+    /// Calls `work` with the words of the piece, copied out of `x` unless all of it lies inside of the
+    /// utterance and words are numbers, and with the distance from one of its rows to the next. What lies
+    /// outside of the utterance is zero, whatever its neighbours hold.
+    pub(super) fn with<R>(&self, x: &[T], work: impl FnOnce(&[T], usize) -> R) -> R {
+        let channels = self.words.channels;
         let inside = |axis: usize, first: usize, count: usize, size: usize| {
             first >= self.border[axis] && first + count <= size + self.border[axis]
         };
-        if inside(0, self.time, self.times, self.frames)
+        if self.words.plain()
+            && inside(0, self.time, self.times, self.frames)
             && inside(1, self.bin, self.bins, self.row_bins)
         {
             // No zero is needed, so no copy.
@@ -35,7 +39,7 @@ impl Picture {
             let line = self.row_bins * channels;
             return work(&x[start..][..(self.times - 1) * line + self.bins * channels], line);
         }
-        let line = self.bins * channels;
+        let line = self.bins * self.words.bin();
         // Bins of the utterance that the picture shows, and where they begin in it.
         let skip = self.border[1].saturating_sub(self.bin).min(self.bins);
         let from = (self.bin + skip).saturating_sub(self.border[1]).min(self.row_bins);
@@ -47,11 +51,7 @@ impl Picture {
                     Some(frame) => {
                         let row = (self.first_row + frame) * self.row_bins + from;
                         let source = &x[row * channels..][..shown * channels];
-                        let (before, rest) = target.split_at_mut(skip * channels);
-                        let (inside, after) = rest.split_at_mut(shown * channels);
-                        before.fill(T::ZERO);
-                        inside.copy_from_slice(source);
-                        after.fill(T::ZERO);
+                        self.words.write(skip, source, target);
                     }
                     None => target.fill(T::ZERO),
                 }

@@ -94,6 +94,27 @@ pub(crate) struct PairPacking<T> {
     pub(crate) across: unsafe fn(*const T, Option<*const T>, *mut T, usize),
 }
 
+impl<T: Real> PairPacking<T> {
+    /// Neighbours of `source` as pairs; an odd last number is joined by zero.
+    #[inline]
+    pub(crate) fn along(&self, source: &[T], target: &mut [T]) {
+        assert_eq!(target.len(), source.len().div_ceil(2), "words of a run");
+        // SAFETY: both slices have the length that is read and written; a kernel, and with it this
+        // value, is only chosen by a `Cpu`, which has the function's instructions.
+        unsafe { (self.along)(source.as_ptr(), target.as_mut_ptr(), source.len()) }
+    }
+
+    /// Numbers of two lines as pairs, zeros in the place of a missing second.
+    #[inline]
+    pub(crate) fn across(&self, first: &[T], second: Option<&[T]>, target: &mut [T]) {
+        assert_eq!(first.len(), target.len(), "words of a line");
+        assert!(second.is_none_or(|second| second.len() == first.len()), "lines of two lengths");
+        let second = second.map(<[T]>::as_ptr);
+        // SAFETY: as above.
+        unsafe { (self.across)(first.as_ptr(), second, target.as_mut_ptr(), first.len()) }
+    }
+}
+
 /// From a source, the distance of its rows, into a target, the distance of its lines, so many k:
 /// see `transpose.rs`.
 pub(crate) type EightRows<T> = unsafe fn(*const T, usize, *mut T, usize, usize);
@@ -134,6 +155,15 @@ impl<T: Real> Kernel<T> {
         match self.operands {
             Operands::Plain | Operands::Rounded(_) => 1,
             Operands::Pairs(_) => 2,
+        }
+    }
+
+    /// Rounds copies of operands in place, where the kernel wants them rounded and not paired.
+    #[inline]
+    pub(crate) fn round(&self, copies: &mut [T]) {
+        if let Operands::Rounded(round) = self.operands {
+            // SAFETY: a kernel is only chosen by a `Cpu`, which has the function's instructions.
+            unsafe { round(copies) }
         }
     }
 

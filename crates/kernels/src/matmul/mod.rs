@@ -16,7 +16,7 @@
 
 mod bf16;
 pub(crate) mod kernel;
-mod pack;
+pub(crate) mod pack;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -182,7 +182,7 @@ pub fn matmul<T: Real>(
         return Ok(());
     }
 
-    let kernel = T::product_kernel(cpu);
+    let kernel = T::kernel(cpu);
     let work = rows.saturating_mul(columns).saturating_mul(depth);
     let threads = if work < WORTH_A_THREAD { 1 } else { rayon::current_num_threads() };
     let width = kernel.columns;
@@ -398,7 +398,7 @@ impl<T: Real> PackedMatrix<T> {
     pub fn repack(&mut self, cpu: Cpu, b: Matrix<'_, T>) -> Result<(), KernelError> {
         const OPERATION: &str = "packing of a matrix";
         check_matrix(OPERATION, "B", &b)?;
-        let kernel = T::product_kernel(cpu);
+        let kernel = T::kernel(cpu);
         let width = kernel.columns;
         let panels = b.columns.div_ceil(width);
         let word = kernel.word();
@@ -482,7 +482,7 @@ pub fn matmul_packed<T: Real>(
         let (packed, used) = (b.cpu, cpu);
         return Err(KernelError::PackedForOther { operation: OPERATION, packed, used });
     }
-    let kernel = T::product_kernel(cpu);
+    let kernel = T::kernel(cpu);
     let panels = columns.div_ceil(kernel.columns);
     let (word, panels_width) = (kernel.word(), panels * kernel.columns);
     let packed = b.buffer.slice(depth.div_ceil(word) * panels_width);

@@ -76,12 +76,11 @@ fn pack_lines<T: Real>(kernel: &Kernel<T>, source: Source<'_, T>, panel: Panel<'
     let Source { data, start, across, along } = source;
     match kernel.operands {
         Operands::Plain => interleave(kernel, data, start, across, along, panel),
-        Operands::Rounded(round) => {
+        Operands::Rounded(_) => {
             let Panel { packed, width, filled, depth } = panel;
             let copy = Panel { packed: &mut *packed, width, filled, depth };
             interleave(kernel, data, start, across, along, copy);
-            // SAFETY: a kernel is only chosen by a `Cpu`, which has the function's instructions.
-            unsafe { round(packed) }
+            kernel.round(packed);
         }
         Operands::Pairs(pairs) => {
             let Panel { packed, width, filled, depth } = panel;
@@ -119,9 +118,7 @@ fn pair_rows<T: Real>(
     assert!(packed.len() >= filled * words, "packing leaves the block");
     for (i, packed) in packed.chunks_exact_mut(words.max(1)).take(filled).enumerate() {
         let row = &source.data[source.start + i * source.across..][..depth];
-        // SAFETY: both slices have the length that is read and written; a kernel is only chosen by a
-        // `Cpu`, which has the function's instructions.
-        unsafe { (pairs.along)(row.as_ptr(), packed.as_mut_ptr(), depth) }
+        pairs.along(row, packed);
     }
 }
 
@@ -139,15 +136,23 @@ fn pair_lines<T: Real>(
     }
     for (word, line) in packed.chunks_exact_mut(width).enumerate() {
         let line_of = |k: usize| &data[start + k * along..][..filled];
-        let second = (2 * word + 1 < depth).then(|| line_of(2 * word + 1).as_ptr());
+        let second = (2 * word + 1 < depth).then(|| line_of(2 * word + 1));
         let (copied, rest) = line.split_at_mut(filled);
-        // SAFETY: all slices have the length that is read and written; a kernel is only chosen by a
-        // `Cpu`, which has the function's instructions.
-        unsafe {
-            (pairs.across)(line_of(2 * word).as_ptr(), second, copied.as_mut_ptr(), filled);
-        }
+        pairs.across(line_of(2 * word), second, copied);
         rest.fill(T::ZERO);
     }
+}
+
+/// `[rows, columns]` as `[columns, rows]`.
+pub(crate) fn transpose<T: Real>(
+    kernel: &Kernel<T>,
+    source: &[T],
+    rows: usize,
+    columns: usize,
+    target: &mut [T],
+) {
+    let target = Panel { packed: target, width: rows, filled: rows, depth: columns };
+    interleave(kernel, source, 0, columns, 1, target);
 }
 
 /// The destination of a copy: `[depth, width]`, or half as many lines of words, of which `filled` columns come from the source.

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{bits, every_bf16_cpu, every_cpu, every_cpu_and_precision, noise, pool};
+use crate::testing::{
+    bits, every_bf16_cpu, every_cpu, every_cpu_and_precision, nearest_bf16, noise, pool,
+};
 
 /// Σₖ a[i, k] b[k, j] in f64, and Σₖ |a b|, by which errors are measured.
 fn plain(a: Matrix<'_, f32>, b: Matrix<'_, f32>, i: usize, j: usize) -> (f64, f64) {
@@ -140,19 +142,6 @@ fn large_products_do_not_depend_on_the_threads() {
         for threads in 2..=4 {
             assert_eq!(bits(&run(threads)), bits(&one), "{threads} threads");
         }
-    }
-}
-
-/// Rounded to bf16 by comparing both neighbours in f64, another way than the crate's.
-fn nearest_bf16(x: f32) -> f32 {
-    let below = f32::from_bits(x.to_bits() & 0xffff_0000);
-    let above = f32::from_bits((x.to_bits() & 0xffff_0000) + 0x1_0000);
-    let distance = |to: f32| (f64::from(to) - f64::from(x)).abs();
-    let even = |x: f32| x.to_bits() >> 16 & 1 == 0;
-    match distance(below).total_cmp(&distance(above)) {
-        std::cmp::Ordering::Less => below,
-        std::cmp::Ordering::Equal if even(below) => below,
-        _ => above,
     }
 }
 
