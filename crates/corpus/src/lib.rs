@@ -4,6 +4,7 @@
 //! - [`manifest`]: one utterance a line, JSON Lines with NeMo's keys.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
+//! - [`labels`]: what is said when: Audacity, CTM, TextGrid, TIMIT and SRT, read and written.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
 //! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
 //!   order that is a function of (seed, epoch) and a position that is four numbers.
@@ -18,6 +19,7 @@
 pub mod atomic;
 pub mod check;
 pub mod clip;
+pub mod labels;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;
@@ -28,6 +30,7 @@ pub mod prepare;
 pub use check::{
     CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
 };
+pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
     Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, plan_refusals,
