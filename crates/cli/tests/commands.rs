@@ -44,7 +44,7 @@ fn wrong_arguments_end_with_status_2() {
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s16be"],
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s17", "--sample-rate", "8000"],
         &["score", "a", "b", "--format", "word"],
-        &["prepare", "timit", "--from", "."],
+        &["prepare", "timid", "--from", "."],
     ] {
         let ran = sandbox.run(arguments);
         assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");

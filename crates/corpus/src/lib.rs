@@ -37,7 +37,7 @@ pub use loader::{
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
-    CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
+    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
     prepare_fsdd, prepare_yesno,
 };
 

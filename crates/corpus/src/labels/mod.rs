@@ -25,6 +25,7 @@ mod timit;
 mod utterance;
 
 pub use textgrid::{TextGridForm, to_text_grid};
+pub(crate) use utterance::read_for;
 pub use utterance::read_labels;
 
 use crate::atomic::{remedy, write_atomically};
