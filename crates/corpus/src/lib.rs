@@ -37,8 +37,8 @@ pub use loader::{
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
-    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
-    prepare_fsdd, prepare_yesno,
+    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals,
+    prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).

@@ -1,8 +1,8 @@
 //! The published corpora themselves, where `LABYRINTH_DATA` says that they are.
 
 use labyrinth_corpus::{
-    CheckReport, CorpusInfo, FindingKind, Manifest, PrepareError, PrepareOptions, PrepareReport, Progress,
-    Utterance, check, prepare_an4, prepare_fsdd, prepare_yesno,
+    CheckReport, CorpusInfo, FindingKind, Manifest, PrepareError, PrepareOptions, PrepareReport,
+    Progress, Utterance, check, prepare_an4, prepare_fsdd, prepare_yesno,
 };
 use labyrinth_signal::{Encoding, read_audio};
 use std::collections::BTreeSet;
@@ -167,7 +167,8 @@ fn a_prepared_corpus_is_a_nemo_manifest() {
     let second = prepare("nemo", &folder.path().join("yesno"), "nemo");
     assert_eq!(sizes(&first), sizes(&second));
     for set in ["train", "dev", "test"] {
-        let read = |out: &str| Manifest::read(&folder.path().join(out).join(format!("{set}.jsonl")));
+        let read =
+            |out: &str| Manifest::read(&folder.path().join(out).join(format!("{set}.jsonl")));
         assert_eq!(read("yesno").unwrap().utterances, read("nemo").unwrap().utterances);
     }
 }

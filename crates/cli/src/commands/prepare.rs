@@ -69,7 +69,7 @@ fn short_table() -> String {
 fn long_table() -> String {
     let entry = |info: &&CorpusInfo| {
         format!(
-            "  {:<15}{} {}\n{:18}split: {}\n{:18}licence: {}",
+            "  {:<16}{} {}\n{:20}split: {}\n{:20}licence: {}",
             info.name,
             if info.tried { " " } else { "*" },
             info.title,

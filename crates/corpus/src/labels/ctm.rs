@@ -4,9 +4,7 @@
 //! wanted are taken, each channel a tier. Alternatives (`<ALT_BEGIN>`) say more than one thing at one
 //! time and are refused. Source: NIST SCTK, "sclite file formats", section ctm.
 
-use super::{
-    Label, LabelFault, LabelTrack, Recording, Tier, check_times, seconds, spell_seconds,
-};
+use super::{Label, LabelFault, LabelTrack, Recording, Tier, check_times, seconds, spell_seconds};
 
 pub(super) fn parse(text: &str, recording: &Recording<'_>) -> Result<LabelTrack, LabelFault> {
     let mut track = LabelTrack::default();

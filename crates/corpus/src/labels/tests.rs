@@ -3,7 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const RATE: Recording<'static> = Recording { sample_rate: Some(16000), seconds: None, names: &["r"] };
+const RATE: Recording<'static> =
+    Recording { sample_rate: Some(16000), seconds: None, names: &["r"] };
 
 fn spans(track: &LabelTrack) -> Vec<(f64, f64, &str)> {
     track.labels().map(|label| (label.start, label.end, label.text.as_str())).collect()
@@ -11,7 +12,8 @@ fn spans(track: &LabelTrack) -> Vec<(f64, f64, &str)> {
 
 #[test]
 fn audacity_as_its_manual_shows_it() {
-    let text = "\u{feff}0.000000\t1.500000\tone two\r\n\\\t100.5\t4000.0\r\n2.25\t2.25\t\n3,5\t4\ta\tb\n";
+    let text =
+        "\u{feff}0.000000\t1.500000\tone two\r\n\\\t100.5\t4000.0\r\n2.25\t2.25\t\n3,5\t4\ta\tb\n";
     let track = LabelTrack::parse(text.as_bytes(), LabelFormat::Audacity, &RATE).unwrap();
     assert_eq!(spans(&track), [(0.0, 1.5, "one two"), (2.25, 2.25, ""), (3.5, 4.0, "a\tb")]);
     assert_eq!(
@@ -185,7 +187,10 @@ fn text_grids_of_every_form_and_encoding_are_the_same() {
     let bare = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     assert_eq!(bare(&written), bare(LONG).trim_end());
     let short = to_text_grid(&track, &RATE, TextGridForm::Short).unwrap();
-    assert_eq!(short.lines().skip(2).collect::<Vec<_>>(), SHORT.lines().skip(2).collect::<Vec<_>>());
+    assert_eq!(
+        short.lines().skip(2).collect::<Vec<_>>(),
+        SHORT.lines().skip(2).collect::<Vec<_>>()
+    );
 }
 
 /// Every fault: format, content, the line, a word of the reason.
@@ -278,7 +283,10 @@ fn files_are_named_in_every_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let error = |name: &str| LabelTrack::read(&path(name), &RATE).unwrap_err().to_string();
-    assert!(error("none.srt").contains("there is no label track") && error("none.srt").contains("none.srt"));
+    assert!(
+        error("none.srt").contains("there is no label track")
+            && error("none.srt").contains("none.srt")
+    );
     assert!(error("a.doc").contains("must end in .txt"));
     fs::create_dir(path("folder.srt")).unwrap();
     assert!(error("folder.srt").contains("must be a file"));

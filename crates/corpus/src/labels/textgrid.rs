@@ -214,7 +214,8 @@ pub fn to_text_grid(
         page.quoted(2, "name = ", &tier.name);
         page.value(2, "xmin = ", 0.0);
         page.value(2, "xmax = ", end);
-        for (above, label) in [None].into_iter().chain(tier.labels.iter().map(Some)).zip(&tier.labels)
+        for (above, label) in
+            [None].into_iter().chain(tier.labels.iter().map(Some)).zip(&tier.labels)
         {
             check_order(above, label)?;
             if label.text.trim().is_empty() {

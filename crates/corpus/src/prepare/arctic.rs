@@ -30,7 +30,8 @@ pub const INFO: CorpusInfo = CorpusInfo {
     prepare: prepare_arctic,
 };
 
-const EXPECTED: &str = "the unpacked folder of a speaker (cmu_us_bdl_arctic), or a folder of several";
+const EXPECTED: &str =
+    "the unpacked folder of a speaker (cmu_us_bdl_arctic), or a folder of several";
 const PROMPTS: &str = "etc/txt.done.data";
 
 /// Prepares CMU ARCTIC.

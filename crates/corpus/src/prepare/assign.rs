@@ -150,7 +150,9 @@ pub(crate) fn name_speakers(
             let names: Vec<&str> = known.iter().take(SHOWN).copied().collect();
             let more = match known.len() {
                 0 => "; none of its utterances has a speaker".to_owned(),
-                count if count > SHOWN => format!("; the first of its {count} are {}", names.join(" ")),
+                count if count > SHOWN => {
+                    format!("; the first of its {count} are {}", names.join(" "))
+                }
                 _ => format!("; its speakers are {}", names.join(" ")),
             };
             return Err(refuse(speaker, format!("has no usable utterance{more}")));
@@ -183,7 +185,8 @@ pub(crate) fn name_speakers(
     }
     record.published_split = false;
     record.speakers_shared = false;
-    rules.push(fill(measured, record, warnings).1.unwrap_or_else(|| "train: the others".to_owned()));
+    rules
+        .push(fill(measured, record, warnings).1.unwrap_or_else(|| "train: the others".to_owned()));
     record.split_rule = rules.join("; ");
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Every corpus that `prepare` knows: its name, licence, split, and the function that reads it.
 
 use super::{
-    CorpusRecord, PrepareError, PrepareOptions, PrepareReport, an4, arctic, common_voice, csv, folder,
-    fsdd, gigaspeech, kaldi, lhotse, librispeech, nemo, peoples_speech, speech_commands,
+    CorpusRecord, PrepareError, PrepareOptions, PrepareReport, an4, arctic, common_voice, csv,
+    folder, fsdd, gigaspeech, kaldi, lhotse, librispeech, nemo, peoples_speech, speech_commands,
     speechocean762, ted_lium, timit, vctk, yesno,
 };
 use crate::Progress;

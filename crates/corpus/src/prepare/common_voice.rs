@@ -102,7 +102,8 @@ impl Row<'_> {
         // The first releases left the end of the name out.
         let name = if id.contains('.') { id.to_owned() } else { format!("{id}.mp3") };
         let clips = root.join("clips");
-        let Some(audio) = inside(&clips, &name).filter(|path| path.parent() == Some(&*clips)) else {
+        let Some(audio) = inside(&clips, &name).filter(|path| path.parent() == Some(&*clips))
+        else {
             let detail = format!("{}: {:?} is no name in clips", self.place, self.path);
             ids.insert(id.to_owned());
             found.refuse(id, Reason::OutsideCorpus, detail);

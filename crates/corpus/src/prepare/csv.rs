@@ -34,7 +34,14 @@ pub const INFO: CorpusInfo = CorpusInfo {
 
 /// Names of the column with the recordings' paths.
 pub const AUDIO: [&str; 9] = [
-    "audio_filepath", "audio", "wav_filename", "audio_path", "path", "filename", "file_name", "file",
+    "audio_filepath",
+    "audio",
+    "wav_filename",
+    "audio_path",
+    "path",
+    "filename",
+    "file_name",
+    "file",
     "wav",
 ];
 /// Names of the column with what is said.
@@ -263,7 +270,8 @@ mod tests {
     #[test]
     fn tables_of_every_separator_are_read() {
         for separator in [',', ';', '\t', '|'] {
-            let text = "a,b,c\r\n1,\"x, \"\"y\"\"\nz\",\r\n\n 2 ,,3".replace(',', &separator.to_string());
+            let text =
+                "a,b,c\r\n1,\"x, \"\"y\"\"\nz\",\r\n\n 2 ,,3".replace(',', &separator.to_string());
             let rows = rows(&text).unwrap();
             let row = |line, fields: [&str; 3]| (line, fields.map(str::to_owned).to_vec());
             let quoted = format!("x{separator} \"y\"\nz");

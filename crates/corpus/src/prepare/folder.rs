@@ -11,8 +11,8 @@
 //! each; see the rule in `split.rs`. With fewer, single utterances do, and the report warns that the
 //! figures will flatter.
 
-use super::catalog::CorpusInfo;
 use super::candidate::{Candidate, Found, Measured, Split, check_hold_out};
+use super::catalog::CorpusInfo;
 use super::output::{CorpusRecord, finish};
 use super::paths::{extension, files_under};
 use super::split::{FEWEST_SPEAKERS, SHARE, by_speaker, by_utterance};

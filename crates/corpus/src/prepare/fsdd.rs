@@ -6,8 +6,8 @@
 //! little about new voices; `hold_out` gives the honest one: all of one speaker are the test set, dev is
 //! indices 5 to 9 of the others, who train with all the rest.
 
-use super::catalog::CorpusInfo;
 use super::candidate::{Split, hold_out};
+use super::catalog::CorpusInfo;
 use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
 use super::source::{Shape, locate};
@@ -76,10 +76,8 @@ pub fn prepare_fsdd(
              you used beside a figure"
         ));
     }
-    let record = CorpusRecord {
-        speakers_shared: options.hold_out.is_none(),
-        ..INFO.record(options, rule)
-    };
+    let record =
+        CorpusRecord { speakers_shared: options.hold_out.is_none(), ..INFO.record(options, rule) };
     let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
     located.keep();
     Ok(report)

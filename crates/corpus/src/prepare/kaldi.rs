@@ -30,7 +30,8 @@ pub const INFO: CorpusInfo = CorpusInfo {
     prepare: prepare_kaldi,
 };
 
-const EXPECTED: &str = "a Kaldi data directory with wav.scp and text, or a folder of such directories";
+const EXPECTED: &str =
+    "a Kaldi data directory with wav.scp and text, or a folder of such directories";
 
 /// How far above a data directory the paths of its `wav.scp` may begin.
 const FOLDERS_ABOVE: usize = 3;
@@ -159,7 +160,9 @@ pub(crate) fn read_directory(
     let text_path = folder.join("text");
     let texts = Table::read_if_there(&text_path, false)?;
     if texts.is_none() {
-        found.warnings.push(format!("{} is not there: nothing is transcribed", text_path.display()));
+        found
+            .warnings
+            .push(format!("{} is not there: nothing is transcribed", text_path.display()));
     }
     let speakers = Table::read_if_there(&folder.join("utt2spk"), true)?;
     let segments = Table::read_if_there(&folder.join("segments"), true)?;
@@ -245,10 +248,7 @@ pub(crate) fn read_directory(
 }
 
 /// `recording start end`; an end of -1 is the end of the recording.
-fn segment<'a>(
-    segments: &'a Table,
-    id: &str,
-) -> Result<(&'a str, Option<Section>), PrepareError> {
+fn segment<'a>(segments: &'a Table, id: &str) -> Result<(&'a str, Option<Section>), PrepareError> {
     let (number, value) = &segments.values[id];
     let fault = |reason: String| broken(&segments.path, *number, reason);
     let fields: Vec<&str> = value.split_whitespace().collect();

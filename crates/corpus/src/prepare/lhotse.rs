@@ -32,7 +32,8 @@ pub const INFO: CorpusInfo = CorpusInfo {
     prepare: prepare_lhotse,
 };
 
-const EXPECTED: &str = "a file of Lhotse cuts (.jsonl or .jsonl.gz), or a folder with *cuts*.jsonl.gz";
+const EXPECTED: &str =
+    "a file of Lhotse cuts (.jsonl or .jsonl.gz), or a folder with *cuts*.jsonl.gz";
 
 /// What is read of a cut. Fields may be absent because other kinds of cut lack them.
 #[derive(Deserialize)]
@@ -98,8 +99,7 @@ fn read_cuts(
     ids: &mut BTreeSet<String>,
 ) -> Result<(), PrepareError> {
     // As Lhotse takes them: relative to where it was started, which is the folder or one above it.
-    let folders: Vec<PathBuf> =
-        file.path.ancestors().skip(1).take(3).map(Path::to_owned).collect();
+    let folders: Vec<PathBuf> = file.path.ancestors().skip(1).take(3).map(Path::to_owned).collect();
     let mut list = List::open(&file.path)?;
     while let Some((number, line)) = list.next()? {
         let cut: Result<Cut, _> = serde_json::from_str(line);
@@ -137,7 +137,11 @@ fn read_cuts(
             let text = supervision.text.as_deref().map(collapse).unwrap_or_default();
             if text.is_empty() {
                 ids.insert(id.clone());
-                found.refuse(&id, Reason::EmptyTranscript, format!("supervision of cut {}", cut.id));
+                found.refuse(
+                    &id,
+                    Reason::EmptyTranscript,
+                    format!("supervision of cut {}", cut.id),
+                );
                 continue;
             }
             let mut candidate =
@@ -153,7 +157,8 @@ fn read_cuts(
 
 /// The file of a cut; `Ok(None)` where it is no cut, `Err` where its sound is no file.
 fn audio_of(cut: &Cut, folders: &[PathBuf]) -> Result<Option<PathBuf>, String> {
-    if let Some(kind) = cut.kind.as_deref().filter(|kind| !matches!(*kind, "MonoCut" | "MultiCut" | "Cut"))
+    if let Some(kind) =
+        cut.kind.as_deref().filter(|kind| !matches!(*kind, "MonoCut" | "MultiCut" | "Cut"))
     {
         return Err(format!("cut {} is a {kind}, and no recording", cut.id));
     }
@@ -161,7 +166,10 @@ fn audio_of(cut: &Cut, folders: &[PathBuf]) -> Result<Option<PathBuf>, String> {
         return Ok(None);
     };
     if recording.transforms.as_ref().is_some_and(|transforms| !transforms.is_empty()) {
-        return Err(format!("the recording of cut {} is to be transformed when it is read", cut.id));
+        return Err(format!(
+            "the recording of cut {} is to be transformed when it is read",
+            cut.id
+        ));
     }
     match &recording.sources[..] {
         [Source { kind, source: Value::String(path) }] if kind == "file" => {

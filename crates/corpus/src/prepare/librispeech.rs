@@ -56,7 +56,8 @@ const SHAPE: Shape = Shape {
     is_root: |folder| {
         SUBSETS.iter().any(|(name, ..)| {
             let subset = folder.join(name);
-            subset.is_dir() && entries(&subset).is_ok_and(|inside| inside.iter().any(|p| p.is_dir()))
+            subset.is_dir()
+                && entries(&subset).is_ok_and(|inside| inside.iter().any(|p| p.is_dir()))
         })
     },
     several: true,
@@ -161,7 +162,11 @@ fn read_subset(
                     let detail = format!("{}, line {number}", list.display());
                     found.refuse(id, Reason::DuplicateId, detail);
                 } else {
-                    found.refuse(id, Reason::MissingAudio, format!("{}.flac is not there", stem.display()));
+                    found.refuse(
+                        id,
+                        Reason::MissingAudio,
+                        format!("{}.flac is not there", stem.display()),
+                    );
                 }
                 continue;
             };

@@ -114,9 +114,8 @@ pub(crate) fn listed(folders: &[PathBuf], name: &str) -> PathBuf {
 pub(crate) fn set_of(name: &str) -> Option<Split> {
     let name = name.to_lowercase();
     let words = || name.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    let begins = |starts: &[&str]| {
-        words().any(|word| starts.iter().any(|start| word.starts_with(start)))
-    };
+    let begins =
+        |starts: &[&str]| words().any(|word| starts.iter().any(|start| word.starts_with(start)));
     if begins(&["train"]) || words().any(|word| word == "tr") {
         Some(Split::Train)
     } else if begins(&["dev", "val"]) || words().any(|word| word == "cv") {
@@ -168,8 +167,7 @@ mod tests {
         let error = lines(&path).unwrap_err().to_string();
         assert!(error.contains("list.txt, line 2: this is not UTF-8"), "{error}");
         let packed = folder.path().join("list.txt.gz");
-        let mut encoder =
-            flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all("one\ntwo\n".repeat(500).as_bytes()).unwrap();
         let bytes = encoder.finish().unwrap();
         std::fs::write(&packed, &bytes).unwrap();

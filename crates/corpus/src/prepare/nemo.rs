@@ -58,7 +58,8 @@ pub fn prepare_nemo(
             let text = collapse(&utterance.text);
             let (id, speaker) = (utterance.id, utterance.speaker);
             if utterance.extra.contains_key("shard_id") {
-                let detail = "it lies in a tar shard; name the manifest of the recordings themselves";
+                let detail =
+                    "it lies in a tar shard; name the manifest of the recordings themselves";
                 ids.insert(id.clone());
                 found.refuse(&id, Reason::NotAFile, detail);
             } else if text.is_empty() {

@@ -115,10 +115,9 @@ fn read_list(
             let text = collapse(&label);
             let refusal = match inside(folder, &name) {
                 None => Err((Reason::OutsideCorpus, format!("{name:?} leads out of the corpus"))),
-                Some(_) if text.is_empty() => Err((
-                    Reason::EmptyTranscript,
-                    format!("{}, line {number}", path.display()),
-                )),
+                Some(_) if text.is_empty() => {
+                    Err((Reason::EmptyTranscript, format!("{}, line {number}", path.display())))
+                }
                 Some(audio) => Ok(audio),
             };
             match refusal {

@@ -104,7 +104,15 @@ impl PrepareReport {
                 totals: Totals::of(measured.iter().filter(|item| item.candidate.split == split)),
             })
             .collect();
-        Self { corpus, out, splits, totals: Totals::of(measured.iter()), ledger, warnings, beside: Vec::new() }
+        Self {
+            corpus,
+            out,
+            splits,
+            totals: Totals::of(measured.iter()),
+            ledger,
+            warnings,
+            beside: Vec::new(),
+        }
     }
 }
 

@@ -115,9 +115,8 @@ fn cut_noise(
     found: &mut Found,
     progress: Progress<'_>,
 ) -> Result<(), PrepareError> {
-    let name = |path: &Path| {
-        format!("{NOISE}/{}", path.file_stem().unwrap_or_default().to_string_lossy())
-    };
+    let name =
+        |path: &Path| format!("{NOISE}/{}", path.file_stem().unwrap_or_default().to_string_lossy());
     let whole = recordings
         .iter()
         .map(|path| Candidate::new(name(path), path.clone(), "", None, Split::Train))
@@ -134,7 +133,8 @@ fn cut_noise(
             candidate.section = Some(Section { start, duration: Some(PIECE) });
             pieces.push(candidate);
         }
-        let detail = format!("it is noise, and stands in noise.jsonl as {count} pieces of {PIECE} s");
+        let detail =
+            format!("it is noise, and stands in noise.jsonl as {count} pieces of {PIECE} s");
         found.refuse(&item.candidate.id, Reason::LeftOut, detail);
     }
     found.beside.push(("noise", pieces));

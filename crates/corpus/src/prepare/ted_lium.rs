@@ -31,7 +31,8 @@ pub const INFO: CorpusInfo = CorpusInfo {
     prepare: prepare_ted_lium,
 };
 
-const SETS: [(&str, Split); 3] = [("train", Split::Train), ("dev", Split::Dev), ("test", Split::Test)];
+const SETS: [(&str, Split); 3] =
+    [("train", Split::Train), ("dev", Split::Dev), ("test", Split::Test)];
 
 const SHAPE: Shape = Shape {
     title: "TED-LIUM",
@@ -127,10 +128,8 @@ fn read_stm(
 /// The talk as it was published, or converted.
 fn recording(folder: &Path, talk: &str) -> PathBuf {
     let published = folder.join(format!("sph/{talk}.sph"));
-    let converted =
-        [("wav", "wav"), ("sph", "wav"), ("flac", "flac")].map(|(name, end)| {
-            folder.join(format!("{name}/{talk}.{end}"))
-        });
+    let converted = [("wav", "wav"), ("sph", "wav"), ("flac", "flac")]
+        .map(|(name, end)| folder.join(format!("{name}/{talk}.{end}")));
     if published.exists() {
         return published;
     }
@@ -168,7 +167,10 @@ mod tests {
     #[test]
     fn words_are_cleaned() {
         let said = |text: &str| spoken(&text.split(' ').collect::<Vec<_>>());
-        assert_eq!(said("it 's a(2) {NOISE} talk <unk> (laughs) 'cause"), "it's a talk <unk> (laughs)'cause");
+        assert_eq!(
+            said("it 's a(2) {NOISE} talk <unk> (laughs) 'cause"),
+            "it's a talk <unk> (laughs)'cause"
+        );
         assert_eq!(said("{BREATH}"), "");
     }
 }

@@ -37,18 +37,18 @@ const PUBLISHED_UTTERANCES: usize = 6300;
 
 /// TIMIT's testset.doc: of each dialect two men and a woman.
 const CORE_TEST: [&str; 24] = [
-    "mdab0", "mwbt0", "felc0", "mtas1", "mwew0", "fpas0", "mjmp0", "mlnt0", "fpkt0", "mlll0", "mtls0",
-    "fjlm0", "mbpm0", "mklt0", "fnlp0", "mcmj0", "mjdh0", "fmgd0", "mgrt0", "mnjm0", "fdhc0", "mjln0",
-    "mpam0", "fmld0",
+    "mdab0", "mwbt0", "felc0", "mtas1", "mwew0", "fpas0", "mjmp0", "mlnt0", "fpkt0", "mlll0",
+    "mtls0", "fjlm0", "mbpm0", "mklt0", "fnlp0", "mcmj0", "mjdh0", "fmgd0", "mgrt0", "mnjm0",
+    "fdhc0", "mjln0", "mpam0", "fmld0",
 ];
 
 /// The development speakers.
 const DEV: [&str; 50] = [
-    "faks0", "fdac1", "fjem0", "mgwt0", "mjar0", "mmdb1", "mmdm2", "mpdf0", "fcmh0", "fkms0", "mbdg0",
-    "mbwm0", "mcsh0", "fadg0", "fdms0", "fedw0", "mgjf0", "mglb0", "mrtk0", "mtaa0", "mtdt0", "mthc0",
-    "mwjg0", "fnmr0", "frew0", "fsem0", "mbns0", "mmjr0", "mdls0", "mdlf0", "mdvc0", "mers0", "fmah0",
-    "fdrw0", "mrcs0", "mrjm4", "fcal1", "mmwh0", "fjsj0", "majc0", "mjsw0", "mreb0", "fgjd0", "fjmg0",
-    "mroa0", "mteb0", "mjfc0", "mrjr0", "fmml0", "mrws1",
+    "faks0", "fdac1", "fjem0", "mgwt0", "mjar0", "mmdb1", "mmdm2", "mpdf0", "fcmh0", "fkms0",
+    "mbdg0", "mbwm0", "mcsh0", "fadg0", "fdms0", "fedw0", "mgjf0", "mglb0", "mrtk0", "mtaa0",
+    "mtdt0", "mthc0", "mwjg0", "fnmr0", "frew0", "fsem0", "mbns0", "mmjr0", "mdls0", "mdlf0",
+    "mdvc0", "mers0", "fmah0", "fdrw0", "mrcs0", "mrjm4", "fcal1", "mmwh0", "fjsj0", "majc0",
+    "mjsw0", "mreb0", "fgjd0", "fjmg0", "mroa0", "mteb0", "mjfc0", "mrjr0", "fmml0", "mrws1",
 ];
 
 const SHAPE: Shape = Shape {
@@ -58,8 +58,9 @@ const SHAPE: Shape = Shape {
     mark: "the folders TRAIN and TEST with DR1 and others in them",
     is_root: |folder| {
         ["train", "test"].iter().all(|set| {
-            below(folder, set)
-                .is_some_and(|set| (1..=8).any(|dialect| below(&set, &format!("dr{dialect}")).is_some()))
+            below(folder, set).is_some_and(|set| {
+                (1..=8).any(|dialect| below(&set, &format!("dr{dialect}")).is_some())
+            })
         })
     },
     several: false,
@@ -162,7 +163,8 @@ fn read_sentence(
     let refusal = if sentence.starts_with("sa") {
         Some((Reason::LeftOut, "everybody reads the SA sentences: no set holds them".to_owned()))
     } else if split == Split::Dev && !DEV.contains(&speaker.as_str()) {
-        let detail = format!("{speaker} is neither of the core test set nor of the development set");
+        let detail =
+            format!("{speaker} is neither of the core test set nor of the development set");
         Some((Reason::LeftOut, detail))
     } else if files.audio.is_none() {
         Some((Reason::MissingAudio, format!("{}.WAV is not there", stem.display())))

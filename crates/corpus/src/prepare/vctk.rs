@@ -67,7 +67,8 @@ pub fn prepare_vctk(
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let microphone = MICROPHONES.iter().position(|end| stem.ends_with(end));
-        let id = microphone.and_then(|which| stem.strip_suffix(MICROPHONES[which])).unwrap_or(&stem);
+        let id =
+            microphone.and_then(|which| stem.strip_suffix(MICROPHONES[which])).unwrap_or(&stem);
         let speaker = path.parent().and_then(|folder| folder.file_name()).unwrap_or_default();
         let entry = (speaker.to_string_lossy().into_owned(), microphone.unwrap_or(0), path.clone());
         match recordings.get(id) {

@@ -4,8 +4,8 @@
 //! words `yes` and `no`. Kaldi's split: of the sorted names the first 31 train, the other 29 are the
 //! test; our development set is the last five of the 31.
 
-use super::catalog::CorpusInfo;
 use super::candidate::{Split, check_hold_out};
+use super::catalog::CorpusInfo;
 use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
 use super::source::{Shape, locate};
