@@ -353,3 +353,15 @@ fn standard_error_may_be_closed_too() {
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(2));
 }
+
+#[test]
+fn prepare_shows_every_corpus_with_its_split_and_licence() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run_well(&["prepare", "--help"]).stdout;
+    for info in labyrinth_corpus::CORPORA {
+        for text in [info.name, info.title, info.split, info.licence] {
+            assert!(help.contains(text), "{}: {text}", info.name);
+        }
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
+}

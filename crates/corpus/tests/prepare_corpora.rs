@@ -322,7 +322,7 @@ fn a_kaldi_directory_with_segments_and_every_fault() {
 fn kaldi_directories_are_sets_by_their_names_and_broken_lines_have_numbers() {
     let sandbox = Sandbox::new();
     let mut files = Files::new();
-    for (number, name) in ["train_clean", "dev", "test_a", "test_b", "lang"].iter().enumerate() {
+    for (number, name) in ["train_clean", "dev", "test", "test_b", "lang"].iter().enumerate() {
         files.insert(format!("data/{name}/w.wav"), wav_bytes(number as u64, 8000, 4000));
         files.insert(format!("data/{name}/wav.scp"), bytes(&format!("u{number} w.wav\n")));
         files.insert(format!("data/{name}/text"), bytes(&format!("u{number} hello\n")));
@@ -334,6 +334,7 @@ fn kaldi_directories_are_sets_by_their_names_and_broken_lines_have_numbers() {
     assert_eq!(ids(&set(&sandbox.path("out"), "dev")), ["u1"]);
     assert_eq!(ids(&set(&sandbox.path("out"), "test")), ["u2", "u3"]);
     assert_eq!(ids(&set(&sandbox.path("out"), "test_b")), ["u3"]);
+    assert_eq!(ids(&set(&sandbox.path("out"), "part-test")), ["u2"]);
     assert!(warned(&report, "lang was not read"), "{:?}", report.warnings);
     for (file, content, what) in [
         ("wav.scp", "u1 w.wav\nu9\n", "wav.scp, line 2: nothing follows \"u9\""),
@@ -521,7 +522,7 @@ fn lhotse_cuts_are_sections_of_files() {
 fn nemo_manifests_keep_their_keys_sections_and_labels() {
     let sandbox = Sandbox::new();
     let mut files = Files::new();
-    for name in ["a", "b", "c"] {
+    for name in ["a", "b", "c", "d", "e"] {
         files.insert(format!("n/{name}.wav"), wav_bytes(3, 16000, 32000));
     }
     files.insert("n/a.txt".into(), bytes("0.1\t0.5\tword\n1.9\t2.0\tlast\n"));
@@ -530,6 +531,8 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
                  {\"audio_filepath\":\"a.wav\",\"offset\":0.25,\"duration\":0.5,\"text\":\"y\",\"labels\":\"a.txt\"}\n\
                  {\"audio_filepath\":\"b.wav\",\"duration\":2.0,\"text\":\"x\",\"labels\":\"b.TextGrid\"}\n\
                  {\"audio_filepath\":\"c.wav\",\"duration\":2.0,\"text\":\"x\",\"labels\":\"c.srt\"}\n\
+                 {\"audio_filepath\":\"d.wav\",\"duration\":1.5,\"text\":\"z\"}\n\
+                 {\"audio_filepath\":\"e.wav\",\"duration\":2.5,\"text\":\"z\"}\n\
                  {\"audio_filepath\":\"audio_0.wav\",\"duration\":2.0,\"text\":\"x\",\"shard_id\":0}\n";
     files.insert("n/m.json".into(), bytes(lines));
     sandbox.write(&files);
@@ -546,6 +549,13 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
         let manifest = set(&sandbox.path("out"), name);
         for utterance in &manifest.utterances {
             seen += 1;
+            if utterance.text == "z" {
+                // NeMo means the beginning of d.wav, and all of e.wav.
+                let (offset, duration) = (utterance.offset, utterance.duration);
+                let expected = if utterance.id == "d.wav" { (Some(0.0), 1.5) } else { (None, 2.0) };
+                assert_eq!((offset, duration), expected);
+                continue;
+            }
             let track = read_labels(&manifest, utterance, 16000).unwrap().unwrap();
             let spans: Vec<(f64, f64)> = track.labels().map(|l| (l.start, l.end)).collect();
             assert_eq!(utterance.labels.as_deref(), Some("../n/a.txt"));
@@ -558,7 +568,7 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
             }
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 4);
     // A track that breaks later is found by `check`, not passed over.
     std::fs::write(sandbox.path("n/a.txt"), "0.1\t0.5\tword\n1.9\t2.6\tlast\n").unwrap();
     let checked = check(&sandbox.path("out"), None, &silent).unwrap();

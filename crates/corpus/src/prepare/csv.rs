@@ -204,7 +204,7 @@ fn section<'a>(
         return Ok(None);
     }
     let start = start.unwrap_or(0.0);
-    Ok(Some(Section { start, duration: end.map(|end| end - start).or(duration) }))
+    Ok(Some(Section::new(start, end.map(|end| end - start).or(duration))))
 }
 
 /// A row: the line on which it begins, and its fields.

@@ -261,7 +261,7 @@ fn segment<'a>(segments: &'a Table, id: &str) -> Result<(&'a str, Option<Section
     };
     let (start, end) = (number(start)?, number(end)?);
     let duration = (end != -1.0).then_some(end - start);
-    Ok((recording, Some(Section { start, duration })))
+    Ok((recording, Some(Section::new(start, duration))))
 }
 
 /// The file that a line of `wav.scp` names, or why it names none.

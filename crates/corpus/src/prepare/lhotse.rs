@@ -147,7 +147,7 @@ fn read_cuts(
             let mut candidate =
                 Candidate::new(id, audio.clone(), text, supervision.speaker, file.split);
             let start = start + supervision.start;
-            candidate.section = Some(Section { start, duration: Some(supervision.duration) });
+            candidate.section = Some(Section::new(start, Some(supervision.duration)));
             candidate.part.clone_from(&file.part);
             found.push(candidate, ids);
         }

@@ -77,11 +77,9 @@ pub fn prepare_librispeech(
     // One of the subsets itself: the tree above, and nothing else of it.
     if let Ok(from) = options.from.canonicalize() {
         let subset = from.file_name().and_then(|name| SUBSETS.iter().find(|(n, ..)| name == *n));
-        if let (Some((name, ..)), Some(above)) = (subset, from.parent()) {
-            if from.is_dir() {
-                only = Some(*name);
-                options.from = above.to_owned();
-            }
+        if let (Some((name, ..)), Some(above), true) = (subset, from.parent(), from.is_dir()) {
+            only = Some(*name);
+            options.from = above.to_owned();
         }
     }
     let located = locate(&SHAPE, &options)?;

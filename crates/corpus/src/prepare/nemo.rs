@@ -68,9 +68,11 @@ pub fn prepare_nemo(
             } else {
                 let mut candidate = Candidate::new(id, audio, text, speaker, file.split);
                 candidate.raw = raw;
-                candidate.section = utterance
-                    .offset
-                    .map(|start| Section { start, duration: Some(utterance.duration) });
+                // NeMo reads no more than the duration, also where no offset is given.
+                candidate.section = match (utterance.offset, utterance.duration) {
+                    (Some(start), duration) => Some(Section::new(start, Some(duration))),
+                    (None, duration) => (duration > 0.0).then(|| Section::first(duration)),
+                };
                 candidate.labels = utterance.labels.as_ref().map(|path| listed(folders, path));
                 candidate.part.clone_from(&file.part);
                 candidate.extra = utterance.extra;

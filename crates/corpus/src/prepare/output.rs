@@ -160,9 +160,11 @@ fn beside_the_sets(
         .filter(|((split, _), utterances)| {
             *split != Split::Train && utterances.len() < manifests[*split as usize].utterances.len()
         })
-        .map(|((_, part), utterances)| Manifest {
-            path: out.join(format!("{part}.jsonl")),
-            utterances,
+        .map(|((_, part), utterances)| {
+            // A part that is called like a file of ours must not take its place.
+            let ours = ["train", "dev", "test", "ledger"].contains(&part.as_str());
+            let name = if ours { format!("part-{part}.jsonl") } else { format!("{part}.jsonl") };
+            Manifest { path: out.join(name), utterances }
         })
         .collect()
 }

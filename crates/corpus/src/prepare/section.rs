@@ -10,12 +10,24 @@ pub(crate) struct Section {
     pub(crate) start: f64,
     /// Seconds; `None`: to the end of the file.
     pub(crate) duration: Option<f64>,
+    /// The recording may be shorter than that; then all of it is meant.
+    pub(crate) at_most: bool,
 }
 
 impl Section {
+    /// `duration` seconds from `start`, or to the end of the file.
+    pub(crate) fn new(start: f64, duration: Option<f64>) -> Self {
+        Self { start, duration, at_most: false }
+    }
+
     /// From `start` to `end` seconds.
     pub(crate) fn between(start: f64, end: f64) -> Self {
-        Self { start, duration: Some(end - start) }
+        Self::new(start, Some(end - start))
+    }
+
+    /// The first `duration` seconds, or the whole file where it is not longer.
+    pub(crate) fn first(duration: f64) -> Self {
+        Self { start: 0.0, duration: Some(duration), at_most: true }
     }
 
     /// Offset and duration in a recording of `seconds`; no offset where the section is the whole of it.
@@ -40,6 +52,9 @@ impl Section {
             let detail = format!("it starts at {start} s and ends at {end} s");
             return Err((Reason::UnusableTimes, detail));
         }
+        if self.at_most && duration > rest - TOLERANCE {
+            return Ok((None, seconds));
+        }
         if duration > rest + TOLERANCE {
             let end = start + duration;
             let detail = format!("it ends at {end} s, and the recording lasts {seconds} s");
@@ -57,7 +72,10 @@ mod tests {
 
     #[test]
     fn sections_are_checked_against_the_recording() {
-        let within = |start, duration| Section { start, duration }.within(10.0, 16000);
+        let within = |start, duration| Section::new(start, duration).within(10.0, 16000);
+        let first = |duration| Section::first(duration).within(10.0, 16000);
+        assert_eq!(first(4.0), Ok((Some(0.0), 4.0)));
+        assert_eq!((first(9.99), first(12.0)), (Ok((None, 10.0)), Ok((None, 10.0))));
         assert_eq!(within(2.0, Some(3.0)), Ok((Some(2.0), 3.0)));
         assert_eq!(within(2.0, None), Ok((Some(2.0), 8.0)));
         assert_eq!(within(0.0, Some(10.00001)), Ok((None, 10.0)));

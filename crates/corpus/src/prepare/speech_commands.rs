@@ -16,6 +16,7 @@ use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use crate::ledger::Reason;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -65,10 +66,14 @@ pub fn prepare_speech_commands(
     for (list, split) in LISTS {
         for (_, line) in lines(&root.join(list))? {
             let name = line.trim().to_owned();
-            if listed.contains_key(&name) {
-                found.refuse(&name, Reason::DuplicateId, format!("{list} names it once more"));
-            } else {
-                listed.insert(name, (split, list));
+            match listed.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert((split, list));
+                }
+                Entry::Occupied(entry) => {
+                    let detail = format!("{list} names it once more");
+                    found.refuse(entry.key(), Reason::DuplicateId, detail);
+                }
             }
         }
     }
@@ -130,7 +135,7 @@ fn cut_noise(
             let start = piece as f64 * PIECE;
             let id = format!("{}@{piece}", item.candidate.id);
             let mut candidate = Candidate { id, ..item.candidate.clone() };
-            candidate.section = Some(Section { start, duration: Some(PIECE) });
+            candidate.section = Some(Section::new(start, Some(PIECE)));
             pieces.push(candidate);
         }
         let detail =
