@@ -363,5 +363,4 @@ fn prepare_shows_every_corpus_with_its_split_and_licence() {
             assert!(help.contains(text), "{}: {text}", info.name);
         }
     }
-    assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
 }

@@ -47,14 +47,14 @@ pub struct Prepare {
 }
 
 const OUTPUT: &str = "\
-Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. Every utterance
-that was read is in one of the sets or, with its reason, in the ledger.";
+Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. Every
+utterance that was read is in one of the sets or, with its reason, in the ledger.";
 
 const EXAMPLES: &str = "\
 Examples:
   labyrinth prepare an4 --from an4_raw.bigendian.tar.gz
   labyrinth prepare fsdd --from free-spoken-digit-dataset --hold-out george -o data/fsdd-george
-  labyrinth prepare librispeech --from LibriSpeech/dev-clean --test-speakers 84,174 --dev-speakers 777
+  labyrinth prepare librispeech --from dev-clean --test-speakers 84,174 --dev-speakers 777
   labyrinth prepare kaldi --from egs/mine/data
   labyrinth prepare folder --from recordings -o data/mine";
 
@@ -62,7 +62,10 @@ Examples:
 fn short_table() -> String {
     let lines: Vec<String> =
         CORPORA.iter().map(|info| format!("  {:<16} {}", info.name, info.title)).collect();
-    format!("Corpora (--help has their splits and licences):\n{}\n\n{OUTPUT}", lines.join("\n"))
+    format!(
+        "Corpora (--help has their splits and licences):\n{}\n\n{OUTPUT}\n\n{EXAMPLES}",
+        lines.join("\n")
+    )
 }
 
 /// Title, split and licence of each corpus.

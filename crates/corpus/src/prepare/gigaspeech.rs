@@ -29,7 +29,7 @@ pub const INFO: CorpusInfo = CorpusInfo {
     name: "gigaspeech",
     title: "GigaSpeech, English from audiobooks, podcasts and videos",
     home: "https://github.com/SpeechColab/GigaSpeech",
-    licence: "audio on request, for non-commercial research and education; labels Apache 2.0",
+    licence: "audio on request, non-commercial research; labels Apache 2.0",
     split: "published DEV and TEST",
     tried: false,
     published: true,
