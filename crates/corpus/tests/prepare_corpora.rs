@@ -675,6 +675,8 @@ fn speech_commands_follow_their_lists_and_cut_the_noise() {
     assert_eq!(ids(&set(&sandbox.path("out"), "test")), ["no/cc_nohash_0"]);
     assert_eq!(ids(&set(&sandbox.path("out"), "dev")), ["yes/bb_nohash_0"]);
     assert_eq!(sandbox.lines("out", "train")[0].1, "no");
+    // By the lists, and not by a rule that would have divided the speakers alike.
+    assert!(report.corpus.published_split && report.corpus.split_rule.ends_with("as published"));
     let expected: BTreeMap<&str, Reason> = [
         ("no/strange", Reason::UnexpectedName),
         ("no/zz_nohash_0", Reason::MissingAudio),
