@@ -54,7 +54,7 @@ fn a_recording_that_cannot_be_used_leaves_the_others_alone() {
 fn a_missing_or_empty_folder_is_refused() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("empty")).unwrap();
-    for corpus in ["an4", "fsdd", "yesno", "folder"] {
+    for corpus in labyrinth_corpus::CORPORA.map(|info| info.name) {
         for folder in ["missing", "empty"] {
             let out = format!("out-{corpus}-{folder}");
             sandbox.refuses(&["prepare", corpus, "--from", folder, "-o", &out], folder);
@@ -435,4 +435,32 @@ fn a_value_of_a_manifest_that_does_not_fit_is_named_in_plain_words() {
     sandbox.write("said.jsonl", "{\"id\":[1],\"text\":\"a\"}\n");
     let sentence = sandbox.refuses(&["score", "said.jsonl", "said.jsonl"], "said.jsonl line 1");
     assert!(sentence.contains("`id` must be a text in quotes or a whole number"), "{sentence}");
+}
+
+#[test]
+fn lists_of_corpora_are_refused_with_file_and_line() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let write = |name: &str, text: &str| sandbox.write(name, text);
+    let prepare = |corpus: &str, from: &str| {
+        ["prepare", corpus, "--from", from, "-o", "out"].map(str::to_owned)
+    };
+    write("kaldi/wav.scp", "a a.wav\nb\n");
+    sandbox.refuses(&prepare("kaldi", "kaldi"), "wav.scp, line 2");
+    write("table.csv", "audio,text\na.wav,\"x\n");
+    sandbox.refuses(&prepare("csv", "table.csv"), "table.csv, line 2");
+    write("cuts.jsonl", "{}\n");
+    sandbox.refuses(&prepare("lhotse", "cuts.jsonl"), "cuts.jsonl, line 1");
+    write("nemo.json", "{\"audio_filepath\":\"a.wav\",\"duration\":\"long\",\"text\":\"x\"}\n");
+    sandbox.refuses(&prepare("nemo", "nemo.json"), "nemo.json, line 1");
+    // Commands in a list are never run: nothing can be used, and the sentence says why.
+    write("piped/wav.scp", "a touch ran |\n");
+    write("piped/text", "a hello\n");
+    write("piped/utt2spk", "a s\n");
+    let said = sandbox.refuses(&prepare("kaldi", "piped"), "commands are not run");
+    assert!(!sandbox.path("ran").exists() && !sandbox.path("piped/ran").exists(), "{said}");
+    let speakers = ["--test-speakers".to_owned(), "nobody".to_owned()];
+    let named = [&prepare("nemo", "data/train.jsonl")[..], &speakers[..]].concat();
+    sandbox.refuses(&named, "\"nobody\"");
+    assert!(!sandbox.path("out").exists());
 }

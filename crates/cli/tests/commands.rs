@@ -44,7 +44,7 @@ fn wrong_arguments_end_with_status_2() {
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s16be"],
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s17", "--sample-rate", "8000"],
         &["score", "a", "b", "--format", "word"],
-        &["prepare", "timit", "--from", "."],
+        &["prepare", "timid", "--from", "."],
     ] {
         let ran = sandbox.run(arguments);
         assert_eq!((ran.status, ran.stdout.as_str()), (Some(2), ""), "{arguments:?}");
@@ -352,4 +352,15 @@ fn standard_error_may_be_closed_too() {
         .unwrap();
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn prepare_shows_every_corpus_with_its_split_and_licence() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run_well(&["prepare", "--help"]).stdout;
+    for info in labyrinth_corpus::CORPORA {
+        for text in [info.name, info.title, info.split, info.licence] {
+            assert!(help.contains(text), "{}: {text}", info.name);
+        }
+    }
 }

@@ -42,6 +42,18 @@ pub enum Reason {
     UnexpectedName,
     /// The file's name is not UTF-8 and cannot stand in a manifest.
     UnusableName,
+    /// The corpus gives the output of a command, an address or an archive's inside for a recording.
+    NotAFile,
+    /// The path leads out of the corpus's folder.
+    OutsideCorpus,
+    /// Its times are no section of a recording: no numbers, or an end before the start.
+    UnusableTimes,
+    /// The label track is not there.
+    MissingLabels,
+    /// The label track cannot be read, or is broken.
+    UnusableLabels,
+    /// The published rule of the corpus leaves it out.
+    LeftOut,
 }
 
 impl Reason {
@@ -63,6 +75,12 @@ impl Reason {
             Self::NotListed => "not-listed",
             Self::UnexpectedName => "unexpected-name",
             Self::UnusableName => "unusable-name",
+            Self::NotAFile => "not-a-file",
+            Self::OutsideCorpus => "outside-corpus",
+            Self::UnusableTimes => "unusable-times",
+            Self::MissingLabels => "missing-labels",
+            Self::UnusableLabels => "unusable-labels",
+            Self::LeftOut => "left-out",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`index`]: a manifest of any size, opened without being held.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
+//! - [`labels`]: what is said when: Audacity, CTM, TextGrid, TIMIT and SRT, read and written.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
 //! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
 //!   order that is a function of (seed, epoch) and a position that is four numbers.
@@ -21,6 +22,7 @@ pub mod atomic;
 pub mod check;
 pub mod clip;
 pub mod index;
+pub mod labels;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;
@@ -33,6 +35,7 @@ pub use check::{
     CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
 };
 pub use index::IndexedManifest;
+pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
     Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, SoundOptions,
@@ -40,8 +43,8 @@ pub use loader::{
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
-    CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals, prepare_an4, prepare_folder,
-    prepare_fsdd, prepare_yesno,
+    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals,
+    prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
 

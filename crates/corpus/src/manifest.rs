@@ -36,7 +36,8 @@ pub struct Utterance {
     /// Who speaks, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaker: Option<String>,
-    /// A label track, relative to the manifest like the audio.
+    /// A label track ([`crate::labels`]), relative to the manifest like the audio. Its times count from
+    /// the beginning of the audio file, also where the utterance is a section of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
     /// How headerless audio stores a sample; `None`: the file's header tells.
@@ -413,6 +414,7 @@ mod tests {
         ];
         utterances[0].offset = Some(0.25);
         utterances[0].speaker = Some("s".into());
+        utterances[0].labels = Some("labels/a.TextGrid".into());
         utterances[1].encoding = Some(Encoding::PcmS16be);
         utterances[1].sample_rate = Some(16000);
         let manifest = Manifest { path: folder.path().join("m.jsonl"), utterances };

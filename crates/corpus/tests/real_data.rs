@@ -1,12 +1,12 @@
 //! The published corpora themselves, where `LABYRINTH_DATA` says that they are.
 
 use labyrinth_corpus::{
-    CheckReport, FindingKind, Manifest, PrepareError, PrepareOptions, PrepareReport, Progress,
-    Utterance, check, prepare_an4, prepare_fsdd, prepare_yesno,
+    CheckReport, CorpusInfo, FindingKind, Manifest, PrepareError, PrepareOptions, PrepareReport,
+    Progress, Utterance, check, prepare_an4, prepare_fsdd, prepare_yesno,
 };
 use labyrinth_signal::{Encoding, read_audio};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn data(folder: &str) -> Option<PathBuf> {
     let found = std::env::var_os("LABYRINTH_DATA").map(|data| PathBuf::from(data).join(folder));
@@ -101,4 +101,74 @@ fn headerless_an4_equals_its_flac_copy() {
         seen.insert(&utterance.id);
     }
     assert_eq!(seen.len(), 130);
+}
+
+fn named(name: &str) -> Prepare {
+    CorpusInfo::named(name).unwrap().prepare
+}
+
+#[test]
+fn all_1313_utterances_of_the_librispeech_half_are_accounted_for() {
+    let Some(from) = data("librispeech-dev-clean-half") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    // As the root, and as the subset in it.
+    for (index, from) in [from.clone(), from.join("dev-clean")].into_iter().enumerate() {
+        let options = PrepareOptions {
+            test_speakers: names(&["84", "174", "251", "422", "652"]),
+            dev_speakers: names(&["777", "1272"]),
+            ..PrepareOptions::new(from, folder.path().join(index.to_string()))
+        };
+        let report = named("librispeech")(&options, &|_, _| {}).unwrap();
+        println!("{report}");
+        assert_eq!(report.ledger.to_string(), "read 1313 = kept 1313 + refused 0");
+        let speakers: Vec<usize> = sizes(&report).into_iter().map(|(_, count)| count).collect();
+        assert_eq!(speakers, [13, 2, 5]);
+        assert_eq!(report.totals.words, 26870);
+        // Without what MP3 encoders add to both ends, some 0.08 s a file.
+        assert!((report.totals.hours() - 2.70).abs() < 0.01, "{}", report.totals.hours());
+        let told = |what: &str| report.warnings.iter().any(|warning| warning.contains(what));
+        assert!(told("copies in mp3") && told("the published one 2703"), "{:?}", report.warnings);
+        assert!(!report.corpus.published_split);
+    }
+    // Without names, by the usual rule: nobody is in two sets.
+    let options = PrepareOptions::new(from, folder.path().join("own"));
+    let report = named("librispeech")(&options, &|_, _| {}).unwrap();
+    assert_eq!(sizes(&report).iter().map(|(_, speakers)| speakers).sum::<usize>(), 20);
+    assert_eq!(report.ledger.kept_count(), 1313);
+}
+
+#[test]
+fn all_2500_utterances_of_speechocean762_are_accounted_for() {
+    let Some(from) = data("speechocean762") else { return };
+    let (report, checked) = prepare(named("speechocean762"), from.clone(), None);
+    assert_eq!(report.ledger.to_string(), "read 2500 = kept 2500 + refused 0");
+    assert_eq!(sizes(&report).iter().map(|(_, speakers)| speakers).sum::<usize>(), 125);
+    assert!((report.totals.hours() - 2.88).abs() < 0.01, "{}", report.totals.hours());
+    assert!(!checked.findings.iter().any(|f| f.kind == FindingKind::SpeakerOverlap));
+    // The same as a Kaldi directory of no name.
+    let folder = tempfile::tempdir().unwrap();
+    let options = PrepareOptions::new(from.join("train"), folder.path().join("kaldi"));
+    let kaldi = named("kaldi")(&options, &|_, _| {}).unwrap();
+    assert_eq!(kaldi.ledger.to_string(), "read 2500 = kept 2500 + refused 0");
+    assert_eq!(sizes(&kaldi), sizes(&report));
+}
+
+/// What was prepared once can be read as a manifest of another toolkit, and is the same then.
+#[test]
+fn a_prepared_corpus_is_a_nemo_manifest() {
+    let Some(from) = data("yesno") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let prepare = |name: &str, from: &Path, out: &str| {
+        let options = PrepareOptions::new(from, folder.path().join(out));
+        named(name)(&options, &|_, _| {}).unwrap()
+    };
+    let first = prepare("yesno", &from, "yesno");
+    let second = prepare("nemo", &folder.path().join("yesno"), "nemo");
+    assert_eq!(sizes(&first), sizes(&second));
+    for set in ["train", "dev", "test"] {
+        let read =
+            |out: &str| Manifest::read(&folder.path().join(out).join(format!("{set}.jsonl")));
+        assert_eq!(read("yesno").unwrap().utterances, read("nemo").unwrap().utterances);
+    }
 }

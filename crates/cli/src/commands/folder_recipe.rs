@@ -1,4 +1,4 @@
-//! The `recipe.toml` that `prepare folder` writes: sized to the speech that was found, and never over
+//! The `recipe.toml` that `prepare` writes where the project has none for the corpus: sized to the speech that was found, and never over
 //! one that the user has edited.
 
 use std::collections::BTreeMap;
@@ -176,7 +176,7 @@ impl Size {
             false => "",
         };
         let body = format!(
-            r#"# A recipe for {speech} of speech, written by `labyrinth prepare folder`.
+            r#"# A recipe for {speech} of speech, written by `labyrinth prepare {corpus}`.
 # Train with: labyrinth train {path}
 # Any key can also be set for one run: --set train.epochs=10
 
@@ -224,6 +224,7 @@ time-masks = 2
 time-width = 40 # frames, at most
 
 "#,
+            corpus = report.corpus.corpus,
             path = wording::shell(&report.out.join(NAME)),
         );
         format!("{body}{MARK}{}\n", digest_of(&body))

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use labyrinth_corpus::{
-    PrepareOptions, PrepareReport, prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
-};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use labyrinth_corpus::{CORPORA, CorpusInfo, PrepareOptions, PrepareReport};
 
 use crate::commands::folder_recipe::{self, RecipeFile};
 use crate::commands::train::default_run;
@@ -17,21 +16,16 @@ use crate::{output, wording};
 /// Below this much speech the program says what to expect.
 const LITTLE_SPEECH: f64 = 600.0;
 
+/// Corpora with a recipe of the project's own; others get one that is sized to the hours found.
+const PUBLISHED_RECIPES: [&str; 3] = ["an4", "fsdd", "yesno"];
+
 /// Arguments of `labyrinth prepare`.
 #[derive(Args)]
-#[command(after_help = "\
-Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. A `folder` is
-audio with a .txt of the same name beside each, its first-level subfolders are the speakers; it also
-gets a recipe sized to the hours found.
-
-Examples:
-  labyrinth prepare an4 --from an4_raw.bigendian.tar.gz
-  labyrinth prepare fsdd --from free-spoken-digit-dataset --hold-out george -o data/fsdd-george
-  labyrinth prepare folder --from recordings -o data/mine")]
+#[command(after_help = short_table(), after_long_help = long_table())]
 pub struct Prepare {
-    /// Which corpus it is.
-    #[arg(value_enum)]
-    corpus: Corpus,
+    /// Which corpus it is: see the table below.
+    #[arg(value_parser = corpus_parser(), hide_possible_values = true)]
+    corpus: &'static CorpusInfo,
     /// Where it lies: its folder, a folder that holds its archive, or the archive.
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
@@ -39,24 +33,68 @@ pub struct Prepare {
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Makes this speaker alone the test set.
-    #[arg(long, value_name = "SPEAKER")]
+    #[arg(long, value_name = "SPEAKER", conflicts_with_all = ["test_speakers", "dev_speakers"])]
     hold_out: Option<String>,
+    /// These speakers are the test set, with commas between; all that are not named train.
+    #[arg(long, value_name = "SPEAKERS", value_delimiter = ',')]
+    test_speakers: Vec<String>,
+    /// These speakers are the development set.
+    #[arg(long, value_name = "SPEAKERS", value_delimiter = ',')]
+    dev_speakers: Vec<String>,
     /// Replaces what a different preparation left in the output folder.
     #[arg(long)]
     force: bool,
 }
 
-/// The corpora that the program knows.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Corpus {
-    /// CMU AN4: spelled letters, digits, control words.
-    An4,
-    /// Free Spoken Digit Dataset.
-    Fsdd,
-    /// Hebrew yes and no, OpenSLR 1.
-    Yesno,
-    /// Your own recordings.
-    Folder,
+const OUTPUT: &str = "\
+Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. Every
+utterance that was read is in one of the sets or, with its reason, in the ledger.";
+
+const EXAMPLES: &str = "\
+Examples:
+  labyrinth prepare an4 --from an4_raw.bigendian.tar.gz
+  labyrinth prepare fsdd --from free-spoken-digit-dataset --hold-out george -o data/fsdd-george
+  labyrinth prepare librispeech --from dev-clean --test-speakers 84,174 --dev-speakers 777
+  labyrinth prepare kaldi --from egs/mine/data
+  labyrinth prepare folder --from recordings -o data/mine";
+
+/// A line a corpus.
+fn short_table() -> String {
+    let lines: Vec<String> =
+        CORPORA.iter().map(|info| format!("  {:<16} {}", info.name, info.title)).collect();
+    format!(
+        "Corpora (--help has their splits and licences):\n{}\n\n{OUTPUT}\n\n{EXAMPLES}",
+        lines.join("\n")
+    )
+}
+
+/// Title, split and licence of each corpus.
+fn long_table() -> String {
+    let entry = |info: &&CorpusInfo| {
+        format!(
+            "  {:<16}{} {}\n{:20}split: {}\n{:20}licence: {}",
+            info.name,
+            if info.tried { " " } else { "*" },
+            info.title,
+            "",
+            info.split,
+            "",
+            info.licence
+        )
+    };
+    let entries: Vec<String> = CORPORA.iter().map(entry).collect();
+    format!(
+        "Corpora:\n{}\n\n  * tested on small trees of its shape, not yet on the corpus itself\n\n\
+         {OUTPUT}\n\n{EXAMPLES}",
+        entries.join("\n")
+    )
+}
+
+fn corpus_parser() -> impl TypedValueParser<Value = &'static CorpusInfo> {
+    let names = CORPORA.map(|info| info.name);
+    PossibleValuesParser::new(names).try_map(|name| {
+        CorpusInfo::named(&name).ok_or_else(|| format!("{name} is no corpus that is known"))
+    })
 }
 
 impl Prepare {
@@ -67,21 +105,18 @@ impl Prepare {
             from: self.from.clone(),
             out: out.clone(),
             hold_out: self.hold_out.clone(),
+            test_speakers: self.test_speakers.clone(),
+            dev_speakers: self.dev_speakers.clone(),
             force: self.force,
         };
         let progress = Progress::new("listening");
         let tell = |done, total| progress.at(done, total);
-        let report = match self.corpus {
-            Corpus::An4 => prepare_an4(&options, &tell),
-            Corpus::Fsdd => prepare_fsdd(&options, &tell),
-            Corpus::Yesno => prepare_yesno(&options, &tell),
-            Corpus::Folder => prepare_folder(&options, &tell),
-        };
+        let report = (self.corpus.prepare)(&options, &tell);
         progress.finish();
         let report = report?;
-        let recipe = match self.corpus {
-            Corpus::Folder => Some(folder_recipe::write(&report)?),
-            _ => None,
+        let recipe = match PUBLISHED_RECIPES.contains(&self.corpus.name) {
+            true => None,
+            false => Some(folder_recipe::write(&report)?),
         };
         output::text(&report)?;
         self.print_recipe(&report, recipe.as_ref())?;
@@ -89,16 +124,18 @@ impl Prepare {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// `data/an4`; for a folder of recordings its own name.
+    /// `data/an4`; for one's own data the name of its folder or file.
     fn default_out(&self) -> PathBuf {
-        let name = match self.corpus {
-            Corpus::An4 => "an4".into(),
-            Corpus::Fsdd => "fsdd".into(),
-            Corpus::Yesno => "yesno".into(),
-            Corpus::Folder => {
+        let name = match self.corpus.name {
+            "folder" | "kaldi" | "nemo" | "lhotse" | "csv" => {
                 let from = std::path::absolute(&self.from).unwrap_or_else(|_| self.from.clone());
-                from.file_name().map_or_else(|| "folder".into(), ToOwned::to_owned)
+                let name = from.file_name().map(|name| name.to_string_lossy().into_owned());
+                match name.unwrap_or_else(|| self.corpus.name.to_owned()) {
+                    name if from.is_file() => name.split('.').next().unwrap_or(&name).to_owned(),
+                    name => name,
+                }
             }
+            name => name.to_owned(),
         };
         Path::new("data").join(name)
     }
@@ -127,11 +164,9 @@ impl Prepare {
     }
 
     fn print_next(&self, out: &Path) -> Result<(), Failure> {
-        let recipe = match self.corpus {
-            Corpus::An4 => PathBuf::from("recipes/an4.toml"),
-            Corpus::Fsdd => PathBuf::from("recipes/fsdd.toml"),
-            Corpus::Yesno => PathBuf::from("recipes/yesno.toml"),
-            Corpus::Folder => out.join(folder_recipe::NAME),
+        let recipe = match PUBLISHED_RECIPES.contains(&self.corpus.name) {
+            true => Path::new("recipes").join(format!("{}.toml", self.corpus.name)),
+            false => out.join(folder_recipe::NAME),
         };
         output::text(format_args!(
             "\nnext\n  labyrinth check {out} --recipe {recipe}\n  labyrinth train {recipe}\n  \

@@ -13,6 +13,7 @@ mod sets;
 
 use crate::Progress;
 use crate::clip::{ClipFault, read_clip};
+use crate::labels::read_labels;
 use crate::ledger::{Ledger, LedgerError, Reason};
 use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
 use crate::manifest::{Manifest, ManifestError, Utterance};
@@ -71,6 +72,10 @@ pub enum FindingKind {
     TooShortForCtc,
     /// A file name that cannot stand in a manifest.
     UnusableName,
+    /// The label track is not there.
+    MissingLabels,
+    /// A label track that cannot be read, or is broken.
+    UnusableLabels,
     /// One id in two sets, or twice in a folder.
     DuplicateId,
     /// The same sound twice.
@@ -106,6 +111,8 @@ impl FindingKind {
             Self::OutsideAlphabet => "outside-alphabet",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::UnusableName => "unusable-name",
+            Self::MissingLabels => "missing-labels",
+            Self::UnusableLabels => "unusable-labels",
             Self::DuplicateId => "duplicate-id",
             Self::DuplicateAudio => "duplicate-audio",
             Self::SpeakerOverlap => "speaker-overlap",
@@ -130,7 +137,14 @@ impl FindingKind {
             Reason::OutsideAlphabet => Self::OutsideAlphabet,
             Reason::TooShortForCtc => Self::TooShortForCtc,
             Reason::DuplicateId => Self::DuplicateId,
-            Reason::NotListed | Reason::UnexpectedName => Self::RefusedInPreparation,
+            Reason::MissingLabels => Self::MissingLabels,
+            Reason::UnusableLabels => Self::UnusableLabels,
+            Reason::NotListed
+            | Reason::UnexpectedName
+            | Reason::NotAFile
+            | Reason::OutsideCorpus
+            | Reason::UnusableTimes
+            | Reason::LeftOut => Self::RefusedInPreparation,
             Reason::UnusableName => Self::UnusableName,
         }
     }
@@ -404,7 +418,13 @@ fn listen(
     let heard = try_map(
         &all,
         |(manifest, utterance)| match read_clip(manifest, utterance) {
-            Ok(audio) => Ok(Ok(audio::measure(&audio))),
+            Ok(audio) => match read_labels(manifest, utterance, audio.sample_rate) {
+                Ok(_) => Ok(Ok((audio::measure(&audio), None))),
+                Err(ClipFault::Refused { reason, detail }) => {
+                    Ok(Ok((audio::measure(&audio), Some((reason, detail)))))
+                }
+                Err(ClipFault::Disk { path, source }) => Err(CheckError::Disk { path, source }),
+            },
             Err(ClipFault::Refused { reason, detail }) => Ok(Err((reason, detail))),
             Err(ClipFault::Disk { path, source }) => Err(CheckError::Disk { path, source }),
         },
@@ -418,8 +438,11 @@ fn listen(
                 findings.push(Finding { severity, kind, set, id, detail });
             };
             match heard.next() {
-                Some(Ok(sound)) => {
+                Some(Ok((sound, labels))) => {
                     audio_findings(utterance, &sound, &mut report);
+                    if let Some((reason, detail)) = labels {
+                        report(Severity::Error, FindingKind::of(reason), detail);
+                    }
                     set.sounds.push(Some(sound));
                 }
                 Some(Err((reason, detail))) => {

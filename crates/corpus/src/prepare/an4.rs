@@ -13,7 +13,8 @@
 //! the 74 these are the 9th, 18th, … 72nd.
 
 use super::candidate::{Candidate, Found, Split, hold_out};
-use super::output::{CorpusRecord, finish};
+use super::catalog::CorpusInfo;
+use super::output::finish;
 use super::paths::{extension, files_under};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
@@ -24,6 +25,18 @@ use labyrinth_signal::{Encoding, RawFormat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// What `prepare` shows of it.
+pub const INFO: CorpusInfo = CorpusInfo {
+    name: "an4",
+    title: "CMU AN4, spelled letters, digits and control words",
+    home: "http://www.speech.cs.cmu.edu/databases/an4/",
+    licence: "BSD-style, for any purpose; the text stands in the corpus's own files",
+    split: "published test; dev: 8 training speakers",
+    tried: true,
+    published: true,
+    prepare: prepare_an4,
+};
 
 const PUBLISHED_UTTERANCES: usize = 1078;
 const DEV_SPEAKERS: usize = 8;
@@ -41,6 +54,7 @@ const SHAPE: Shape = Shape {
     archives: &["an4_sphere", "an4_raw.big", "an4_raw", "an4"],
     mark: "etc/an4_train.fileids",
     is_root: |folder| folder.join("etc/an4_train.fileids").is_file(),
+    several: false,
 };
 
 /// Prepares AN4.
@@ -90,7 +104,8 @@ pub fn prepare_an4(
                 sample_rate: SAMPLE_RATE,
                 channels: 1,
             });
-            found.push(Candidate { id, audio, raw, text, speaker, split }, &mut ids);
+            let whole = Candidate::new(id, audio, text, speaker, split);
+            found.push(Candidate { raw, ..whole }, &mut ids);
         }
     }
     refuse_unlisted(&root, &transcripts, &ids, &mut found)?;
@@ -112,16 +127,7 @@ pub fn prepare_an4(
              do not compare with others'"
         ));
     }
-    let record = CorpusRecord {
-        corpus: "an4".to_owned(),
-        title: "CMU AN4, spelled letters, digits and control words".to_owned(),
-        home: "http://www.speech.cs.cmu.edu/databases/an4/".to_owned(),
-        licence: "BSD-style, for any purpose; the text stands in the corpus's own files".to_owned(),
-        published_split: true,
-        speakers_shared: false,
-        split_rule: rule,
-        hold_out: options.hold_out.clone(),
-    };
+    let record = INFO.record(options, rule);
     let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
     located.keep();
     Ok(report)

@@ -1,12 +1,15 @@
 //! What a recipe finds before any audio is read, and what is left of it afterwards.
 
 use super::PrepareError;
+use super::section::Section;
 use crate::Progress;
 use crate::clip::{ClipFault, read_file};
+use crate::labels;
 use crate::ledger::{Reason, Refusal};
 use crate::parallel::try_map;
 use labyrinth_signal::RawFormat;
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The three sets.
@@ -41,13 +44,47 @@ pub(crate) struct Candidate {
     pub(crate) text: String,
     pub(crate) speaker: Option<String>,
     pub(crate) split: Split,
+    /// `None`: the whole file.
+    pub(crate) section: Option<Section>,
+    /// A label track of the file.
+    pub(crate) labels: Option<PathBuf>,
+    /// What the publishers call the part of the split it belongs to, such as `test-clean`.
+    pub(crate) part: Option<String>,
+    /// Keys that go into the manifest as they are.
+    pub(crate) extra: BTreeMap<String, Value>,
+}
+
+impl Candidate {
+    /// An utterance that is a whole file with a header.
+    pub(crate) fn new(
+        id: impl Into<String>,
+        audio: PathBuf,
+        text: impl Into<String>,
+        speaker: Option<String>,
+        split: Split,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            audio,
+            raw: None,
+            text: text.into(),
+            speaker,
+            split,
+            section: None,
+            labels: None,
+            part: None,
+            extra: BTreeMap::new(),
+        }
+    }
 }
 
 /// One utterance whose audio has been read.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) candidate: Candidate,
-    /// Seconds of the decoded audio.
+    /// Where it begins in its file, in seconds; `None`: it is the file.
+    pub(crate) offset: Option<f64>,
+    /// Seconds of decoded audio.
     pub(crate) duration: f64,
     /// Hz, of the recording.
     pub(crate) sample_rate: u32,
@@ -59,6 +96,8 @@ pub(crate) struct Found {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) warnings: Vec<String>,
+    /// Sections of recordings that belong to no set, such as noise, for a manifest of their own.
+    pub(crate) beside: Vec<(&'static str, Vec<Candidate>)>,
 }
 
 impl Found {
@@ -77,37 +116,79 @@ impl Found {
         self.refusals.push(Refusal::new(id, reason, detail));
     }
 
-    /// Decodes every recording for its duration, on all cores.
+    /// Decodes every recording once for its duration, however many utterances lie in it, on all cores;
+    /// then checks the sections and label tracks against it.
     pub(crate) fn measure(
         &mut self,
         progress: Progress<'_>,
     ) -> Result<Vec<Measured>, PrepareError> {
         let candidates = std::mem::take(&mut self.candidates);
-        let measured = try_map(
-            &candidates,
-            |candidate| match read_file(&candidate.audio, candidate.raw.as_ref()) {
-                Ok(audio) => {
-                    let duration = audio.samples() as f64 / f64::from(audio.sample_rate);
-                    Ok(Ok((duration, audio.sample_rate)))
+        let (kept, refusals) = measure(candidates, progress)?;
+        self.refusals.extend(refusals);
+        Ok(kept)
+    }
+}
+
+/// Length in seconds and rate in Hz of a recording, or why there are none.
+type Length = Result<(f64, u32), (Reason, String)>;
+
+/// Those that can be used, and the refusals of the others.
+pub(crate) fn measure(
+    candidates: Vec<Candidate>,
+    progress: Progress<'_>,
+) -> Result<(Vec<Measured>, Vec<Refusal>), PrepareError> {
+    let mut places: HashMap<&Path, usize> = HashMap::new();
+    let mut recordings: Vec<&Candidate> = Vec::new();
+    for candidate in &candidates {
+        places.entry(&candidate.audio).or_insert_with(|| {
+            recordings.push(candidate);
+            recordings.len() - 1
+        });
+    }
+    let lengths: Vec<Length> = try_map(
+        &recordings,
+        |candidate| match read_file(&candidate.audio, candidate.raw.as_ref()) {
+            Ok(audio) => Ok(Ok((audio.duration(), audio.sample_rate))),
+            Err(ClipFault::Refused { reason, detail }) => Ok(Err((reason, detail))),
+            Err(ClipFault::Disk { path, source }) => Err(PrepareError::Read { path, source }),
+        },
+        progress,
+    )?;
+    let lengths: Vec<Length> =
+        candidates.iter().map(|candidate| lengths[places[&*candidate.audio]].clone()).collect();
+    let mut kept = Vec::with_capacity(candidates.len());
+    let mut refusals = Vec::new();
+    for (candidate, length) in candidates.into_iter().zip(lengths) {
+        let found = length.and_then(|(seconds, sample_rate)| {
+            let (offset, duration) = match candidate.section {
+                Some(section) => section.within(seconds, sample_rate)?,
+                None => (None, seconds),
+            };
+            Ok((offset, duration, seconds, sample_rate))
+        });
+        let (offset, duration, seconds, sample_rate) = match found {
+            Ok(found) => found,
+            Err((reason, detail)) => {
+                refusals.push(Refusal::new(candidate.id, reason, detail));
+                continue;
+            }
+        };
+        if let Some(path) = &candidate.labels {
+            let (id, audio) = (&candidate.id, &candidate.audio);
+            match labels::read_for(path, id, audio, Some(sample_rate), Some(seconds)) {
+                Ok(_) => {}
+                Err(ClipFault::Refused { reason, detail }) => {
+                    refusals.push(Refusal::new(candidate.id, reason, detail));
+                    continue;
                 }
-                Err(ClipFault::Refused { reason, detail }) => Ok(Err((reason, detail))),
-                Err(ClipFault::Disk { path, source }) => Err(PrepareError::Read { path, source }),
-            },
-            progress,
-        )?;
-        let mut kept = Vec::with_capacity(candidates.len());
-        for (candidate, result) in candidates.into_iter().zip(measured) {
-            match result {
-                Ok((duration, sample_rate)) => {
-                    kept.push(Measured { candidate, duration, sample_rate });
-                }
-                Err((reason, detail)) => {
-                    self.refusals.push(Refusal::new(candidate.id, reason, detail));
+                Err(ClipFault::Disk { path, source }) => {
+                    return Err(PrepareError::Read { path, source });
                 }
             }
         }
-        Ok(kept)
+        kept.push(Measured { candidate, offset, duration, sample_rate });
     }
+    Ok((kept, refusals))
 }
 
 /// Makes `speaker` the test set. Others of the standard test set join the training set (they are

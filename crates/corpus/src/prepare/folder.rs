@@ -12,6 +12,7 @@
 //! figures will flatter.
 
 use super::candidate::{Candidate, Found, Measured, Split, check_hold_out};
+use super::catalog::CorpusInfo;
 use super::output::{CorpusRecord, finish};
 use super::paths::{extension, files_under};
 use super::split::{FEWEST_SPEAKERS, SHARE, by_speaker, by_utterance};
@@ -36,6 +37,18 @@ pub const FOREIGN_EXTENSIONS: [&str; 13] =
 /// Training, development and test set need one utterance each.
 const FEWEST_UTTERANCES: usize = 3;
 
+/// What `prepare` shows of it.
+pub const INFO: CorpusInfo = CorpusInfo {
+    name: "folder",
+    title: "your own recordings, a .txt beside each",
+    home: "your own folder",
+    licence: "yours to know",
+    split: "by speaker (subfolder)",
+    tried: true,
+    published: false,
+    prepare: prepare_folder,
+};
+
 const EXPECTED: &str = "a folder of recordings with a .txt beside each";
 
 /// Prepares a folder of recordings.
@@ -57,14 +70,8 @@ pub fn prepare_folder(
         return Err(PrepareError::Empty { path: from.clone(), expected: EXPECTED.to_owned() });
     }
     let record = CorpusRecord {
-        corpus: "folder".to_owned(),
         title: format!("the recordings of {}", from.display()),
-        home: "your own folder".to_owned(),
-        licence: "yours to know".to_owned(),
-        published_split: false,
-        speakers_shared: false,
-        split_rule: String::new(),
-        hold_out: options.hold_out.clone(),
+        ..INFO.record(options, String::new())
     };
     let assign =
         |measured: &mut [Measured], record: &mut CorpusRecord, warnings: &mut Vec<String>| {
@@ -143,8 +150,7 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
         let first = short.components().next().map(|part| part.as_os_str().to_string_lossy());
         let in_subfolder = nested && short.components().count() > 1;
         let speaker = first.filter(|_| in_subfolder).map(|name| name.into_owned());
-        let split = Split::Train;
-        found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
+        found.push(Candidate::new(id, audio, text, speaker, Split::Train), &mut ids);
     }
     refuse_foreign(&foreign, &root, &mut used, &mut found);
     for (stem, text) in texts.iter().filter(|(stem, _)| !used.contains(*stem)) {
@@ -191,7 +197,7 @@ fn refuse_foreign(
 }
 
 /// The transcript, or why this one cannot be read.
-fn read_text(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
+pub(crate) fn read_text(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
     if is_special_file(path) {
         return Ok(Err("is no regular file"));
     }

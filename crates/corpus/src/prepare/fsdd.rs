@@ -7,12 +7,25 @@
 //! indices 5 to 9 of the others, who train with all the rest.
 
 use super::candidate::{Split, hold_out};
+use super::catalog::CorpusInfo;
 use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use std::path::Path;
+
+/// What `prepare` shows of it.
+pub const INFO: CorpusInfo = CorpusInfo {
+    name: "fsdd",
+    title: "Free Spoken Digit Dataset",
+    home: "https://github.com/Jakobovski/free-spoken-digit-dataset",
+    licence: "CC BY-SA 4.0",
+    split: "published, by index; every speaker in all sets",
+    tried: true,
+    published: true,
+    prepare: prepare_fsdd,
+};
 
 const PUBLISHED_UTTERANCES: usize = 3000;
 const WORDS: [&str; 10] =
@@ -24,6 +37,7 @@ const SHAPE: Shape = Shape {
     archives: &["free-spoken-digit-dataset", "fsdd"],
     mark: "files named like 7_jackson_32.wav",
     is_root: |folder| holds(folder, |path| parse_name(path).is_some()),
+    several: false,
 };
 
 /// Prepares the Free Spoken Digit Dataset.
@@ -62,16 +76,8 @@ pub fn prepare_fsdd(
              you used beside a figure"
         ));
     }
-    let record = CorpusRecord {
-        corpus: "fsdd".to_owned(),
-        title: "Free Spoken Digit Dataset".to_owned(),
-        home: "https://github.com/Jakobovski/free-spoken-digit-dataset".to_owned(),
-        licence: "CC BY-SA 4.0".to_owned(),
-        published_split: true,
-        speakers_shared: options.hold_out.is_none(),
-        split_rule: rule,
-        hold_out: options.hold_out.clone(),
-    };
+    let record =
+        CorpusRecord { speakers_shared: options.hold_out.is_none(), ..INFO.record(options, rule) };
     let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
     located.keep();
     Ok(report)

@@ -1,8 +1,8 @@
 //! Preparation: a corpus as its publisher ships it, or a user's folder, becomes three manifests and a
 //! ledger.
 //!
-//! One file per corpus ([`an4`], [`fsdd`], [`yesno`], [`folder`]) says how its transcripts, speakers
-//! and splits are found; the rest of this module is what they share. The output folder holds
+//! One file per corpus ([`an4`], [`librispeech`], [`folder`] …; [`CORPORA`] lists them all) says how its
+//! transcripts, speakers and splits are found; the rest of this module is what they share. The output folder holds
 //! `train.jsonl`, `dev.jsonl`, `test.jsonl`, `ledger.jsonl`, `corpus.json` (what the corpus is and by
 //! which rule it was split) and, only where an archive had to be unpacked, `audio/`. Recordings are
 //! never copied: manifests point to where they lie.
@@ -13,24 +13,45 @@
 
 pub mod an4;
 mod archive;
+pub mod arctic;
+mod assign;
 mod candidate;
+mod catalog;
+pub mod common_voice;
+pub mod csv;
 pub mod folder;
 pub mod fsdd;
+pub mod gigaspeech;
+pub mod kaldi;
+pub mod lhotse;
+pub mod librispeech;
+mod list_files;
+mod lists;
 mod named_files;
+pub mod nemo;
 mod output;
 pub(crate) mod paths;
+pub mod peoples_speech;
 mod report;
+mod section;
 mod source;
+pub mod speech_commands;
+pub mod speechocean762;
 mod split;
+pub mod ted_lium;
+pub mod timit;
+pub mod vctk;
 pub mod yesno;
 
 pub use an4::prepare_an4;
+pub use catalog::{CORPORA, CorpusInfo};
 pub use folder::prepare_folder;
 pub use fsdd::prepare_fsdd;
 pub use output::{CORPUS_FILE, CorpusRecord};
 pub use report::{PrepareReport, SplitReport, Totals};
 pub use yesno::prepare_yesno;
 
+use crate::ManifestError;
 use crate::atomic::remedy;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +65,11 @@ pub struct PrepareOptions {
     pub out: PathBuf,
     /// This speaker alone becomes the test set, and leaves the other two.
     pub hold_out: Option<String>,
+    /// These speakers are the test set, whatever the corpus says; everybody not named trains.
+    pub test_speakers: Vec<String>,
+    /// These speakers are the development set; where there are none, but test speakers, a tenth of the
+    /// others' speech is.
+    pub dev_speakers: Vec<String>,
     /// Replace what an earlier, different preparation left in the output folder.
     pub force: bool,
 }
@@ -51,7 +77,18 @@ pub struct PrepareOptions {
 impl PrepareOptions {
     /// The standard split, nothing overwritten.
     pub fn new(from: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        Self { from: from.into(), out: out.into(), hold_out: None, force: false }
+        Self {
+            from: from.into(),
+            out: out.into(),
+            hold_out: None,
+            test_speakers: Vec::new(),
+            dev_speakers: Vec::new(),
+            force: false,
+        }
+    }
+
+    fn names_speakers(&self) -> bool {
+        !(self.test_speakers.is_empty() && self.dev_speakers.is_empty())
     }
 }
 
@@ -143,6 +180,19 @@ pub enum PrepareError {
         read: usize,
         /// The first refusal: id, reason, detail.
         first: String,
+    },
+    /// A manifest of another toolkit is broken.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// `--test-speakers` or `--dev-speakers` cannot be had.
+    #[error("speaker {speaker:?} of {} {reason}", path.display())]
+    Speakers {
+        /// The corpus.
+        path: PathBuf,
+        /// The name given.
+        speaker: String,
+        /// Why not, and what could be given.
+        reason: String,
     },
     /// `--hold-out` names nobody, or there is nobody to hold out against.
     #[error("speaker {speaker:?} cannot be held out of {}: {reason}", path.display())]

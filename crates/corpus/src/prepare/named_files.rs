@@ -33,8 +33,7 @@ pub(super) fn find(
         let id = audio.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match name(&audio, found.candidates.len()) {
             Some(Named { text, speaker, split }) => {
-                let speaker = Some(speaker);
-                found.push(Candidate { id, audio, raw: None, text, speaker, split }, &mut ids);
+                found.push(Candidate::new(id, audio, text, Some(speaker), split), &mut ids);
             }
             None => found.refuse(&id, Reason::UnexpectedName, format!("the form is {form}")),
         }

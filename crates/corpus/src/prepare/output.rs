@@ -1,6 +1,7 @@
 //! Writes what a preparation found, and never over anything else.
 
-use super::candidate::{Found, Measured, Split};
+use super::assign::name_speakers;
+use super::candidate::{Found, Measured, Split, measure};
 use super::paths::manifest_path;
 use super::report::PrepareReport;
 use super::{PrepareError, PrepareOptions};
@@ -9,6 +10,7 @@ use crate::atomic::write_atomically;
 use crate::ledger::{Ledger, Reason, Refusal};
 use crate::manifest::{Manifest, Utterance};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ pub const CORPUS_FILE: &str = "corpus.json";
 /// What a prepared corpus is; `check` reads it to know which faults its publishers built in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorpusRecord {
-    /// `an4`, `fsdd`, `yesno` or `folder`.
+    /// Its name on the command line: `an4`, `librispeech`, `folder` …
     pub corpus: String,
     /// Its name in words.
     pub title: String,
@@ -59,6 +61,9 @@ pub(crate) fn finish(
 ) -> Result<PrepareReport, PrepareError> {
     let mut measured = found.measure(progress)?;
     assign(&mut measured, &mut corpus, &mut found.warnings)?;
+    if options.names_speakers() {
+        name_speakers(&mut measured, options, &mut corpus, &mut found.warnings)?;
+    }
     let out = make_folder(&options.out)?;
     let mut manifests = Split::ALL.map(|split| Manifest {
         path: options.out.join(format!("{}.jsonl", split.name())),
@@ -66,6 +71,7 @@ pub(crate) fn finish(
     });
     let mut ledger = Ledger::new();
     let mut unusable = Vec::new();
+    let mut parts: BTreeMap<(Split, String), Vec<Utterance>> = BTreeMap::new();
     measured.retain(|item| {
         let candidate = &item.candidate;
         let Some(path) = manifest_path(&out, &candidate.audio) else {
@@ -73,12 +79,21 @@ pub(crate) fn finish(
             unusable.push(Refusal::new(&candidate.id, Reason::UnusableName, detail));
             return false;
         };
-        let mut utterance = Utterance::new(&candidate.id, path, item.duration, &candidate.text);
-        utterance.speaker.clone_from(&candidate.speaker);
-        if let Some(raw) = &candidate.raw {
-            utterance.encoding = Some(raw.encoding);
-            utterance.sample_rate = Some(raw.sample_rate);
-            utterance.channels = Some(raw.channels);
+        let labels = match &candidate.labels {
+            None => None,
+            Some(labels) => match manifest_path(&out, labels) {
+                Some(path) => Some(path),
+                None => {
+                    let detail = format!("{} is not UTF-8; rename it", labels.display());
+                    unusable.push(Refusal::new(&candidate.id, Reason::UnusableName, detail));
+                    return false;
+                }
+            },
+        };
+        let mut utterance = describe(item, path);
+        utterance.labels = labels;
+        if let Some(part) = &candidate.part {
+            parts.entry((candidate.split, part.clone())).or_default().push(utterance.clone());
         }
         manifests[candidate.split as usize].utterances.push(utterance);
         ledger.keep();
@@ -100,8 +115,58 @@ pub(crate) fn finish(
             found.warnings.push(format!("{} is empty", manifest.path.display()));
         }
     }
-    write_all(options, &manifests, &ledger, &corpus)?;
-    Ok(PrepareReport::new(corpus, options.out.clone(), &measured, ledger, found.warnings))
+    let mut beside = beside_the_sets(&options.out, parts, &manifests);
+    for (name, candidates) in found.beside {
+        let (kept, _) = measure(candidates, &|_, _| {})?;
+        let utterances = kept
+            .iter()
+            .filter_map(|item| Some(describe(item, manifest_path(&out, &item.candidate.audio)?)))
+            .collect();
+        beside.push(Manifest { path: options.out.join(format!("{name}.jsonl")), utterances });
+    }
+    let all: Vec<&Manifest> = manifests.iter().chain(&beside).collect();
+    write_all(options, &all, &ledger, &corpus)?;
+    let beside = beside.iter().map(|m| (m.path.clone(), m.utterances.len())).collect();
+    let mut report =
+        PrepareReport::new(corpus, options.out.clone(), &measured, ledger, found.warnings);
+    report.beside = beside;
+    Ok(report)
+}
+
+/// The line of the manifest.
+fn describe(item: &Measured, path: String) -> Utterance {
+    let candidate = &item.candidate;
+    let mut utterance = Utterance::new(&candidate.id, path, item.duration, &candidate.text);
+    utterance.offset = item.offset;
+    utterance.speaker.clone_from(&candidate.speaker);
+    utterance.extra.clone_from(&candidate.extra);
+    if let Some(raw) = &candidate.raw {
+        utterance.encoding = Some(raw.encoding);
+        utterance.sample_rate = Some(raw.sample_rate);
+        utterance.channels = Some(raw.channels);
+    }
+    utterance
+}
+
+/// Where the publishers report on parts of a set (`test-clean`, `test-other`), each part has a manifest
+/// of its own beside that of the set.
+fn beside_the_sets(
+    out: &Path,
+    parts: BTreeMap<(Split, String), Vec<Utterance>>,
+    manifests: &[Manifest; 3],
+) -> Vec<Manifest> {
+    parts
+        .into_iter()
+        .filter(|((split, _), utterances)| {
+            *split != Split::Train && utterances.len() < manifests[*split as usize].utterances.len()
+        })
+        .map(|((_, part), utterances)| {
+            // A part that is called like a file of ours must not take its place.
+            let ours = ["train", "dev", "test", "ledger"].contains(&part.as_str());
+            let name = if ours { format!("part-{part}.jsonl") } else { format!("{part}.jsonl") };
+            Manifest { path: out.join(name), utterances }
+        })
+        .collect()
 }
 
 /// A folder that was made for an output which then failed is taken away again, unless it holds
@@ -113,7 +178,7 @@ pub(crate) fn remove_if_empty(out: &Path) {
 
 fn write_all(
     options: &PrepareOptions,
-    manifests: &[Manifest],
+    manifests: &[&Manifest],
     ledger: &Ledger,
     corpus: &CorpusRecord,
 ) -> Result<(), PrepareError> {

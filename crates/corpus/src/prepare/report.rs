@@ -83,6 +83,9 @@ pub struct PrepareReport {
     pub ledger: Ledger,
     /// What the user should know, a sentence each.
     pub warnings: Vec<String>,
+    /// Manifests beside the three: parts of a set that are reported on their own, noise. File and
+    /// number of lines.
+    pub beside: Vec<(PathBuf, usize)>,
 }
 
 impl PrepareReport {
@@ -101,7 +104,15 @@ impl PrepareReport {
                 totals: Totals::of(measured.iter().filter(|item| item.candidate.split == split)),
             })
             .collect();
-        Self { corpus, out, splits, totals: Totals::of(measured.iter()), ledger, warnings }
+        Self {
+            corpus,
+            out,
+            splits,
+            totals: Totals::of(measured.iter()),
+            ledger,
+            warnings,
+            beside: Vec::new(),
+        }
     }
 }
 
@@ -125,6 +136,10 @@ impl fmt::Display for PrepareReport {
             )?;
         }
         writeln!(formatter, "  split    {}", self.corpus.split_rule)?;
+        for (path, count) in &self.beside {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            writeln!(formatter, "  beside   {name}, {count} lines")?;
+        }
         writeln!(formatter, "  ledger   {}", self.ledger)?;
         const SHOWN: usize = 5;
         for refusal in self.ledger.refusals().iter().take(SHOWN) {

@@ -19,6 +19,9 @@ pub(crate) struct Shape {
     pub(crate) mark: &'static str,
     /// Whether a folder is its root.
     pub(crate) is_root: fn(&Path) -> bool,
+    /// It comes as several folders or archives (languages, parts), so that to take the first one found
+    /// would lose the others silently: the user has to say which, or unpack them all.
+    pub(crate) several: bool,
 }
 
 /// Where a corpus was found. Unless [`Located::keep`] is called, what was unpacked for it is removed
@@ -88,6 +91,11 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located,
         if inside.is_empty() {
             return Err(PrepareError::Empty { path: from.clone(), expected });
         }
+        let count = inside.iter().filter(|path| is_archive_of(shape, path)).count();
+        if shape.several && count > 1 {
+            let reason = format!("it holds {count} archives; unpack them into one folder");
+            return Err(not_this(from, reason));
+        }
         best_archive(shape, &inside).ok_or_else(|| {
             not_this(from, format!("it holds neither {} nor its archive", shape.mark))
         })?
@@ -107,7 +115,16 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located,
 fn find_root(shape: &Shape, folder: &Path) -> Result<Option<PathBuf>, PrepareError> {
     let mut level = vec![folder.to_owned()];
     for _ in 0..3 {
-        if let Some(root) = level.iter().find(|folder| (shape.is_root)(folder)) {
+        let mut roots = level.iter().filter(|folder| (shape.is_root)(folder));
+        if let Some(root) = roots.next() {
+            if let Some(other) = roots.next().filter(|_| shape.several) {
+                return Err(PrepareError::NotThisCorpus {
+                    path: folder.to_owned(),
+                    title: format!("one {}", shape.title),
+                    reason: format!("{} and {} are both there", root.display(), other.display()),
+                    expected: shape.expected.to_owned(),
+                });
+            }
             return Ok(Some(root.clone()));
         }
         let mut next = Vec::new();
@@ -128,6 +145,11 @@ fn best_archive(shape: &Shape, files: &[PathBuf]) -> Option<PathBuf> {
             })
             .cloned()
     })
+}
+
+fn is_archive_of(shape: &Shape, path: &Path) -> bool {
+    let name = lower_name(path);
+    path.is_file() && is_archive(path) && shape.archives.iter().any(|start| name.starts_with(start))
 }
 
 fn is_archive(path: &Path) -> bool {

@@ -86,15 +86,11 @@ mod tests {
         let mut measured = Vec::new();
         for (speaker, (count, duration)) in speakers.iter().enumerate() {
             for index in 0..*count {
-                let candidate = Candidate {
-                    id: format!("s{speaker}-{index}"),
-                    audio: "x.wav".into(),
-                    raw: None,
-                    text: "x".into(),
-                    speaker: Some(format!("s{speaker}")),
-                    split: Split::Train,
-                };
-                measured.push(Measured { candidate, duration: *duration, sample_rate: 16000 });
+                let id = format!("s{speaker}-{index}");
+                let speaker = Some(format!("s{speaker}"));
+                let candidate = Candidate::new(id, "x.wav".into(), "x", speaker, Split::Train);
+                let (duration, sample_rate) = (*duration, 16000);
+                measured.push(Measured { candidate, offset: None, duration, sample_rate });
             }
         }
         measured

@@ -5,12 +5,25 @@
 //! test; our development set is the last five of the 31.
 
 use super::candidate::{Split, check_hold_out};
+use super::catalog::CorpusInfo;
 use super::named_files::{Named, find, holds};
 use super::output::{CorpusRecord, finish};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use std::path::Path;
+
+/// What `prepare` shows of it.
+pub const INFO: CorpusInfo = CorpusInfo {
+    name: "yesno",
+    title: "yesno, eight Hebrew words a recording, one speaker",
+    home: "https://www.openslr.org/1/",
+    licence: "none stated; its README offers it for trying out recipes for free",
+    split: "Kaldi's; one speaker",
+    tried: true,
+    published: true,
+    prepare: prepare_yesno,
+};
 
 const PUBLISHED_UTTERANCES: usize = 60;
 const TRAIN_AND_DEV: usize = 31;
@@ -23,6 +36,7 @@ const SHAPE: Shape = Shape {
     archives: &["waves_yesno", "yesno"],
     mark: "files named like 0_1_0_0_1_0_1_1.wav",
     is_root: |folder| holds(folder, |path| parse_name(path).is_some()),
+    several: false,
 };
 
 /// Prepares yesno.
@@ -54,18 +68,12 @@ pub fn prepare_yesno(
              and figures do not compare with others'"
         ));
     }
+    let rule = "of the names in order, train: the first 26; dev: the next 5; test: the other 29, as in \
+                Kaldi's recipe";
     let record = CorpusRecord {
-        corpus: "yesno".to_owned(),
-        title: "yesno, eight Hebrew words a recording, one speaker".to_owned(),
-        home: "https://www.openslr.org/1/".to_owned(),
-        licence: "none stated; its README offers it for trying out recipes for free".to_owned(),
-        published_split: true,
         speakers_shared: true,
-        split_rule:
-            "of the names in order, train: the first 26; dev: the next 5; test: the other 29, \
-                     as in Kaldi's recipe"
-                .to_owned(),
         hold_out: None,
+        ..INFO.record(options, rule.to_owned())
     };
     let report = finish(record, options, found, |_, _, _| Ok(()), progress)?;
     located.keep();
