@@ -9,6 +9,7 @@ mod machine;
 mod output;
 mod pitch_flags;
 mod progress;
+mod raw_option;
 mod training;
 mod wording;
 

@@ -147,6 +147,35 @@ fn pitch_stands_behind_the_features_or_alone() {
 }
 
 #[test]
+fn flags_about_recordings_are_kaldis() {
+    let sandbox = recordings();
+    sandbox.write("warps", "anna 0.9\nbert 1.1\n");
+    sandbox.write("utt2spk", "first anna\nsecond bert\n");
+    let kaldi = ["features", "wav.scp", "--dither=0", "-o", "x.ark"];
+    let archive = |more: &[&str]| {
+        sandbox.run_well(&[&kaldi, more].concat());
+        sandbox.read("x.ark")
+    };
+    let plain = archive(&[]);
+    let warped = archive(&["--vtln-map", "warps", "--utt2spk", "utt2spk"]);
+    assert!(warped != plain);
+    sandbox.write("warps", "anna 1\nbert 1\n");
+    assert!(archive(&["--vtln-map", "warps", "--utt2spk", "utt2spk"]) == plain);
+    assert!(archive(&["--channel", "0"]) == plain);
+    assert!(archive(&["--min-duration=0.6"]).len() < plain.len());
+    assert!(sandbox.read_text("x.ledger.jsonl").contains("first"));
+    sandbox.run_well(&["features", "a.wav", "--dither=0", "--subtract-mean", "-o", "a.npy"]);
+    let array = read_npy(&sandbox.path("a.npy")).unwrap();
+    let column: f32 = array.to_f32().iter().step_by(array.shape()[1]).sum();
+    assert!(column.abs() < 1e-2, "{column}");
+    sandbox.refuses(&["features", "a.wav", "--channel=1"], "no channel 1");
+    sandbox.write("warps", "anna\n");
+    sandbox.refuses(&["features", "a.wav", "--vtln-map", "warps"], "warps, line 1");
+    sandbox.write("warps", "a 9\n");
+    sandbox.refuses(&["features", "a.wav", "--vtln-map", "warps"], "vtln-warp");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_its_name() {
     let sandbox = recordings();
     sandbox.write("piped.scp", "x sph2pipe -f wav x.sph |\n");

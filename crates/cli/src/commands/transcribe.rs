@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use labyrinth_decode::{Recognition, Recognizer};
-use labyrinth_signal::{Audio, Encoding, RawFormat, read_audio};
+use labyrinth_signal::{Audio, RawFormat, read_audio};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::machine::{IsaOption, PrecisionOption, ThreadsOption};
 use crate::output;
+use crate::raw_option::RawOption;
 
 /// Arguments of `labyrinth transcribe`.
 #[derive(Args)]
@@ -33,17 +34,8 @@ pub struct Transcribe {
     /// Text alone, or a line of JSON for each file with the times of its words.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
-    #[arg(long, value_name = "NAME", requires = "sample_rate")]
-    encoding: Option<Encoding>,
-    /// Samples per second of headerless files.
-    #[arg(long, value_name = "HZ", requires = "encoding",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    sample_rate: Option<u32>,
-    /// Interleaved channels of headerless files; 1 where not given.
-    #[arg(long, value_name = "N", requires = "encoding",
-          value_parser = clap::value_parser!(u16).range(1..))]
-    channels: Option<u16>,
+    #[command(flatten)]
+    raw: RawOption,
     #[command(flatten)]
     threads: ThreadsOption,
     #[command(flatten)]
@@ -65,11 +57,7 @@ impl Transcribe {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let pool = self.threads.pool()?;
         let mut recognizer = Recognizer::open(&self.model, self.precision.cpu(self.isa)?)?;
-        let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
-            encoding,
-            sample_rate,
-            channels: self.channels.unwrap_or(1),
-        });
+        let raw = self.raw.format();
         let mut unusable = 0;
         for file in &self.files {
             match read(file, raw.as_ref()) {

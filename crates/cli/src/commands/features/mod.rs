@@ -2,24 +2,26 @@
 
 mod input;
 mod sink;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use labyrinth_corpus::Ledger;
-use labyrinth_signal::{Array, Encoding, FeatureExtractor, RawFormat, resample};
 use rayon::prelude::*;
 
 use crate::failure::Failure;
 use crate::feature_flags::FeatureFlags;
 use crate::machine::ThreadsOption;
 use crate::output;
-use crate::pitch_flags::{Pitch, PitchFlags};
+use crate::pitch_flags::PitchFlags;
 use crate::progress::Progress;
+use crate::raw_option::RawOption;
 use crate::wording;
-use input::{Inputs, Recording};
+use input::Inputs;
 use sink::{Format, Sink};
+use worker::{RecordingFlags, Worker};
 
 /// Recordings that are computed side by side before they are written; it bounds the memory.
 const AT_ONCE: usize = 64;
@@ -54,38 +56,24 @@ pub struct Features {
     /// One byte a value in the archive, Kaldi's compressed matrices.
     #[arg(long)]
     compress: bool,
-    /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
-    #[arg(long, value_name = "NAME", requires = "sample_rate")]
-    encoding: Option<Encoding>,
-    /// Samples per second of headerless files.
-    #[arg(long, value_name = "HZ", requires = "encoding",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    sample_rate: Option<u32>,
-    /// Interleaved channels of headerless files; 1 where not given.
-    #[arg(long, value_name = "N", requires = "encoding",
-          value_parser = clap::value_parser!(u16).range(1..))]
-    channels: Option<u16>,
+    #[command(flatten)]
+    raw: RawOption,
     #[command(flatten)]
     threads: ThreadsOption,
     #[command(flatten)]
     pitch: PitchFlags,
     #[command(flatten)]
     features: FeatureFlags,
+    #[command(flatten)]
+    recording: RecordingFlags,
 }
 
 impl Features {
     /// Computes and writes; the status is 2 where a file named on the command line was of no use.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let options = self.features.options()?;
-        let worker = Worker {
-            extractor: FeatureExtractor::new(&options)?,
-            pitch: self.pitch.pitch(&options)?,
-        };
-        let raw = self.encoding.zip(self.sample_rate).map(|(encoding, sample_rate)| RawFormat {
-            encoding,
-            sample_rate,
-            channels: self.channels.unwrap_or(1),
-        });
+        let worker = Worker::new(&options, &self.recording, self.pitch.pitch(&options)?)?;
+        let raw = self.raw.format();
         let inputs = Inputs::read(&self.inputs, raw)?;
         let mut sink =
             Sink::create(self.output.as_deref(), self.format, self.compress, &inputs, &options)?;
@@ -152,45 +140,5 @@ impl Features {
             ));
         }
         Ok(if unusable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
-    }
-}
-
-/// Features of one recording and its seconds, or why there are none.
-type Computed = Result<(Array, f64), labyrinth_corpus::Refusal>;
-
-/// What a thread computes with.
-#[derive(Clone)]
-struct Worker {
-    extractor: FeatureExtractor,
-    pitch: Option<Pitch>,
-}
-
-impl Worker {
-    fn compute(&mut self, inputs: &Inputs, recording: &Recording) -> Result<Computed, Failure> {
-        let audio = match inputs.audio(recording)? {
-            Ok(audio) => audio,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Self { extractor, pitch } = self;
-        let options = extractor.options().clone();
-        if let Err(error) = options.check_rate(audio.sample_rate) {
-            return Ok(Err(recording.refuse(&error)));
-        }
-        let samples = resample(&audio.mono(), audio.sample_rate, extractor.sample_rate());
-        let (mut rows, mut dim) = (Vec::new(), extractor.dim()); // [frames, dim]
-        if pitch.as_ref().is_none_or(Pitch::needs_features) {
-            extractor.compute_for(&recording.id, &samples, &mut rows);
-            options.normalize.apply(&mut rows, dim);
-        }
-        if let Some(pitch) = pitch {
-            (rows, dim) = match pitch.rows(&recording.id, &samples, &rows, dim) {
-                Ok(pitched) => pitched,
-                Err(reason) => return Ok(Err(recording.refuse(reason))),
-            };
-        }
-        if rows.is_empty() {
-            return Ok(Err(recording.too_short(audio.duration(), options.frame_length)));
-        }
-        Ok(Ok((Array::from_f32(rows.len() / dim, dim, rows), audio.duration())))
     }
 }
