@@ -124,7 +124,9 @@ impl FeatureFlags {
         let mut table = Table::try_from(&base).map_err(internal)?;
         // Layer by layer, so that the one at fault is blamed.
         if let Some(path) = &self.config {
-            table.extend(read_config(path)?);
+            let config = read_config(path)?;
+            refuse_preset(&config, path.display())?;
+            table.extend(config);
             parse(&table, path.display())?;
         }
         table.extend(Table::try_from(&self.kaldi).map_err(internal)?);
@@ -136,9 +138,21 @@ impl FeatureFlags {
                 ))
             })?;
             table.insert(key.trim().to_owned(), value_of(value.trim()));
+            refuse_preset(&table, format_args!("--set {change}"))?;
             options = parse(&table, format_args!("--set {change}"))?;
         }
         Ok(options)
+    }
+}
+
+/// The words that a layer may not hold: they choose what lies under all layers.
+fn refuse_preset(table: &Table, source: impl std::fmt::Display) -> Result<(), Failure> {
+    match table.get("preset") {
+        None => Ok(()),
+        Some(preset) => Err(Failure::Sentence(format!(
+            "{source}: a preset lies under all else; name it as --preset {}",
+            preset.as_str().unwrap_or_default()
+        ))),
     }
 }
 
@@ -168,6 +182,7 @@ fn value_of(word: &str) -> Value {
 /// Reads a file of Kaldi's flags: `--name=value` a line, `--name` for a yes, `#` before a remark.
 pub fn read_config(path: &Path) -> Result<Table, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
+    let text = text.trim_start_matches('\u{feff}');
     let mut table = Table::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();

@@ -54,6 +54,13 @@ impl PitchFlags {
             ..PitchOptions::default()
         };
         let options: PitchOptions = changed(&base, self.pitch_config.as_deref())?;
+        if options.sample_frequency != features.sample_frequency {
+            return Err(Failure::Sentence(format!(
+                "pitch is to be computed at {} Hz and the features at {} Hz; give both the same \
+                 sample-frequency",
+                options.sample_frequency, features.sample_frequency
+            )));
+        }
         let process =
             changed(&ProcessPitchOptions::default(), self.pitch_postprocess_config.as_deref())?;
         let extractor = PitchExtractor::new(&options)?;

@@ -179,14 +179,18 @@ fn flags_about_recordings_are_kaldis() {
 fn what_cannot_be_is_refused_with_its_name() {
     let sandbox = recordings();
     sandbox.write("piped.scp", "x sph2pipe -f wav x.sph |\n");
+    sandbox.write("pitch.conf", "--sample-frequency=8000\n");
     sandbox.write("bad.conf", "--num-mel-bins=20\n--colour=red\n");
     for (arguments, named) in [
         (&["none.wav"][..], "none.wav"),
-        (&["piped.scp"], "piped.scp, line 1"),
+        (&["piped.scp"], "piped.scp, line 1"), // nothing else is in it
         (&["a.wav", "--config", "bad.conf"], "bad.conf"),
         (&["a.wav", "--window-type=square"], "the flags"),
         (&["a.wav", "--set", "num-cep=3"], "--set num-cep=3"),
         (&["a.wav", "--num-mel-bins=2"], "num-mel-bins"),
+        (&["a.wav", "--num-mel-bins=4000000000"], "num-mel-bins"),
+        (&["a.wav", "--set", "preset=kaldi-mfcc"], "--preset kaldi-mfcc"),
+        (&["a.wav", "--pitch", "--pitch-config", "pitch.conf"], "8000 Hz"),
         (&["a.wav", "--sample-frequency=0"], "sample-frequency"),
         (&["a.wav", "./a.wav", "-o", "x.ark"], "both be called"),
         (&["a.wav", "-o", "x.txt"], "x.txt"),
@@ -197,6 +201,58 @@ fn what_cannot_be_is_refused_with_its_name() {
     ] {
         sandbox.refuses(&[&["features"], arguments].concat(), named);
     }
+}
+
+/// Nothing that was there before is lost: no input, no earlier output, no second recording.
+#[test]
+fn outputs_never_destroy() {
+    let sandbox = recordings();
+    let scp = sandbox.read("wav.scp");
+    for (arguments, named) in [
+        (&["wav.scp", "-o", "wav.ark"][..], "wav.scp"),
+        (&["a.wav", "-o", "a.wav", "--format", "ark"], "a.wav"),
+        (&["some.jsonl", "-o", "some.jsonl", "--format", "ark-text"], "some.jsonl"),
+        (&["a.wav", "-o", "x.scp", "--format", "ark"], "x.scp"),
+    ] {
+        sandbox.refuses(&[&["features"], arguments].concat(), named);
+    }
+    assert!(sandbox.read("wav.scp") == scp);
+    sandbox.write("twice.scp", "a/b a.wav\na-b b.wav\n");
+    sandbox.refuses(&["features", "twice.scp", "-o", "d", "--format", "npy"], "a-b.npy");
+    // A run that finds nothing to use leaves the earlier result.
+    sandbox.run_well(&["features", "a.wav", "-o", "x.ark"]);
+    let archive = sandbox.read("x.ark");
+    let ran = sandbox.run(&["features", "none.wav", "-o", "x.ark"]);
+    assert_eq!((ran.status, &ran.stdout[..]), (Some(2), ""));
+    assert!(sandbox.read("x.ark") == archive);
+    sandbox.write("piped.scp", "a sox a.wav |\nb b.wav\n");
+    sandbox.run_well(&["features", "piped.scp", "-o", "x.ark"]);
+    assert!(sandbox.read_text("x.ledger.jsonl").contains("\"not-a-file\""));
+    // The ledger is that of the last run.
+    sandbox.run_well(&["features", "a.wav", "-o", "x.ark"]);
+    assert!(!sandbox.read_text("x.ledger.jsonl").contains("not-a-file"));
+}
+
+/// A float recording beyond all measure is damaged: the others go on without it.
+#[test]
+fn absurd_samples_are_refused_like_other_damage() {
+    let sandbox = recordings();
+    let samples = [0.0f32, 1e30].iter().cycle().take(8000).flat_map(|s| s.to_le_bytes());
+    let data: Vec<u8> = samples.collect();
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + data.len() as u32).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x03\0\x01\0");
+    wav.extend(16_000u32.to_le_bytes());
+    wav.extend(64_000u32.to_le_bytes());
+    wav.extend(b"\x04\0\x20\0data");
+    wav.extend((data.len() as u32).to_le_bytes());
+    wav.extend(data);
+    sandbox.write("huge.wav", wav);
+    sandbox.write("three.scp", "a a.wav\nhuge huge.wav\nb b.wav\n");
+    let ran = sandbox.run_well(&["features", "three.scp", "-o", "x.ark"]);
+    assert!(ran.stdout.contains("2 recordings"), "{}", ran.stdout);
+    assert!(sandbox.read_text("x.ledger.jsonl").contains("full scale"));
+    sandbox.refuses(&["transcribe", "none.safetensors", "huge.wav"], "none.safetensors");
 }
 
 /// The others are computed; the status tells.

@@ -344,6 +344,18 @@ fn check(audio: &Audio) -> Result<(), Fault> {
                 index as f64 / f64::from(audio.sample_rate)
             )));
         }
+        if let Some(index) = channel.iter().position(|sample| sample.abs() > LOUDEST) {
+            return Err(Fault::new(format!(
+                "holds a sample of {:e} (at {:.3} s), where full scale is 1; export it again from its \
+                 source",
+                channel[index],
+                index as f64 / f64::from(audio.sample_rate)
+            )));
+        }
     }
     Ok(())
 }
+
+/// Largest magnitude of a sample that is taken for sound: floats in the scale of 16- or 20-bit integers
+/// still are; what is beyond is damaged, and its squares would overflow.
+const LOUDEST: f32 = 1e6;

@@ -204,8 +204,12 @@ pub(crate) fn centers(options: &FeatureOptions) -> Result<Vec<f32>, FeatureError
 impl MelBanks {
     /// The filterbank over the lower half of a transform of `padded` points.
     pub(crate) fn new(options: &FeatureOptions, padded: usize) -> Result<Self, FeatureError> {
-        let corners = corners(options)?;
         let bins = options.num_mel_bins;
+        if bins > padded {
+            let reason = format!("must be at most the {padded} points of the transform");
+            return Err(FeatureError::new("num-mel-bins", bins, reason));
+        }
+        let corners = corners(options)?;
         let width = options.sample_frequency / padded as f32;
         let mut triangles = Vec::with_capacity(bins);
         for bin in 0..bins {

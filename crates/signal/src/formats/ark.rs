@@ -13,8 +13,6 @@
 //! Anything else is a text object: numbers in brackets. An archive may mix all of them. The offset
 //! that an `scp` names is that of the object, behind its key.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::ark_text;
@@ -22,6 +20,7 @@ use super::array::{Array, Values};
 use super::byte_reader::{ByteReader, numbers};
 use super::compressed::{Compression, Layout, compress, decompress};
 use super::error::{FormatError, Trouble};
+use super::output::{Output, write_whole};
 
 /// Longest key believed: beyond, it is no archive.
 const MAX_KEY: usize = 4096;
@@ -314,14 +313,14 @@ fn object_bytes(array: &Array, format: ArkFormat) -> Result<Vec<u8>, String> {
 pub fn write_kaldi(path: &Path, array: &Array, format: ArkFormat) -> Result<(), FormatError> {
     let bytes = object_bytes(array, format)
         .map_err(|reason| FormatError::unusable(path, format!("was not written: it {reason}")))?;
-    std::fs::write(path, bytes).map_err(|error| FormatError::from_io(path, error))
+    write_whole(path, &bytes)
 }
 
 /// Writes an archive entry by entry, with an `scp` beside it if wanted.
 pub struct ArkWriter {
     path: PathBuf,
-    ark: BufWriter<File>,
-    scp: Option<(PathBuf, BufWriter<File>)>,
+    ark: Output,
+    scp: Option<Output>,
     format: ArkFormat,
     offset: u64,
 }
@@ -332,18 +331,13 @@ impl ArkWriter {
     /// # Errors
     /// [`FormatError`] if a file cannot be made, or the archive's name cannot stand in an `scp`.
     pub fn create(path: &Path, scp: Option<&Path>, format: ArkFormat) -> Result<Self, FormatError> {
-        let create = |path: &Path| {
-            File::create(path)
-                .map(BufWriter::new)
-                .map_err(|error| FormatError::from_io(path, error))
-        };
         if scp.is_some() && !path.to_str().is_some_and(can_stand_in_scp) {
             let reason = "cannot be named in an scp: blanks at its ends, line breaks, pipes or \
                           bytes that are no UTF-8; take another name";
             return Err(FormatError::unusable(path, reason));
         }
-        let ark = create(path)?;
-        let scp = scp.map(|scp| Ok((scp.to_path_buf(), create(scp)?))).transpose()?;
+        let ark = Output::create(path)?;
+        let scp = scp.map(Output::create).transpose()?;
         Ok(ArkWriter { path: path.to_path_buf(), ark, scp, format, offset: 0 })
     }
 
@@ -365,29 +359,24 @@ impl ArkWriter {
             FormatError::unusable(&self.path, format!("cannot hold `{key}`: its array {reason}"))
         })?;
         let place = self.offset + key.len() as u64 + 1;
-        self.ark
-            .write_all(key.as_bytes())
-            .and_then(|()| self.ark.write_all(b" "))
-            .and_then(|()| self.ark.write_all(&object))
-            .map_err(|error| FormatError::from_io(&self.path, error))?;
+        for bytes in [key.as_bytes(), b" ", &object] {
+            self.ark.write(bytes)?;
+        }
         self.offset = place + object.len() as u64;
-        if let Some((path, scp)) = &mut self.scp {
-            writeln!(scp, "{key} {}:{place}", self.path.display())
-                .map_err(|error| FormatError::from_io(path, error))?;
+        if let Some(scp) = &mut self.scp {
+            scp.write(format!("{key} {}:{place}\n", self.path.display()).as_bytes())?;
         }
         Ok(())
     }
 
-    /// Writes out what still waits in memory.
+    /// Gives the files their names: until then, and where the writer is dropped before, what stood there
+    /// stands.
     ///
     /// # Errors
     /// [`FormatError`] if the disk fails.
-    pub fn finish(mut self) -> Result<(), FormatError> {
-        self.ark.flush().map_err(|error| FormatError::from_io(&self.path, error))?;
-        if let Some((path, mut scp)) = self.scp {
-            scp.flush().map_err(|error| FormatError::from_io(&path, error))?;
-        }
-        Ok(())
+    pub fn finish(self) -> Result<(), FormatError> {
+        self.ark.finish()?;
+        self.scp.map_or(Ok(()), Output::finish)
     }
 }
 

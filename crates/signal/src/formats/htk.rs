@@ -14,6 +14,7 @@ use std::path::Path;
 use super::array::{Array, Values};
 use super::byte_reader::{ByteReader, numbers};
 use super::error::{FormatError, Trouble};
+use super::output::write_whole;
 
 /// What the numbers of a frame are: HTK's parameter kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,5 +225,5 @@ pub fn write_htk(path: &Path, file: &HtkFile) -> Result<(), FormatError> {
     bytes.extend(size.to_be_bytes());
     bytes.extend(file.kind.0.to_be_bytes());
     bytes.extend(values.iter().flat_map(|value| value.to_be_bytes()));
-    std::fs::write(path, bytes).map_err(|error| FormatError::from_io(path, error))
+    write_whole(path, &bytes)
 }

@@ -12,6 +12,7 @@ mod compressed;
 mod error;
 mod htk;
 mod npy;
+mod output;
 mod scp;
 
 pub use ark::{ArkFormat, ArkReader, ArkWriter, read_kaldi, write_kaldi};

@@ -14,6 +14,7 @@ use std::path::Path;
 use super::array::{Array, Values};
 use super::byte_reader::{ByteReader, numbers};
 use super::error::{FormatError, Trouble};
+use super::output::write_whole;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -286,5 +287,5 @@ pub fn write_npy(path: &Path, array: &Array) -> Result<(), FormatError> {
         Values::F64(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         Values::I16(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
     }
-    std::fs::write(path, bytes).map_err(|error| FormatError::from_io(path, error))
+    write_whole(path, &bytes)
 }

@@ -15,16 +15,20 @@ pub struct Recording {
     pub id: String,
     /// Whether the user named it on the command line.
     pub named: bool,
-    /// The manifest that it comes from, as an index, and its utterance; for a file, a manifest of none.
+    /// Why it cannot be used, where its line in a list tells already.
+    fault: Option<String>,
+    /// The file, where the user or a list named one: its name need not be UTF-8.
+    file: Option<PathBuf>,
+    /// The manifest that it comes from, as an index (0 for a file), and its utterance.
     manifest: usize,
     utterance: Utterance,
 }
 
 impl Recording {
     /// A refusal of this recording.
-    pub fn refuse(&self, reason: impl std::fmt::Display) -> Refusal {
+    pub fn refuse(&self, code: Reason, reason: impl std::fmt::Display) -> Refusal {
         let file = &self.utterance.audio_filepath;
-        Refusal::new(&self.id, Reason::UnreadableAudio, format!("`{file}`: {reason}"))
+        Refusal::new(&self.id, code, format!("`{file}`: {reason}"))
     }
 
     /// The refusal of a recording without a frame.
@@ -43,22 +47,27 @@ pub struct Inputs {
     /// In the order of the command line, ids unique.
     pub recordings: Vec<Recording>,
     manifests: Vec<Manifest>,
+    /// Manifests and lists that were named.
+    lists: Vec<PathBuf>,
     raw: Option<RawFormat>,
 }
 
 impl Inputs {
     /// Reads manifests and lists; recordings are looked at later.
     pub fn read(paths: &[PathBuf], raw: Option<RawFormat>) -> Result<Self, Failure> {
-        // The first manifest is that of the files named: paths relative to where the user stands.
-        let files = Manifest { path: PathBuf::new(), utterances: Vec::new() };
-        let mut inputs = Self { recordings: Vec::new(), manifests: vec![files], raw };
+        let mut inputs =
+            Self { recordings: Vec::new(), manifests: Vec::new(), lists: Vec::new(), raw };
         for path in paths {
             let ending = path.extension().and_then(|ending| ending.to_str());
             match ending {
                 Some("jsonl" | "json") => inputs.add_manifest(path)?,
                 Some("scp") => inputs.add_list(path)?,
-                _ => inputs.add_file(path),
+                _ => {
+                    inputs.add_file(path);
+                    continue;
+                }
             }
+            inputs.lists.push(path.clone());
         }
         let mut first: HashMap<&str, &str> = HashMap::new();
         for Recording { id, utterance, .. } in &inputs.recordings {
@@ -78,7 +87,8 @@ impl Inputs {
         // Ids stand in archives, where blanks separate.
         let id = name.to_string_lossy().replace(char::is_whitespace, "_");
         let utterance = Utterance::new(&id, path.to_string_lossy(), 0.0, "");
-        self.recordings.push(Recording { id, named: true, manifest: 0, utterance });
+        let (fault, file) = (None, Some(path.to_owned()));
+        self.recordings.push(Recording { id, named: true, fault, file, manifest: 0, utterance });
     }
 
     fn add_manifest(&mut self, path: &Path) -> Result<(), Failure> {
@@ -86,7 +96,14 @@ impl Inputs {
         let number = self.manifests.len();
         for utterance in std::mem::take(&mut manifest.utterances) {
             let id = utterance.id.clone();
-            self.recordings.push(Recording { id, named: false, manifest: number, utterance });
+            self.recordings.push(Recording {
+                id,
+                named: false,
+                fault: None,
+                file: None,
+                manifest: number,
+                utterance,
+            });
         }
         self.manifests.push(manifest);
         Ok(())
@@ -96,29 +113,32 @@ impl Inputs {
     /// Kaldi's programs take them. Commands are not run.
     fn add_list(&mut self, path: &Path) -> Result<(), Failure> {
         let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
+        let text = text.trim_start_matches('\u{feff}');
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
-            let refuse = |reason: &str| {
-                Failure::Sentence(format!("{}, line {}: {reason}", path.display(), index + 1))
-            };
             if line.is_empty() {
                 continue;
             }
-            let (id, file) = line
-                .split_once(char::is_whitespace)
-                .map(|(id, file)| (id, file.trim()))
-                .ok_or_else(|| {
-                    refuse("there is an id and no file behind it; complete or remove the line")
-                })?;
-            if file.ends_with('|') || file.starts_with('|') {
-                return Err(refuse(
-                    "a command in place of a file is never run; run it yourself and list the files that it writes",
-                ));
-            }
+            let (id, file) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            let file = file.trim();
+            let refused =
+                |reason: &str| Some(format!("{}, line {}: {reason}", path.display(), index + 1));
+            let fault = if file.is_empty() {
+                refused("there is an id and no file behind it; complete or remove the line")
+            } else if file.ends_with('|') || file.starts_with('|') {
+                refused(
+                    "a command in place of a file is never run; run it yourself and list the files that \
+                     it writes",
+                )
+            } else {
+                None
+            };
             let utterance = Utterance::new(id, file, 0.0, "");
             self.recordings.push(Recording {
                 id: id.to_owned(),
                 named: false,
+                fault,
+                file: Some(file.into()),
                 manifest: 0,
                 utterance,
             });
@@ -126,15 +146,34 @@ impl Inputs {
         Ok(())
     }
 
+    /// Whether writing this file would destroy an input.
+    pub fn contain(&self, output: &Path) -> bool {
+        // What is not there yet cannot be an input.
+        let Ok(output) = output.canonicalize() else { return false };
+        let same = |path: &Path| path.canonicalize().is_ok_and(|path| path == output);
+        self.lists.iter().any(|list| same(list))
+            || self.recordings.iter().any(|recording| same(&self.path(recording)))
+    }
+
+    /// Where a recording lies.
+    fn path(&self, recording: &Recording) -> PathBuf {
+        match &recording.file {
+            Some(file) => file.clone(),
+            None => self.manifests[recording.manifest].audio_path(&recording.utterance),
+        }
+    }
+
     /// The sound of a recording, or why there is none.
     ///
     /// # Errors
     /// [`Failure`] where the disk fails.
     pub fn audio(&self, recording: &Recording) -> Result<Result<Audio, Refusal>, Failure> {
-        let manifest = &self.manifests[recording.manifest];
-        let read = match recording.manifest {
-            0 => read_file(&manifest.audio_path(&recording.utterance), self.raw.as_ref()),
-            _ => read_clip(manifest, &recording.utterance),
+        if let Some(fault) = &recording.fault {
+            return Ok(Err(Refusal::new(&recording.id, Reason::NotAFile, fault)));
+        }
+        let read = match &recording.file {
+            Some(file) => read_file(file, self.raw.as_ref()),
+            None => read_clip(&self.manifests[recording.manifest], &recording.utterance),
         };
         match read {
             Ok(audio) => Ok(Ok(audio)),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use labyrinth_corpus::Ledger;
+use labyrinth_corpus::{Ledger, Reason};
 use rayon::prelude::*;
 
 use crate::failure::Failure;
@@ -31,7 +31,8 @@ const AT_ONCE: usize = 64;
 #[command(after_help = "\
 Takes recordings (WAV, FLAC, MP3, M4A, Ogg, SPHERE, headerless by option), manifests (.jsonl) and Kaldi's
 lists of recordings (wav.scp). Without a preset or recipe the options are those of compute-fbank-feats.
-All flags of Kaldi's compute-*-feats are known (--help shows them; -h does not); noise (--dither) is
+The flags of Kaldi's compute-*-feats that say what is computed are known (--help shows them; -h does
+not), those about output and messages are not; noise (--dither) is
 drawn by the name of the utterance, so two runs give the same bytes. An utterance of a manifest or list
 that cannot be used goes to a ledger beside the output, a file named here gives status 2.
 
@@ -92,12 +93,22 @@ impl Features {
             });
             for (recording, result) in some.iter().zip(computed) {
                 done += 1;
-                match result? {
+                let written = match result? {
                     Ok((features, length)) => {
-                        (frames, dim) = (frames + features.shape()[0], features.shape()[1]);
+                        let shape = [features.shape()[0], features.shape()[1]];
+                        let written = sink.write(&recording.id, features)?;
+                        written.map(|()| (shape, length)).map_err(|reason| {
+                            recording
+                                .refuse(Reason::UnreadableAudio, format!("its features: {reason}"))
+                        })
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                match written {
+                    Ok((shape, length)) => {
+                        (frames, dim) = (frames + shape[0], shape[1]);
                         seconds += length;
                         ledger.keep();
-                        sink.write(&recording.id, features)?;
                     }
                     Err(refusal) => {
                         if recording.named {
@@ -111,28 +122,42 @@ impl Features {
             progress.at(done, inputs.recordings.len());
         }
         progress.finish();
-        let written = sink.finish()?;
-        if let Some(written) = written {
-            let beside =
-                (ledger.refused_count() > unusable).then(|| written.with_extension("ledger.jsonl"));
-            if let Some(path) = &beside {
-                ledger.write(path).map_err(|error| Failure::Sentence(error.to_string()))?;
-            }
-            let refused = match beside {
-                Some(path) => {
-                    format!("; refused {}, named in {}", ledger.refused_count(), path.display())
-                }
-                None => String::new(),
+        let beside = self.output.as_deref().map(|output| output.with_extension("ledger.jsonl"));
+        // A ledger of an earlier run would speak of this one.
+        let named_only = ledger.refused_count() == unusable;
+        let beside = beside.filter(|path| !named_only || path.exists());
+        if let Some(path) = &beside {
+            ledger.write(path).map_err(|error| Failure::Sentence(error.to_string()))?;
+        }
+        if ledger.kept_count() == 0 {
+            // What stood in the output's place still does.
+            let first = ledger.refusals().first().map_or("", |refusal| &refusal.detail);
+            return match unusable {
+                0 if first.is_empty() => Err(Failure::Sentence(
+                    "there is no recording in what was named; name some".into(),
+                )),
+                0 => Err(Failure::Sentence(format!(
+                    "none of {} can be used; the first: {first}",
+                    wording::count(ledger.read_count(), "recording")
+                ))),
+                _ => Ok(ExitCode::from(2)),
             };
+        }
+        let refused = match (&beside, named_only) {
+            (Some(path), false) => {
+                format!("; refused {}, named in {}", ledger.refused_count(), path.display())
+            }
+            _ => String::new(),
+        };
+        if let Some(written) = sink.finish()? {
             output::line(format_args!(
-                "{}: {} of {}, {} of {} numbers{refused}",
+                "{}: {} of {}, {} of {dim} numbers{refused}",
                 wording::shell(&written),
                 wording::speech(seconds),
                 wording::count(ledger.kept_count(), "recording"),
                 wording::count(frames, "frame"),
-                dim,
             ))?;
-        } else if ledger.refused_count() > unusable {
+        } else if !named_only {
             output::complain(format_args!(
                 "{} of {} could not be used; name an output (-o) to get their names in a ledger",
                 ledger.refused_count(),

@@ -1,14 +1,15 @@
 //! Where features go: an archive, arrays, HTK files, or text on standard output.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use labyrinth_signal::{
-    ArkFormat, ArkWriter, Array, Compression, FeatureKind, FeatureOptions, HtkFile, HtkKind,
-    write_htk, write_npy,
+    ArkFormat, ArkWriter, Array, Compression, FeatureKind, FeatureOptions, FormatError, HtkFile,
+    HtkKind, write_htk, write_npy,
 };
 
-use super::input::Inputs;
+use super::input::{Inputs, Recording};
 use crate::failure::Failure;
 use crate::output;
 
@@ -56,7 +57,8 @@ impl Sink {
             return Ok(Self::Screen);
         };
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let by_name = match ending {
+        let ending = ending.to_ascii_lowercase();
+        let by_name = match &ending[..] {
             "ark" => Some(Format::Ark),
             "npy" => Some(Format::Npy),
             "htk" => Some(Format::Htk),
@@ -84,6 +86,21 @@ impl Sink {
                 _ => ArkFormat::Binary,
             };
             let scp = path.with_extension("scp");
+            if ending == "scp" {
+                return sentence(format!(
+                    "{} would be the archive and its own list; let the archive end in .ark",
+                    path.display()
+                ));
+            }
+            for output in [path, &scp] {
+                if inputs.contain(output) {
+                    return sentence(format!(
+                        "{} is an input of this command, and the output would replace it; name another \
+                         output",
+                        output.display()
+                    ));
+                }
+            }
             let writer = ArkWriter::create(path, Some(&scp), form)?;
             return Ok(Self::Archive(path.to_owned(), writer));
         }
@@ -98,34 +115,56 @@ impl Sink {
                     inputs.recordings.len()
                 ));
             }
+            if inputs.contain(&path) {
+                return sentence(format!(
+                    "{} is an input of this command, and the output would replace it; name another output",
+                    path.display()
+                ));
+            }
             return Ok(Self::File { path, format, htk, period });
+        }
+        let mut first: HashMap<PathBuf, &str> = HashMap::new();
+        for Recording { id, .. } in &inputs.recordings {
+            let file = file_of(&path, id, format);
+            if inputs.contain(&file) {
+                return sentence(format!(
+                    "{} is an input of this command, and the output would replace it; name another folder",
+                    file.display()
+                ));
+            }
+            if let Some(other) = first.insert(file.clone(), id) {
+                return sentence(format!(
+                    "{other:?} and {id:?} would both be written to {}; write an archive (.ark)",
+                    file.display()
+                ));
+            }
         }
         std::fs::create_dir_all(&path).map_err(Failure::write(&path))?;
         Ok(Self::Files { folder: path, format, htk, period })
     }
 
-    /// Writes the features of one recording, `[frames, dim]`.
-    pub fn write(&mut self, id: &str, features: Array) -> Result<(), Failure> {
-        match self {
+    /// Writes the features of one recording, `[frames, dim]`; in words why the form has no room for them.
+    ///
+    /// # Errors
+    /// [`Failure`] where the disk fails.
+    pub fn write(&mut self, id: &str, features: Array) -> Result<Result<(), String>, Failure> {
+        let written = match self {
             Self::Screen => {
-                output::text(format_args!("{id} {}", labyrinth_signal::kaldi_text(&features)))
+                output::text(format_args!("{id} {}", labyrinth_signal::kaldi_text(&features)))?;
+                Ok(())
             }
-            Self::Archive(_, writer) => Ok(writer.write(id, &features)?),
+            Self::Archive(_, writer) => writer.write(id, &features),
             Self::Files { folder, format, htk, period } => {
-                let ending = if *format == Format::Npy { "npy" } else { "htk" };
-                // Ids of corpora name folders too; a file's name must stay in its folder.
-                let name = id.replace(['/', '\\'], "-");
-                write_file(
-                    &folder.join(format!("{name}.{ending}")),
-                    *format,
-                    *htk,
-                    *period,
-                    features,
-                )
+                write_file(&file_of(folder, id, *format), *format, *htk, *period, features)
             }
             Self::File { path, format, htk, period } => {
                 write_file(path, *format, *htk, *period, features)
             }
+        };
+        match written {
+            Ok(()) => Ok(Ok(())),
+            Err(FormatError::Unusable { reason, .. }) => Ok(Err(reason)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -142,18 +181,26 @@ impl Sink {
     }
 }
 
+/// The file of a recording in a folder. Ids of corpora name folders too; a file stays in its own.
+fn file_of(folder: &Path, id: &str, format: Format) -> PathBuf {
+    let ending = if format == Format::Npy { "npy" } else { "htk" };
+    let name = id.replace(['/', '\\'], "-");
+    // A leading dot would hide the file.
+    let name = if name.starts_with('.') { format!("_{name}") } else { name };
+    folder.join(format!("{name}.{ending}"))
+}
+
 fn write_file(
     path: &Path,
     format: Format,
     kind: HtkKind,
     sample_period: u32,
     features: Array,
-) -> Result<(), Failure> {
+) -> Result<(), FormatError> {
     match format {
-        Format::Htk => write_htk(path, &HtkFile { features, sample_period, kind })?,
-        _ => write_npy(path, &features)?,
+        Format::Htk => write_htk(path, &HtkFile { features, sample_period, kind }),
+        _ => write_npy(path, &features),
     }
-    Ok(())
 }
 
 /// What HTK calls these features; other programs than HTK pass over it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use labyrinth_corpus::Refusal;
+use labyrinth_corpus::{Reason, Refusal};
 use labyrinth_signal::{Array, Audio, FeatureExtractor, FeatureOptions, resample};
 
 use super::input::{Inputs, Recording};
@@ -101,7 +101,7 @@ impl Worker {
     ) -> Result<Result<Array, Refusal>, Failure> {
         if audio.duration() < self.min_duration {
             let reason = format!("lasts {:.3} s, less than min-duration", audio.duration());
-            return Ok(Err(recording.refuse(reason)));
+            return Ok(Err(recording.refuse(Reason::UnreadableAudio, reason)));
         }
         let samples = match self.channel {
             None => audio.mono(),
@@ -110,7 +110,7 @@ impl Worker {
                 None => {
                     let count = audio.channels.len();
                     let reason = format!("has {count} channels, so no channel {channel}");
-                    return Ok(Err(recording.refuse(reason)));
+                    return Ok(Err(recording.refuse(Reason::UnreadableAudio, reason)));
                 }
             },
         };
@@ -120,7 +120,7 @@ impl Worker {
         let Self { extractor, pitch, .. } = self;
         let options = extractor.options().clone();
         if let Err(error) = options.check_rate(audio.sample_rate) {
-            return Ok(Err(recording.refuse(&error)));
+            return Ok(Err(recording.refuse(Reason::SampleRate, &error)));
         }
         let samples = resample(&samples, audio.sample_rate, extractor.sample_rate());
         let (mut rows, mut dim) = (Vec::new(), extractor.dim()); // [frames, dim]
@@ -134,7 +134,7 @@ impl Worker {
         if let Some(pitch) = pitch {
             (rows, dim) = match pitch.rows(&recording.id, &samples, &rows, dim) {
                 Ok(pitched) => pitched,
-                Err(reason) => return Ok(Err(recording.refuse(reason))),
+                Err(reason) => return Ok(Err(recording.refuse(Reason::UnreadableAudio, reason))),
             };
         }
         if rows.is_empty() {
@@ -151,13 +151,14 @@ impl Worker {
             Some(speakers) => speakers.get(&recording.id),
         };
         let Some(name) = name else {
-            return Ok(Err(
-                recording.refuse("stands in no line of the map from utterances to speakers")
-            ));
+            return Ok(Err(recording.refuse(
+                Reason::OutsideCorpus,
+                "stands in no line of the map from utterances to speakers",
+            )));
         };
         let Some(&vtln_warp) = warps.get(name) else {
             let reason = format!("has no warp: {name:?} stands in no line of the map of factors");
-            return Ok(Err(recording.refuse(reason)));
+            return Ok(Err(recording.refuse(Reason::OutsideCorpus, reason)));
         };
         if self.extractor.options().vtln_warp != vtln_warp {
             let options = FeatureOptions { vtln_warp, ..self.extractor.options().clone() };
