@@ -31,7 +31,7 @@ pub enum Sink {
     /// Text on standard output.
     Screen,
     /// One archive.
-    Archive(PathBuf, ArkWriter),
+    Archive(PathBuf, Box<ArkWriter>),
     /// One file for each recording.
     Files { folder: PathBuf, format: Format, htk: HtkKind, period: u32 },
     /// One file for the only recording.
@@ -102,7 +102,7 @@ impl Sink {
                 }
             }
             let writer = ArkWriter::create(path, Some(&scp), form)?;
-            return Ok(Self::Archive(path.to_owned(), writer));
+            return Ok(Self::Archive(path.to_owned(), Box::new(writer)));
         }
         let (path, htk) = (path.to_owned(), htk_kind(options));
         // HTK counts in units of 100 ns.
