@@ -73,9 +73,7 @@ impl Header {
     fn read(index: &File) -> Option<Self> {
         let mut bytes = [0; HEADER as usize];
         read_at(index, &mut bytes, 0).ok()?;
-        let number = |at: usize| {
-            bytes[at..at + 8].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-        };
+        let number = |at: usize| number(&bytes[at..at + 8]);
         let known = bytes.starts_with(MAGIC) && number(16) == FORMAT;
         let count = number(40);
         let whole = count.checked_add(1)?.checked_mul(ENTRY)?.checked_add(HEADER)?;
@@ -201,11 +199,14 @@ impl IndexedManifest {
         let mut bytes = [0; 24];
         read_at(&self.index, &mut bytes, HEADER + index as u64 * ENTRY)
             .map_err(|source| ManifestError::Read { path: index_path(&self.path), source })?;
-        let [start, seconds, end] = [0, 8, 16].map(|at| {
-            bytes[at..at + 8].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-        });
+        let [start, seconds, end] = [0, 8, 16].map(|at| number(&bytes[at..at + 8]));
         Ok((start, f64::from_bits(seconds), end))
     }
+}
+
+/// A number of the index: eight bytes, the least significant first.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 /// Where the index of a manifest lies.
@@ -272,9 +273,7 @@ fn equal_hashes(mut bucket: File) -> io::Result<Vec<u64>> {
     let mut pairs: Vec<(u64, u64)> = Vec::new();
     let mut bytes = [0; 16];
     while read_whole(&mut reader, &mut bytes)? {
-        let [hash, utterance] = [0, 8].map(|at| {
-            bytes[at..at + 8].iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-        });
+        let [hash, utterance] = [0, 8].map(|at| number(&bytes[at..at + 8]));
         pairs.push((hash, utterance));
     }
     pairs.sort_unstable();

@@ -93,13 +93,7 @@ impl Sink {
                 ));
             }
             for output in [path, &scp] {
-                if inputs.contain(output) {
-                    return sentence(format!(
-                        "{} is an input of this command, and the output would replace it; name another \
-                         output",
-                        output.display()
-                    ));
-                }
+                refuse_an_input(inputs, output, "output")?;
             }
             let writer = ArkWriter::create(path, Some(&scp), form)?;
             return Ok(Self::Archive(path.to_owned(), Box::new(writer)));
@@ -115,23 +109,13 @@ impl Sink {
                     inputs.recordings.len()
                 ));
             }
-            if inputs.contain(&path) {
-                return sentence(format!(
-                    "{} is an input of this command, and the output would replace it; name another output",
-                    path.display()
-                ));
-            }
+            refuse_an_input(inputs, &path, "output")?;
             return Ok(Self::File { path, format, htk, period });
         }
         let mut first: HashMap<PathBuf, &str> = HashMap::new();
         for Recording { id, .. } in &inputs.recordings {
             let file = file_of(&path, id, format);
-            if inputs.contain(&file) {
-                return sentence(format!(
-                    "{} is an input of this command, and the output would replace it; name another folder",
-                    file.display()
-                ));
-            }
+            refuse_an_input(inputs, &file, "folder")?;
             if let Some(other) = first.insert(file.clone(), id) {
                 return sentence(format!(
                     "{other:?} and {id:?} would both be written to {}; write an archive (.ark)",
@@ -179,6 +163,17 @@ impl Sink {
             Self::Files { folder: path, .. } | Self::File { path, .. } => Ok(Some(path)),
         }
     }
+}
+
+/// Refuses to write over a recording, manifest or list that is read; `other` is what to name instead.
+fn refuse_an_input(inputs: &Inputs, output: &Path, other: &str) -> Result<(), Failure> {
+    if !inputs.contain(output) {
+        return Ok(());
+    }
+    Err(Failure::Sentence(format!(
+        "{} is an input of this command, and the output would replace it; name another {other}",
+        output.display()
+    )))
 }
 
 /// The file of a recording in a folder. Ids of corpora name folders too; a file stays in its own.
