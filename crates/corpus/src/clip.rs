@@ -1,7 +1,7 @@
 //! The one place where the audio of a manifest's line is read, and its faults told apart.
 
 use crate::ledger::Reason;
-use crate::manifest::{Manifest, Utterance};
+use crate::manifest::Utterance;
 use labyrinth_signal::{Audio, AudioError, RawFormat, read_audio, read_audio_section};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,14 +59,14 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Reads the audio of one utterance: its file, cut to `offset` and `duration` where there is an
-/// offset.
+/// Reads the audio of one utterance of a manifest in `folder`: its file, cut to `offset` and
+/// `duration` where there is an offset.
 ///
 /// # Errors
 /// As [`read_file`], and [`Reason::OffsetPastEnd`] where the offset lies at or past the end of the
 /// file, or the utterance ends past it by more than the rounding that `labyrinth-signal` allows.
-pub fn read_clip(manifest: &Manifest, utterance: &Utterance) -> Result<Audio, ClipFault> {
-    let path = manifest.audio_path(utterance);
+pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    let path = folder.join(&utterance.audio_filepath);
     let raw = utterance.raw_format();
     let Some(offset) = utterance.offset else { return read_file(&path, raw.as_ref()) };
     let duration = utterance.duration;

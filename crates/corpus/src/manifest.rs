@@ -243,7 +243,12 @@ impl Manifest {
     /// A path of this manifest (audio, label track) as a path of this machine.
     pub fn resolve(&self, path: &str) -> PathBuf {
         // Joining an absolute path replaces the folder, as it should.
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        self.folder().join(path)
+    }
+
+    /// Where the manifest lies: what its paths are relative to.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// Seconds of audio.

@@ -91,7 +91,7 @@ impl Recordings {
         }
         let unusable = |detail| RecordingsError::Unusable { path: path.into(), detail };
         let listen = |utterance: &Utterance| {
-            let audio = read_clip(&manifest, utterance).map_err(|fault| match fault {
+            let audio = read_clip(manifest.folder(), utterance).map_err(|fault| match fault {
                 ClipFault::Refused { detail, .. } => unusable(detail),
                 ClipFault::Disk { path, source } => RecordingsError::Disk { path, source },
             })?;
@@ -137,7 +137,7 @@ impl Recordings {
         let utterance = self.draw_one(random);
         match utterance.duration > seconds {
             true => self.read_from(utterance, 0.0, seconds),
-            false => read_clip(&self.manifest, utterance),
+            false => read_clip(self.manifest.folder(), utterance),
         }
     }
 
@@ -154,7 +154,7 @@ impl Recordings {
             let audio = self.read_from(utterance, share * spare, seconds + MARGIN)?;
             return Ok(Section { audio, begin: None });
         }
-        Ok(Section { audio: read_clip(&self.manifest, utterance)?, begin: Some(share) })
+        Ok(Section { audio: read_clip(self.manifest.folder(), utterance)?, begin: Some(share) })
     }
 
     fn draw_one(&self, random: &mut Random) -> &Utterance {
@@ -163,7 +163,7 @@ impl Recordings {
 
     fn read_from(&self, of: &Utterance, place: f64, seconds: f64) -> Result<Audio, ClipFault> {
         let offset = Some(of.offset.unwrap_or(0.0) + place);
-        read_clip(&self.manifest, &Utterance { offset, duration: seconds, ..of.clone() })
+        read_clip(self.manifest.folder(), &Utterance { offset, duration: seconds, ..of.clone() })
     }
 }
 

@@ -60,9 +60,9 @@ impl Sandbox {
             let manifest = set(&self.path(out), name);
             for utterance in &manifest.utterances {
                 assert!(seen.insert(utterance.id.clone()), "{} is in two sets", utterance.id);
-                let audio = read_clip(&manifest, utterance).unwrap();
+                let audio = read_clip(manifest.folder(), utterance).unwrap();
                 assert!((audio.duration() - utterance.duration).abs() < 1e-3, "{utterance:?}");
-                read_labels(&manifest, utterance, audio.sample_rate).unwrap();
+                read_labels(manifest.folder(), utterance, audio.sample_rate).unwrap();
             }
         }
         assert_eq!(seen.len(), ledger.kept_count());
@@ -312,7 +312,7 @@ fn a_kaldi_directory_with_segments_and_every_fault() {
         let manifest = set(&sandbox.path("out"), name);
         for utterance in manifest.utterances.iter().filter(|u| u.id == "a-1") {
             let whole = read_audio(&sandbox.path("egs/sound/a.wav"), None).unwrap();
-            let clip = read_clip(&manifest, utterance).unwrap();
+            let clip = read_clip(manifest.folder(), utterance).unwrap();
             assert_eq!(clip.channels[0], whole.channels[0][2000..10000]);
         }
     }
@@ -556,7 +556,7 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
                 assert_eq!((offset, duration), expected);
                 continue;
             }
-            let track = read_labels(&manifest, utterance, 16000).unwrap().unwrap();
+            let track = read_labels(manifest.folder(), utterance, 16000).unwrap().unwrap();
             let spans: Vec<(f64, f64)> = track.labels().map(|l| (l.start, l.end)).collect();
             assert_eq!(utterance.labels.as_deref(), Some("../n/a.txt"));
             match utterance.offset {
@@ -689,7 +689,7 @@ fn speech_commands_follow_their_lists_and_cut_the_noise() {
     assert_eq!(noise.utterances.len(), 2);
     for (utterance, start) in noise.utterances.iter().zip([0.0, 1.0]) {
         assert_eq!((utterance.offset, utterance.duration), (Some(start), 1.0));
-        assert_eq!(read_clip(&noise, utterance).unwrap().samples(), 16000);
+        assert_eq!(read_clip(noise.folder(), utterance).unwrap().samples(), 16000);
     }
 }
 
@@ -734,7 +734,8 @@ fn timit_has_the_core_test_set_and_phones() {
         let manifest = set(&sandbox.path("out"), name);
         assert_eq!(ids(&manifest), [id]);
         assert_eq!(manifest.utterances[0].text, "She had your dark suit.");
-        let track = read_labels(&manifest, &manifest.utterances[0], 16000).unwrap().unwrap();
+        let track =
+            read_labels(manifest.folder(), &manifest.utterances[0], 16000).unwrap().unwrap();
         let phones: Vec<&str> = track.labels().map(|label| label.text.as_str()).collect();
         assert_eq!(phones, ["h#", "sh", "h#"]);
         assert_eq!(track.tiers[0].labels[1].start, 0.5);

@@ -111,7 +111,7 @@ fn evaluate_with(
         progress(index, manifest.utterances.len());
         let reference = normalizer.apply(&utterance.text);
         let start = Instant::now();
-        let heard = match read_clip(manifest, utterance) {
+        let heard = match read_clip(manifest.folder(), utterance) {
             Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
                 let (id, detail) = (utterance.id.clone(), error.to_string());
                 let refusal = Some(Refusal::new(id, Reason::SampleRate, detail));

@@ -417,8 +417,8 @@ fn listen(
         .collect();
     let heard = try_map(
         &all,
-        |(manifest, utterance)| match read_clip(manifest, utterance) {
-            Ok(audio) => match read_labels(manifest, utterance, audio.sample_rate) {
+        |(manifest, utterance)| match read_clip(manifest.folder(), utterance) {
+            Ok(audio) => match read_labels(manifest.folder(), utterance, audio.sample_rate) {
                 Ok(_) => Ok(Ok((audio::measure(&audio), None))),
                 Err(ClipFault::Refused { reason, detail }) => {
                     Ok(Ok((audio::measure(&audio), Some((reason, detail)))))

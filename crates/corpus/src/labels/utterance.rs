@@ -3,7 +3,7 @@
 use super::{LabelError, LabelTrack, Recording};
 use crate::clip::{ClipFault, fault_of_one_file};
 use crate::ledger::Reason;
-use crate::manifest::{Manifest, Utterance};
+use crate::manifest::Utterance;
 use std::path::Path;
 
 /// Reads the label track of an utterance whose audio has `sample_rate`; `None` where it has none. For
@@ -13,16 +13,15 @@ use std::path::Path;
 /// [`ClipFault::Refused`] where the track is missing or broken: it goes to the ledger.
 /// [`ClipFault::Disk`] where the disk fails.
 pub fn read_labels(
-    manifest: &Manifest,
+    folder: &Path,
     utterance: &Utterance,
     sample_rate: u32,
 ) -> Result<Option<LabelTrack>, ClipFault> {
     let Some(labels) = &utterance.labels else { return Ok(None) };
-    let audio = manifest.audio_path(utterance);
+    let audio = folder.join(&utterance.audio_filepath);
     // The end of the file is only known where the file is the utterance.
     let seconds = utterance.offset.is_none().then_some(utterance.duration);
-    let track =
-        read_for(&manifest.resolve(labels), &utterance.id, &audio, Some(sample_rate), seconds)?;
+    let track = read_for(&folder.join(labels), &utterance.id, &audio, Some(sample_rate), seconds)?;
     Ok(Some(match utterance.offset {
         Some(offset) => track.section(offset, utterance.duration),
         None => track,

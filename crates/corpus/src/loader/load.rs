@@ -129,7 +129,7 @@ impl BatchLoader {
         if let (true, Some(refusal)) = (refuse, transcript.refusal) {
             return Ok(Err(refusal));
         }
-        let audio = match read_clip(&options.manifest, utterance) {
+        let audio = match read_clip(options.manifest.folder(), utterance) {
             Ok(audio) => audio,
             Err(ClipFault::Refused { reason, detail }) => {
                 return Ok(Err(Refusal::new(&utterance.id, reason, detail)));

@@ -173,7 +173,7 @@ impl Inputs {
         }
         let read = match &recording.file {
             Some(file) => read_file(file, self.raw.as_ref()),
-            None => read_clip(&self.manifests[recording.manifest], &recording.utterance),
+            None => read_clip(self.manifests[recording.manifest].folder(), &recording.utterance),
         };
         match read {
             Ok(audio) => Ok(Ok(audio)),
