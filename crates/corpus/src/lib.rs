@@ -7,8 +7,9 @@
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
 //! - [`labels`]: what is said when: Audacity, CTM, TextGrid, TIMIT and SRT, read and written.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
-//! - [`loader`]: manifest to batches of features in worker threads, in bounded memory, with an
+//! - [`loader`]: manifests to batches of features in worker threads, in bounded memory, with an
 //!   order that is a function of (seed, epoch) and a position that is four numbers.
+//! - [`source`]: what the loader reads from: manifests in memory or through an index.
 //! - [`permutation`]: the keyed permutation behind that order.
 //! - [`recordings`]: noises and rooms that training mixes in.
 //! - [`clip`]: the one place where the audio of a manifest's line is read.
@@ -30,16 +31,15 @@ mod parallel;
 pub mod permutation;
 pub mod prepare;
 pub mod recordings;
+pub mod source;
 
-pub use check::{
-    CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
-};
+pub use check::{CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check};
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
-    Batch, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, SoundOptions,
-    SoundRecordings, plan_refusals,
+    Batch, Corpus, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, Rank,
+    SoundOptions, SoundRecordings, plan_refusals,
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
@@ -47,6 +47,7 @@ pub use prepare::{
     prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
+pub use source::{Source, open_source, training_alphabet};
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).
 /// Called from worker threads, in no particular order of the first number.

@@ -132,9 +132,21 @@ impl Alphabet {
     /// Every character or word that occurs in the transcripts, in code point order. Give it
     /// transcripts that went through the normaliser. From no text at all it is empty
     /// ([`Alphabet::is_empty`]).
-    pub fn from_transcripts<'a>(units: Units, transcripts: impl Iterator<Item = &'a str>) -> Self {
-        let symbols: BTreeSet<&str> = transcripts.flat_map(|text| split(units, text)).collect();
-        Self::from_distinct(units, symbols.into_iter().map(str::to_owned).collect())
+    ///
+    /// Holds the symbols and one transcript at a time.
+    pub fn from_transcripts<T: AsRef<str>>(
+        units: Units,
+        transcripts: impl Iterator<Item = T>,
+    ) -> Self {
+        let mut symbols: BTreeSet<String> = BTreeSet::new();
+        for text in transcripts {
+            for symbol in split(units, text.as_ref()) {
+                if !symbols.contains(symbol) {
+                    symbols.insert(symbol.to_owned());
+                }
+            }
+        }
+        Self::from_distinct(units, symbols.into_iter().collect())
     }
 
     fn from_distinct(units: Units, symbols: Vec<String>) -> Self {

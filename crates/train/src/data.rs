@@ -1,10 +1,11 @@
 //! The data of a training: manifests, alphabet, loader options, and the score on dev.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use labyrinth_corpus::{
-    Infeasible, Ledger, Loader, LoaderOptions, Manifest, Position, SoundRecordings,
-    training_alphabet,
+    Corpus, Infeasible, Ledger, Loader, LoaderOptions, Position, SoundRecordings, Source,
+    open_source, training_alphabet,
 };
 use labyrinth_decode::greedy::greedy;
 use labyrinth_kernels::Cpu;
@@ -14,12 +15,14 @@ use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, ErrorCounts, Normalizer, character_errors, word_errors};
 
 use crate::error::TrainError;
+use crate::mixture::WeightedManifest;
 use crate::recipe::{Recipe, TrainSection};
 
-/// Manifests and everything that follows from them.
+/// Corpora and everything that follows from them.
 pub(crate) struct Data {
-    pub train: Arc<Manifest>,
-    pub dev: Arc<Manifest>,
+    pub train: Vec<Corpus>,
+    pub dev: Arc<dyn Source>,
+    /// Of each training manifest, with spaces between.
     pub train_digest: String,
     pub dev_digest: String,
     pub alphabet: Alphabet,
@@ -51,25 +54,37 @@ impl Data {
     pub fn read(recipe: &Recipe) -> Result<Self, TrainError> {
         let normalizer = Normalizer::new(&recipe.data.normalizer)?;
         let dim = FeatureExtractor::new(&recipe.features)?.dim();
-        let train = Manifest::read(&recipe.data.train)?;
-        let dev = Manifest::read(&recipe.data.dev)?;
-        for manifest in [&train, &dev] {
-            if manifest.utterances.is_empty() {
-                return Err(TrainError::nothing_to_use(&manifest.path, &Ledger::new()));
+        let open = |path: &Path| {
+            let source = open_source(path, &|_, _| ())?;
+            if source.is_empty() {
+                return Err(TrainError::nothing_to_use(path, &Ledger::new()));
+            }
+            Ok(source)
+        };
+        let mut train = Vec::new();
+        for WeightedManifest { manifest, weight } in recipe.data.train.manifests() {
+            train.push(Corpus { source: open(manifest)?, weight: *weight });
+        }
+        let dev = open(&recipe.data.dev)?;
+        let dev_digest = dev.digest()?;
+        let mut digests = Vec::new();
+        for corpus in &train {
+            digests.push(corpus.source.digest()?);
+            if digests.last() == Some(&dev_digest) {
+                let [train, dev] = [&corpus.source, &dev].map(|source| source.path().to_owned());
+                return Err(TrainError::SameData { train, dev });
             }
         }
-        let (train_digest, dev_digest) = (train.digest()?, dev.digest()?);
-        if train_digest == dev_digest {
-            return Err(TrainError::SameData { train: train.path, dev: dev.path });
-        }
         let recordings = recipe.train.sound().read_recordings()?;
+        let sources = train.iter().map(|corpus| &*corpus.source);
+        let alphabet = training_alphabet(sources, &normalizer, recipe.data.units)?;
         Ok(Self {
             recordings,
-            train_digest,
+            train_digest: digests.join(" "),
             dev_digest,
-            alphabet: training_alphabet(&train, &normalizer, recipe.data.units),
-            train: Arc::new(train),
-            dev: Arc::new(dev),
+            alphabet,
+            train,
+            dev,
             normalizer,
             features: recipe.features.clone(),
             model: recipe.model.clone(),
@@ -77,9 +92,14 @@ impl Data {
         })
     }
 
+    /// Hours of audio to train on, each recording counted once.
+    pub fn hours(&self) -> f64 {
+        self.train.iter().fold(0.0, |sum, corpus| sum + corpus.source.seconds()) / 3600.0
+    }
+
     fn options(
         &self,
-        manifest: &Arc<Manifest>,
+        source: &Arc<dyn Source>,
         train: &TrainSection,
         workers: usize,
     ) -> LoaderOptions {
@@ -90,7 +110,7 @@ impl Data {
             seed: train.seed,
             workers,
             ..LoaderOptions::evaluation(
-                Arc::clone(manifest),
+                Arc::clone(source),
                 self.features.clone(),
                 self.normalizer.clone(),
                 self.alphabet.clone(),
@@ -111,7 +131,8 @@ impl Data {
             random_filter: train.random_filter.clone(),
             spec_augment: train.spec_augment.clone(),
             infeasible: Infeasible::Refuse,
-            ..self.options(&self.train, train, workers)
+            corpora: self.train.clone(),
+            ..self.options(&self.dev, train, workers)
         }
     }
 
@@ -142,9 +163,8 @@ pub(crate) fn score_dev(
     let (mut feasible, mut blanks, mut frames) = (0usize, 0usize, 0usize);
     let labels = network.labels();
     while let Some(batch) = loader.next_batch()? {
-        for refusal in &batch.refused {
-            let text = data.dev.utterances.iter().find(|u| u.id == refusal.id).map(|u| &u.text);
-            let reference = data.normalizer.apply(text.map_or("", String::as_str));
+        for (refusal, &(_, index)) in batch.refused.iter().zip(&batch.refused_places) {
+            let reference = data.normalizer.apply(&data.dev.utterance(index)?.text);
             score.words += word_errors(&reference, "").counts;
             score.characters += character_errors(&reference, "").counts;
             score.ledger.refuse(refusal.clone());
@@ -185,9 +205,8 @@ pub(crate) fn score_dev(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use labyrinth_corpus::{SoundOptions, Utterance};
+    use labyrinth_corpus::{Manifest, SoundOptions, Utterance};
     use labyrinth_signal::{Random, write_wav};
-    use std::path::Path;
 
     /// A corpus of noise, with the same recordings to train on and to choose by but other ids.
     fn write_corpus(folder: &Path) {
@@ -215,6 +234,35 @@ mod tests {
         let recipe = Recipe::parse(&text, Path::new("recipe.toml")).unwrap();
         let recipe = recipe.with_paths_from(folder);
         (Data::read(&recipe).unwrap(), recipe.train)
+    }
+
+    /// Every manifest gives its characters, its hours and its digest; dev may not be among them.
+    #[test]
+    fn a_mixture_is_all_of_its_manifests() {
+        let folder = tempfile::tempdir().unwrap();
+        write_corpus(folder.path());
+        let train = folder.path().join("train.jsonl");
+        let mut other = Manifest::read(&train).unwrap();
+        other.path = folder.path().join("other.jsonl");
+        other.utterances[0].text = "xyz".into();
+        other.write().unwrap();
+        let alone = data(folder.path(), "epochs = 1").0;
+        let read = |second: &str| {
+            let text = format!(
+                "[data]\ntrain = [{{ manifest = \"train.jsonl\" }}, {{ manifest = \"{second}\", \
+                 weight = 0.5 }}]\ndev = \"dev.jsonl\"\n[model]\narchitecture = \"cnn-gru\""
+            );
+            let recipe = Recipe::parse(&text, Path::new("recipe.toml")).unwrap();
+            Data::read(&recipe.with_paths_from(folder.path()))
+        };
+        let mixed = read("other.jsonl").unwrap();
+        assert_eq!(mixed.alphabet.len(), alone.alphabet.len() + 3);
+        assert_eq!(mixed.hours(), 2.0 * alone.hours());
+        let digests = format!("{} {}", alone.train_digest, other.digest().unwrap());
+        assert_eq!(mixed.train_digest, digests);
+        assert!(matches!(read("dev.jsonl"), Err(TrainError::SameData { .. })));
+        let missing = read("none.jsonl").err().unwrap().to_string();
+        assert!(missing.contains("none.jsonl"), "{missing}");
     }
 
     fn features(options: LoaderOptions) -> Vec<u32> {

@@ -97,7 +97,7 @@ fn evaluate_with(
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
     let (digest, data) = (manifest.digest()?, &recognizer.header().data);
     let seen = match () {
-        () if digest == data.train_digest => Some(Seen::TrainedOn),
+        () if data.train_digest.split(' ').any(|one| one == digest) => Some(Seen::TrainedOn),
         () if digest == data.dev_digest => Some(Seen::ChosenBy),
         () => None,
     };

@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - [`recipe`]: the TOML file that describes an experiment whole.
+//! - [`mixture`]: its training data: one manifest, or several with weights.
 //! - [`run_directory`]: the folder of one training, and what it must not overwrite.
 //! - [`schedule`]: the learning rate along the way.
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
@@ -18,6 +19,7 @@ pub mod checkpoint;
 mod data;
 pub mod error;
 pub mod evaluate;
+pub mod mixture;
 pub mod recipe;
 pub mod run_directory;
 pub mod schedule;
@@ -26,6 +28,7 @@ pub mod trainer;
 pub use data::DevScore;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
+pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{DataSection, Recipe, TrainSection};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

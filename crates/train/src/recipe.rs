@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::mixture::Mixture;
 
 /// An experiment: data, features, model, training, decoding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,8 +53,8 @@ struct RecipeFile<M> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataSection {
-    /// Manifest to train on.
-    pub train: PathBuf,
+    /// Manifest to train on, or several with weights.
+    pub train: Mixture,
     /// Manifest by which the best epoch is chosen; never a test set.
     pub dev: PathBuf,
     /// How transcripts are brought into one form.
@@ -275,8 +276,11 @@ impl Recipe {
     fn check(&self) -> Result<(), String> {
         let train = &self.train;
         let positive = |value: f64| value.is_finite() && value > 0.0;
+        let manifests = self.data.train.manifests();
         let fault = if train.epochs == 0 || train.batch_size == 0 || train.checkpoint_every == 0 {
             "epochs, batch-size and checkpoint-every must be at least 1"
+        } else if !manifests.iter().all(|one| positive(one.weight) && one.weight <= 1000.0) {
+            "the weight of a manifest must be above 0 and at most 1000"
         } else if !positive(train.learning_rate) || !positive(train.clip) {
             "learning-rate and clip must be above 0"
         } else if !positive(train.max_batch_seconds) {
@@ -333,8 +337,9 @@ impl Recipe {
         let train = &mut recipe.train;
         let rooms = train.reverberation.as_mut().and_then(|rooms| rooms.recordings.as_mut());
         let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
-        let manifests = [&mut recipe.data.train, &mut recipe.data.dev];
-        for path in manifests.into_iter().chain(rooms).chain(noises) {
+        let data = &mut recipe.data;
+        let manifests = data.train.manifests_mut().iter_mut().map(|one| &mut one.manifest);
+        for path in manifests.chain([&mut data.dev]).chain(rooms).chain(noises) {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }

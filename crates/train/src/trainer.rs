@@ -60,7 +60,7 @@ pub enum Event<'a> {
         parameters: usize,
         /// The labels.
         alphabet: &'a Alphabet,
-        /// Steps of the first epoch.
+        /// About how many steps an epoch has.
         steps_per_epoch: u64,
         /// The instruction set and precision.
         instruction_set: Cpu,
@@ -108,8 +108,12 @@ pub struct Summary {
     pub dev_word_error_rate: Option<f64>,
     /// Steps done.
     pub steps: u64,
+    /// Of these, the ones left out because their gradient was no number.
+    pub skipped: u64,
     /// Seconds this process spent.
     pub seconds: f64,
+    /// Of these, the ones in which training waited for the loader.
+    pub waited: f64,
     /// Utterances read, kept, refused.
     pub ledger: Ledger,
 }
@@ -141,7 +145,7 @@ pub fn train(
     while training.standing.position.epoch < training.options.recipe.train.epochs {
         training.epoch(&mut loader, tell)?;
     }
-    training.finish(start)
+    training.finish(start, &loader)
 }
 
 impl Training {
@@ -152,11 +156,10 @@ impl Training {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainError> {
         let epoch = self.standing.position.epoch;
-        let batches = loader.batches_in_epoch(epoch).max(1) as f64;
         while let Some(batch) = loader.next_batch()? {
             self.note_refusals(&batch)?;
-            let progress = (epoch as f64 + self.standing.position.batch as f64 / batches)
-                / self.options.recipe.train.epochs as f64;
+            let epochs = self.options.recipe.train.epochs;
+            let progress = (epoch as f64 + batch.begins) / epochs as f64;
             let (loss, learning_rate) = self.step(&batch, progress)?;
             self.standing.position = loader.position();
             let (step, seconds) = (self.standing.step, batch.seconds);
@@ -166,7 +169,10 @@ impl Training {
             }
         }
         if self.ledger.kept_count() == 0 {
-            return Err(TrainError::nothing_to_use(&self.options.recipe.data.train, &self.ledger));
+            return Err(TrainError::nothing_to_use(
+                self.options.recipe.data.train.first(),
+                &self.ledger,
+            ));
         }
         self.standing.position = loader.position();
         self.validate(epoch + 1, tell)
@@ -243,7 +249,7 @@ impl Training {
             Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
-            return Err(TrainError::nothing_to_use(&recipe.data.train, &ledger));
+            return Err(TrainError::nothing_to_use(recipe.data.train.first(), &ledger));
         }
         let run = RunDirectory::open(&options.run, recipe, options.resume)?;
         let zeros = || {
@@ -285,10 +291,10 @@ impl Training {
         let loader = Loader::new(loader_options, training.standing.position)?;
         tell(Event::Started {
             ledger: &training.ledger,
-            hours: training.data.train.utterances.iter().map(|u| u.duration).sum::<f64>() / 3600.0,
+            hours: training.data.hours(),
             parameters: training.network.parameters.len(),
             alphabet: &training.data.alphabet,
-            steps_per_epoch: loader.batches_per_epoch(),
+            steps_per_epoch: loader.about_steps_in_epoch()?,
             instruction_set: training.options.cpu,
             resumed_at,
         });
@@ -322,11 +328,11 @@ impl Training {
         };
         let recipe = &self.options.recipe;
         for (was, is, path) in [
-            (&found.train_digest, &self.data.train_digest, &recipe.data.train),
+            (&found.train_digest, &self.data.train_digest, recipe.data.train.first()),
             (&found.dev_digest, &self.data.dev_digest, &recipe.data.dev),
         ] {
             if was != is {
-                return Err(TrainError::OtherData { path: path.clone() });
+                return Err(TrainError::OtherData { path: path.to_owned() });
             }
         }
         if found.recordings_digest != self.standing.recordings_digest {
@@ -430,8 +436,7 @@ impl Training {
                 train_digest: self.data.train_digest.clone(),
                 dev_digest: self.data.dev_digest.clone(),
                 train_utterances: self.planned,
-                train_hours: self.data.train.utterances.iter().map(|u| u.duration).sum::<f64>()
-                    / 3600.0,
+                train_hours: self.data.hours(),
             },
             training: TrainingRecord {
                 recipe: self.options.recipe_text.clone(),
@@ -496,7 +501,7 @@ impl Training {
         })
     }
 
-    fn finish(self, start: Instant) -> Result<Summary, TrainError> {
+    fn finish(self, start: Instant, loader: &Loader) -> Result<Summary, TrainError> {
         let best = self.standing.best;
         let model = ModelFile::read(&self.run.model())?;
         Ok(Summary {
@@ -504,7 +509,9 @@ impl Training {
             best_epoch: best.map_or(0, |best| best.epoch),
             dev_word_error_rate: model.header.scores.get("dev-wer").copied(),
             steps: self.standing.step,
+            skipped: self.standing.skipped,
             seconds: start.elapsed().as_secs_f64(),
+            waited: loader.waited().as_secs_f64(),
             ledger: self.ledger,
         })
     }

@@ -96,7 +96,7 @@ fn overrides_set_values_and_are_checked_like_the_file() {
     let recipe = read(&["train.epochs=7", "data.train=other.jsonl", "train.speeds=[0.9, 1.1]"]);
     let recipe = recipe.unwrap();
     assert_eq!(recipe.train.epochs, 7);
-    assert_eq!(recipe.data.train, Path::new("other.jsonl"));
+    assert_eq!(recipe.data.train.first(), Path::new("other.jsonl"));
     assert_eq!(recipe.train.speeds, [0.9, 1.1]);
     assert!(read(&["train.epoch=7"]).unwrap_err().contains("epoch"));
     assert!(read(&["train.epochs"]).unwrap_err().contains("section.key=value"));
@@ -106,7 +106,7 @@ fn overrides_set_values_and_are_checked_like_the_file() {
 #[test]
 fn a_resolved_recipe_is_itself_a_recipe() {
     let recipe = parse(RECIPE).unwrap().with_paths_from(Path::new("folder"));
-    assert!(recipe.data.train.is_absolute());
+    assert!(recipe.data.train.first().is_absolute());
     let again = parse(&recipe.to_toml().unwrap()).unwrap();
     assert_eq!(again, recipe);
     // Runs that began before there was a precision must find their recipe unchanged.
@@ -115,6 +115,28 @@ fn a_resolved_recipe_is_itself_a_recipe() {
     let recipe = parse(&text).unwrap();
     assert_eq!(recipe.train.precision, Precision::Bf16);
     assert_eq!(parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+}
+
+#[test]
+fn several_manifests_are_mixed_by_weight() {
+    let list = "train = [{ manifest = \"a.jsonl\" }, { manifest = \"b/b.jsonl\", weight = 0.25 }]";
+    let mixed = |list: &str| parse(&RECIPE.replace("train = \"train.jsonl\"", list));
+    let recipe = mixed(list).unwrap();
+    assert_eq!(parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+    let moved = recipe.with_paths_from(Path::new("/folder"));
+    let paths: Vec<&Path> = moved.data.train.manifests().iter().map(|m| &*m.manifest).collect();
+    assert_eq!(paths, [Path::new("/folder/a.jsonl"), Path::new("/folder/b/b.jsonl")]);
+    for (list, reason) in [
+        (list.replace("0.25", "0"), "weight"),
+        (list.replace("0.25", "nan"), "weight"),
+        (list.replace("0.25", "\"much\""), "much"),
+        (list.replace("weight", "share"), "share"),
+        ("train = []".to_owned(), "names no manifest"),
+        ("train = 7".to_owned(), "a manifest in quotes"),
+    ] {
+        let message = mixed(&list).unwrap_err();
+        assert!(message.contains(reason) && message.contains("recipe.toml"), "{message}");
+    }
 }
 
 /// Every key of augmentation at a value of its own.

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use labyrinth_corpus::check::training_alphabet;
-use labyrinth_corpus::{CheckContext, Manifest, check};
+use labyrinth_corpus::{CheckContext, check, open_source, training_alphabet};
 use labyrinth_text::Normalizer;
 use labyrinth_train::{Recipe, TrainError};
 use serde_json::json;
@@ -61,8 +60,12 @@ impl Check {
 fn context(path: &Path) -> Result<CheckContext, Failure> {
     let recipe = Recipe::read(path, &[])?.with_paths_from(recipe_folder(path));
     let normalizer = Normalizer::new(&recipe.data.normalizer).map_err(TrainError::from)?;
-    let alphabet =
-        training_alphabet(&Manifest::read(&recipe.data.train)?, &normalizer, recipe.data.units);
+    let mut sources = Vec::new();
+    for one in recipe.data.train.manifests() {
+        sources.push(open_source(&one.manifest, &|_, _| ())?);
+    }
+    let sources = sources.iter().map(|source| &**source);
+    let alphabet = training_alphabet(sources, &normalizer, recipe.data.units)?;
     let model = recipe.model.clone();
     Ok(CheckContext {
         normalizer,

@@ -40,7 +40,7 @@ impl Train {
         let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
-        let test = recipe.data.train.with_file_name("test.jsonl");
+        let test = recipe.data.train.first().with_file_name("test.jsonl");
         let options = TrainOptions {
             recipe,
             recipe_text,
@@ -76,13 +76,18 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
         }
         _ => "",
     };
+    let skipped = match summary.skipped {
+        0 => String::new(),
+        count => format!(" ({} skipped, see log.jsonl)", wording::thousands(count as usize)),
+    };
     format!(
-        "{useless}{}: best of epoch {}, dev WER {}, {} in {}; left out of training: {}, named in {}",
+        "{useless}{}: best of epoch {}, dev WER {}, {}{skipped} in {}, of which {:.1} % waiting for data; left out of training: {}, named in {}",
         summary.model.display(),
         summary.best_epoch,
         wording::error_rate(summary.dev_word_error_rate),
         wording::count(summary.steps as usize, "step"),
         wording::clock(summary.seconds),
+        100.0 * summary.waited / summary.seconds.max(1e-9),
         wording::left_out(&summary.ledger),
         run.join("ledger.jsonl").display()
     )

@@ -21,7 +21,7 @@ use crate::parallel::try_map;
 use crate::prepare::{CORPUS_FILE, CorpusRecord, PrepareError, folder};
 use audio::Sound;
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, Normalizer, Units, ctc_minimum_frames};
+use labyrinth_text::{Alphabet, Normalizer, ctc_minimum_frames};
 use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,7 @@ pub struct CheckReport {
 pub struct CheckContext {
     /// Of the recipe.
     pub normalizer: Normalizer,
-    /// Of the recipe, or of the training set: see [`training_alphabet`].
+    /// Of the recipe, or of the training set: see [`crate::training_alphabet`].
     pub alphabet: Alphabet,
     /// For the number of feature frames.
     pub features: FeatureOptions,
@@ -260,13 +260,6 @@ struct Set {
     manifest: Arc<Manifest>,
     /// In the order of the manifest; `None` where the audio is faulty.
     sounds: Vec<Option<Sound>>,
-}
-
-/// The alphabet of a training set: every character or word of its normalised transcripts.
-pub fn training_alphabet(manifest: &Manifest, normalizer: &Normalizer, units: Units) -> Alphabet {
-    let texts: Vec<String> =
-        manifest.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
-    Alphabet::from_transcripts(units, texts.iter().map(String::as_str))
 }
 
 /// Checks a prepared folder, a manifest, or a folder of recordings.

@@ -1,9 +1,10 @@
 //! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
+use super::order::Place;
 use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
 use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
-use crate::clip::{ClipFault, read_clip};
+use crate::clip::ClipFault;
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
 use labyrinth_signal::{FeatureExtractor, FeatureOptions, Random, change_speed, change_tempo};
@@ -20,10 +21,10 @@ pub(super) struct Transcript {
     pub(super) refusal: Option<Refusal>,
 }
 
-/// Normalises and encodes the transcript of an utterance.
-pub(super) fn transcript(options: &LoaderOptions, utterance: &Utterance) -> Transcript {
+/// Normalises and encodes the transcript of the utterance that is called `name`.
+pub(super) fn transcript(options: &LoaderOptions, name: &str, utterance: &Utterance) -> Transcript {
     let text = options.normalizer.apply(&utterance.text);
-    let refusal = |reason, detail: String| Some(Refusal::new(&utterance.id, reason, detail));
+    let refusal = |reason, detail: String| Some(Refusal::new(name, reason, detail));
     match options.alphabet.encode(&text) {
         Err(error) => {
             let detail = error.to_string();
@@ -41,7 +42,7 @@ pub(super) fn transcript(options: &LoaderOptions, utterance: &Utterance) -> Tran
 /// Refuses an utterance whose labels have no CTC path through the model's frames.
 pub(super) fn check_frames(
     options: &LoaderOptions,
-    utterance: &Utterance,
+    name: &str,
     targets: &[u32],
     feature_frames: usize,
 ) -> Result<(), Refusal> {
@@ -55,7 +56,7 @@ pub(super) fn check_frames(
         targets.len(),
         needed - targets.len()
     );
-    Err(Refusal::new(&utterance.id, Reason::TooShortForCtc, detail))
+    Err(Refusal::new(name, Reason::TooShortForCtc, detail))
 }
 
 /// An extractor for each warp that may be drawn.
@@ -103,13 +104,16 @@ impl BatchLoader {
         plan: BatchPlan,
         cancelled: &AtomicBool,
     ) -> Result<Batch, LoaderError> {
-        let mut batch = Batch { refused: plan.refused, ..Batch::default() };
+        let mut batch = Batch { begins: plan.begins, ..Batch::default() };
+        for (place, refusal) in plan.refused {
+            batch.refuse(place, refusal);
+        }
         for item in plan.items {
             if cancelled.load(Ordering::Relaxed) {
                 break;
             }
             if let Err(refusal) = self.load_utterance(plan.epoch, item, &mut batch)? {
-                batch.refused.push(refusal);
+                batch.refuse(item.place, refusal);
             }
         }
         Ok(batch)
@@ -123,32 +127,37 @@ impl BatchLoader {
     ) -> Result<Result<(), Refusal>, LoaderError> {
         let options = &*self.options;
         let refuse = options.infeasible == Infeasible::Refuse;
-        let utterance = &options.manifest.utterances[item.index];
-        let transcript = transcript(options, utterance);
+        let Place { corpus, index, key } = item.place;
+        let source = &options.corpora[corpus].source;
+        let utterance = source.utterance(index)?;
+        let name = options.name(corpus, &utterance);
+        let transcript = transcript(options, &name, &utterance);
         let known = transcript.refusal.as_ref().is_none_or(|r| r.reason == Reason::EmptyTranscript);
         if let (true, Some(refusal)) = (refuse, transcript.refusal) {
             return Ok(Err(refusal));
         }
-        let audio = match read_clip(options.manifest.folder(), utterance) {
+        let audio = match or_refused(&name, source.audio(&utterance))? {
             Ok(audio) => audio,
-            Err(ClipFault::Refused { reason, detail }) => {
-                return Ok(Err(Refusal::new(&utterance.id, reason, detail)));
-            }
-            Err(ClipFault::Disk { path, source }) => {
-                return Err(LoaderError::Disk { path, source });
-            }
+            Err(refusal) => return Ok(Err(refusal)),
         };
         if let Err(error) = options.features.check_rate(audio.sample_rate) {
-            return Ok(Err(Refusal::new(&utterance.id, Reason::SampleRate, error.to_string())));
+            return Ok(Err(Refusal::new(name, Reason::SampleRate, error.to_string())));
         }
+        let mut labels = match options.labels {
+            true => match or_refused(&name, source.labels(&utterance, audio.sample_rate))? {
+                Ok(labels) => labels,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+            false => None,
+        };
         let mut samples = self.rate.convert(audio.mono(), audio.sample_rate);
         let frames = self.extractor.frame_count(samples.len());
         if frames == 0 {
             let detail = shorter_than_a_frame(&options.features, audio.duration());
-            return Ok(Err(Refusal::new(&utterance.id, Reason::ShorterThanAFrame, detail)));
+            return Ok(Err(Refusal::new(name, Reason::ShorterThanAFrame, detail)));
         }
         let targets = transcript.targets;
-        let mut fits = check_frames(options, utterance, &targets, frames);
+        let mut fits = check_frames(options, &name, &targets, frames);
         if let (true, Err(refusal)) = (refuse, &fits) {
             return Ok(Err(refusal.clone()));
         }
@@ -158,16 +167,16 @@ impl BatchLoader {
                 changed = change_tempo(&changed, item.tempo, self.extractor.sample_rate());
             }
             let frames = self.extractor.frame_count(changed.len());
-            let changed_fits = check_frames(options, utterance, &targets, frames);
+            let changed_fits = check_frames(options, &name, &targets, frames);
             // Whoever speaks too fast for CTC only because we made it so is heard as recorded.
             if frames > 0 && (changed_fits.is_ok() || fits.is_err()) {
                 samples = changed;
                 fits = changed_fits;
+                labels = labels.map(|track| track.scale(item.speed * item.tempo));
             }
         }
         let begin = batch.features.len();
-        let random =
-            |purpose| Random::from_key(&[options.seed, epoch, purpose as u64, item.index as u64]);
+        let random = |purpose| Random::from_key(&[options.seed, epoch, purpose as u64, key]);
         self.sound.apply(&mut samples, random)?;
         let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
         let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
@@ -188,12 +197,25 @@ impl BatchLoader {
             masks.apply(features, dim, &mut random(Purpose::Masks));
         }
         batch.lengths.push(features.len() / dim);
-        batch.ids.push(utterance.id.clone());
-        batch.indices.push(item.index);
+        batch.ids.push(name);
+        batch.places.push((corpus, index));
         batch.targets.push(targets);
         batch.texts.push(transcript.text);
+        batch.labels.push(labels);
         batch.feasible.push(known && fits.is_ok());
         batch.seconds += audio.duration();
         Ok(Ok(()))
+    }
+}
+
+/// Tells what one utterance is to blame for from what stops the run.
+fn or_refused<T>(
+    name: &str,
+    read: Result<T, ClipFault>,
+) -> Result<Result<T, Refusal>, LoaderError> {
+    match read {
+        Ok(value) => Ok(Ok(value)),
+        Err(ClipFault::Refused { reason, detail }) => Ok(Err(Refusal::new(name, reason, detail))),
+        Err(ClipFault::Disk { path, source }) => Err(LoaderError::Disk { path, source }),
     }
 }

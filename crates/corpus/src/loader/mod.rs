@@ -1,25 +1,33 @@
-//! The streaming loader: a manifest becomes batches of features, in worker threads and bounded memory.
+//! The streaming loader: corpora become batches of features, in worker threads and bounded memory.
 //!
-//! What comes out is a function of the manifest, the options and the position alone. The order of an
-//! epoch is a keyed permutation ([`crate::permutation`]); every augmentation is drawn from a generator
-//! keyed by (seed, epoch, utterance); so neither the number of workers nor an interruption can change a
-//! byte. The order is cut into windows of some batches, sorted by duration inside a window, and cut into
-//! batches (see [`plan`]); a position is (epoch, window, batch within it), and finding it again looks at
-//! one window, whatever the corpus's size.
+//! What comes out is a function of the corpora, the options and the position alone. The order of an
+//! epoch is a keyed permutation ([`order`]); every augmentation is drawn from a generator keyed by
+//! (seed, epoch, utterance); so neither the number of workers nor an interruption can change a byte. The
+//! order is cut into windows of some batches, sorted by duration inside a window, and cut into batches
+//! (see [`plan`]); a position is (epoch, window, batch within it), and finding it again looks at one
+//! window, whatever the corpus's size.
 //!
 //! At most `workers + prefetch_batches` batches exist between plan and delivery; they are delivered in
-//! the order of the plan. In each epoch every utterance of the manifest is delivered once or named once
-//! in some batch's `refused`: read = kept + refused.
+//! the order of the plan. In each epoch every utterance of a corpus of weight 1 is delivered once or
+//! named once in some batch's `refused`: read = kept + refused.
+//!
+//! # Memory
+//! Beside the options there are: those batches (of `batch_size` utterances or `max_batch_seconds`), the
+//! plan of one window (16 batches), and in each worker one recording, decoded. None grows with the
+//! corpus; nor does the list of utterances where it is read through an index ([`crate::source`]).
 
 mod load;
+pub mod order;
 pub mod plan;
 mod pool;
 mod sound;
 
 pub use sound::{SoundOptions, SoundRecordings};
 
+use crate::labels::LabelTrack;
 use crate::ledger::{Ledger, Refusal};
-use crate::manifest::Manifest;
+use crate::manifest::{ManifestError, Utterance};
+use crate::source::Source;
 use labyrinth_signal::{
     AugmentError, FeatureError, FeatureExtractor, FeatureOptions, RandomFilter, SpecAugment,
 };
@@ -31,6 +39,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Model frames from feature frames: the lengths rule of a model's layers.
 pub type OutputFrames = Arc<dyn Fn(usize) -> usize + Send + Sync>;
@@ -46,11 +55,37 @@ pub enum Infeasible {
     Keep,
 }
 
-/// How a manifest becomes batches.
+/// A corpus, and how much of an epoch it makes.
+#[derive(Clone)]
+pub struct Corpus {
+    /// The utterances.
+    pub source: Arc<dyn Source>,
+    /// How often an epoch reads each of them: 1 once, 2 twice, 0.5 every other one, by turns.
+    pub weight: f64,
+}
+
+/// One of the processes that train a model together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Counted from 0.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl Rank {
+    /// A process that trains alone.
+    pub const ALONE: Self = Self { number: 0, of: 1 };
+}
+
+/// How corpora become batches.
 #[derive(Clone)]
 pub struct LoaderOptions {
-    /// The utterances.
-    pub manifest: Arc<Manifest>,
+    /// The utterances, mixed by weight where there are several corpora. Ids are then told with the
+    /// manifest before them.
+    pub corpora: Vec<Corpus>,
+    /// Which share of the batches is loaded here.
+    pub rank: Rank,
     /// The features, their normalisation included.
     pub features: FeatureOptions,
     /// Transcripts pass through it before they are encoded.
@@ -89,6 +124,8 @@ pub struct LoaderOptions {
     pub spec_augment: Option<SpecAugment>,
     /// For what CTC needs.
     pub output_frames: OutputFrames,
+    /// Whether label tracks are read and delivered; a track that cannot be used refuses its utterance.
+    pub labels: bool,
     /// Training refuses, evaluation keeps. Training alone dithers ([`FeatureOptions::dither`]).
     pub infeasible: Infeasible,
 }
@@ -97,14 +134,15 @@ impl LoaderOptions {
     /// Options for an evaluation: the manifest's order, nothing augmented, nothing left out but what has
     /// no usable audio; 16 utterances a batch, two workers.
     pub fn evaluation(
-        manifest: Arc<Manifest>,
+        source: Arc<dyn Source>,
         features: FeatureOptions,
         normalizer: Normalizer,
         alphabet: Alphabet,
         output_frames: OutputFrames,
     ) -> Self {
         Self {
-            manifest,
+            corpora: vec![Corpus { source, weight: 1.0 }],
+            rank: Rank::ALONE,
             features,
             normalizer,
             alphabet,
@@ -122,7 +160,16 @@ impl LoaderOptions {
             random_filter: None,
             spec_augment: None,
             output_frames,
+            labels: false,
             infeasible: Infeasible::Keep,
+        }
+    }
+
+    /// What an utterance is called: by its id, which is unique in its manifest alone.
+    fn name(&self, corpus: usize, utterance: &Utterance) -> String {
+        match self.corpora.len() {
+            1 => utterance.id.clone(),
+            _ => format!("{}:{}", self.corpora[corpus].source.path().display(), utterance.id),
         }
     }
 }
@@ -132,8 +179,8 @@ impl LoaderOptions {
 pub struct Batch {
     /// Of the utterances delivered. May be empty where all were refused.
     pub ids: Vec<String>,
-    /// Their places in the manifest.
-    pub indices: Vec<usize>,
+    /// Corpus and place in its manifest of each.
+    pub places: Vec<(usize, usize)>,
     /// `[sum of lengths, dim]`.
     pub features: Vec<f32>,
     /// Feature frames of each utterance.
@@ -145,10 +192,16 @@ pub struct Batch {
     /// Whether CTC can write each transcript in the model frames it has; always true under
     /// [`Infeasible::Refuse`]. Where false, the loss of the utterance is infinite.
     pub feasible: Vec<bool>,
+    /// Label tracks, in the time of the sound as delivered; all `None` where not asked for.
+    pub labels: Vec<Option<LabelTrack>>,
     /// Seconds of the original recordings.
     pub seconds: f64,
+    /// The share of the epoch that comes before, from 0 to 1; the same for all ranks of a step.
+    pub begins: f64,
     /// Utterances that belong to this part of the epoch and are left out.
     pub refused: Vec<Refusal>,
+    /// Corpus and place in its manifest of each of those.
+    pub refused_places: Vec<(usize, usize)>,
 }
 
 impl Batch {
@@ -161,6 +214,11 @@ impl Batch {
     pub fn len(&self) -> usize {
         self.ids.len()
     }
+
+    fn refuse(&mut self, place: order::Place, refusal: Refusal) {
+        self.refused.push(refusal);
+        self.refused_places.push((place.corpus, place.index));
+    }
 }
 
 /// A place between two batches of a run. Start from [`Position::default`] or
@@ -170,7 +228,7 @@ impl Batch {
 pub struct Position {
     /// Counted from 0.
     pub epoch: u64,
-    /// Batches of this epoch that were handed out.
+    /// Batches of this epoch that were handed out, by all ranks.
     pub batch: u64,
     /// The window of the epoch's order that the next batch comes from.
     pub window: u64,
@@ -204,6 +262,9 @@ pub enum LoaderError {
         /// What would do.
         wanted: &'static str,
     },
+    /// A manifest cannot be read any more.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The features cannot be computed so.
     #[error(transparent)]
     Features(#[from] FeatureError),
@@ -253,7 +314,10 @@ pub struct Loader {
     pending: VecDeque<Pending>,
     position: Position,
     limit: usize,
+    // What planning met after the batches that wait.
+    failure: Option<LoaderError>,
     stopped: bool,
+    waited: Duration,
 }
 
 /// Planned, not yet handed out.
@@ -274,7 +338,16 @@ impl Loader {
         let pool = Pool::start(options)?;
         let cursor = Cursor::new(planner, position);
         let pending = VecDeque::new();
-        let mut loader = Self { pool, cursor, pending, position, limit, stopped: false };
+        let mut loader = Self {
+            pool,
+            cursor,
+            pending,
+            position,
+            limit,
+            failure: None,
+            stopped: false,
+            waited: Duration::ZERO,
+        };
         loader.fill();
         Ok(loader)
     }
@@ -286,6 +359,13 @@ impl Loader {
     /// # Errors
     /// [`LoaderError::Disk`] where the disk fails; the position stays at the batch that failed.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, LoaderError> {
+        let start = Instant::now();
+        let next = self.next_step();
+        self.waited += start.elapsed();
+        next
+    }
+
+    fn next_step(&mut self) -> Result<Option<Batch>, LoaderError> {
         if self.stopped {
             return Err(LoaderError::Stopped);
         }
@@ -303,7 +383,10 @@ impl Loader {
                 Ok(None)
             }
             // The limit is at least one and an epoch at least a batch or its end.
-            None => Err(LoaderError::Stopped),
+            None => {
+                self.stopped = true;
+                Err(self.failure.take().unwrap_or(LoaderError::Stopped))
+            }
         }
     }
 
@@ -312,20 +395,22 @@ impl Loader {
         self.position
     }
 
-    /// Batches of one epoch, from the manifest's durations. Where `max_batch_seconds` is set, epochs
-    /// differ by a few, because other utterances meet in a window.
-    pub fn batches_in_epoch(&self, epoch: u64) -> u64 {
-        self.cursor.planner().batches_in_epoch(epoch)
-    }
-
-    /// [`Loader::batches_in_epoch`] of the first epoch.
-    pub fn batches_per_epoch(&self) -> u64 {
-        self.batches_in_epoch(0)
+    /// About how many steps an epoch has, judged by its first window.
+    ///
+    /// # Errors
+    /// [`LoaderError::Manifest`] where the manifest cannot be read.
+    pub fn about_steps_in_epoch(&self) -> Result<u64, LoaderError> {
+        self.cursor.planner().about_steps_in_epoch()
     }
 
     /// Values of a feature frame.
     pub fn dim(&self) -> usize {
         self.cursor.planner().dim()
+    }
+
+    /// How long callers waited in [`Loader::next_batch`] so far: what loading cost beside the computing.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// The most batches that existed at once between plan and delivery so far; never more than workers +
@@ -343,15 +428,17 @@ impl Loader {
             // for. Training has its next epoch ready when validation is over.
             let ended = !self.cursor.planner().options().shuffle
                 && matches!(self.pending.back(), Some(Pending::EndOfEpoch { .. }));
-            if batches >= self.limit || ended || self.pending.len() > self.limit {
+            let full = batches >= self.limit || self.pending.len() > self.limit;
+            if full || ended || self.failure.is_some() {
                 return;
             }
             match self.cursor.next_step() {
-                Step::Batch { plan, after } => {
+                Err(error) => self.failure = Some(error),
+                Ok(Step::Batch { plan, after }) => {
                     let number = self.pool.submit(plan);
                     self.pending.push_back(Pending::Batch { number, after });
                 }
-                Step::EndOfEpoch { after } => {
+                Ok(Step::EndOfEpoch { after }) => {
                     self.pending.push_back(Pending::EndOfEpoch { after });
                 }
             }
@@ -368,10 +455,12 @@ impl Loader {
 pub fn plan_refusals(options: &LoaderOptions) -> Result<Ledger, LoaderError> {
     let planner = Planner::new(Arc::new(options.clone()))?;
     let mut ledger = Ledger::new();
-    for index in 0..options.manifest.utterances.len() {
-        match planner.judge(index) {
-            Ok(()) => ledger.keep(),
-            Err(refusal) => ledger.refuse(refusal),
+    for (number, corpus) in options.corpora.iter().enumerate() {
+        for index in 0..corpus.source.len() {
+            match planner.judge(number, &*corpus.source.utterance(index)?) {
+                Ok(()) => ledger.keep(),
+                Err(refusal) => ledger.refuse(refusal),
+            }
         }
     }
     Ok(ledger)

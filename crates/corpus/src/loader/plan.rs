@@ -1,20 +1,25 @@
 //! Which utterances meet in which batch: a function of seed, epoch and window.
 //!
-//! An epoch's order is a keyed permutation of the manifest. It is cut into windows of
-//! [`WINDOW_BATCHES`] batches; a last window of less than half that joins the one before. Inside a window
-//! utterances are sorted by duration, so that those of one batch are about equally long, cut into batches
-//! by number and seconds, and the batches put into a random order. So a batch is random in what it holds,
-//! its members are alike in length, and everything about it follows from one window's positions.
+//! An epoch's order ([`super::order`]) is cut into windows of [`WINDOW_BATCHES`] batches; a last window of
+//! less than half that joins the one before. Inside a window utterances are sorted by duration, cut into
+//! batches by number and seconds, and the batches put into a random order. A window is so a sample of the
+//! corpus from which its buckets of length are learnt, each as wide as its batch: a batch is random in
+//! what it holds, its members are alike in length, and everything about it follows from one window.
 //!
-//! Without shuffling, windows are runs of the manifest and nothing is sorted.
+//! Without shuffling, windows are runs of the manifests and nothing is sorted.
+//!
+//! In a run of several ranks all plan the same batches. Those that follow each other are dealt, one to
+//! each rank, for one common step; where an epoch ends within a deal, the ranks that are left get an empty
+//! batch, so that all take the same number of steps. Together they read what a single one would.
 
 use super::load::{check_frames, transcript, warped_extractors};
+use super::order::{Order, Place};
 use super::sound::SoundStage;
 use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor, shorter_than_a_frame};
 use crate::ledger::{Reason, Refusal};
-use crate::permutation::Permutation;
+use crate::manifest::Utterance;
 use labyrinth_signal::{FeatureExtractor, Random};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Batches in a window. More make the lengths in a batch more alike, fewer make it more random.
 pub const WINDOW_BATCHES: u64 = 16;
@@ -37,13 +42,13 @@ pub(super) enum Purpose {
     Volume = 12,
     LowPass = 13,
     Telephone = 14,
+    Blocks = 15,
 }
 
 /// One utterance of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Item {
-    /// In the manifest.
-    pub(super) index: usize,
+    pub(super) place: Place,
     /// As drawn; the load may fall back to 1.
     pub(super) speed: f64,
     /// As drawn, likewise.
@@ -54,23 +59,38 @@ pub(super) struct Item {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct BatchPlan {
     pub(super) epoch: u64,
+    /// The share of the epoch that comes before it, or before the deal that it belongs to.
+    pub(super) begins: f64,
     pub(super) items: Vec<Item>,
-    pub(super) refused: Vec<Refusal>,
+    pub(super) refused: Vec<(Place, Refusal)>,
 }
 
 /// Turns (epoch, window) into plans.
 pub(super) struct Planner {
     options: Arc<LoaderOptions>,
+    order: Order,
     extractor: FeatureExtractor,
-    // Filled by the first walk over a whole epoch: which utterances pass `judge`.
-    sound: OnceLock<Vec<bool>>,
 }
 
 impl Planner {
     pub(super) fn new(options: Arc<LoaderOptions>) -> Result<Self, LoaderError> {
         let error = |option, value: String, wanted| LoaderError::Option { option, value, wanted };
-        if options.manifest.utterances.is_empty() {
-            return Err(LoaderError::Empty { path: options.manifest.path.clone() });
+        for corpus in &options.corpora {
+            if corpus.source.is_empty() {
+                return Err(LoaderError::Empty { path: corpus.source.path().to_owned() });
+            }
+            // More readings of one recording in an epoch than this are a slip of the keyboard.
+            if !(corpus.weight > 0.0 && corpus.weight <= 1000.0) {
+                let value = corpus.weight.to_string();
+                return Err(error("weight", value, "a number above 0, at most 1000"));
+            }
+        }
+        if options.corpora.is_empty() {
+            return Err(error("corpora", "nothing".into(), "at least one manifest"));
+        }
+        if options.rank.number >= options.rank.of {
+            let value = format!("{} of {}", options.rank.number, options.rank.of);
+            return Err(error("rank", value, "a number below that of the ranks"));
         }
         if options.batch_size == 0 {
             return Err(error("batch-size", "0".into(), "1 or more"));
@@ -87,7 +107,10 @@ impl Planner {
         let extractor = extractor(&options)?;
         SoundStage::new(&options, extractor.sample_rate())?;
         warped_extractors(&options)?;
-        Ok(Self { options, extractor, sound: OnceLock::new() })
+        let lengths: Vec<(usize, f64)> =
+            options.corpora.iter().map(|corpus| (corpus.source.len(), corpus.weight)).collect();
+        let order = Order::new(&lengths, options.seed, options.shuffle);
+        Ok(Self { options, order, extractor })
     }
 
     pub(super) fn options(&self) -> &Arc<LoaderOptions> {
@@ -99,7 +122,7 @@ impl Planner {
     }
 
     fn len(&self) -> u64 {
-        self.options.manifest.utterances.len() as u64
+        self.order.len()
     }
 
     fn window_len(&self) -> u64 {
@@ -117,12 +140,12 @@ impl Planner {
 
     /// Whether training can use an utterance, as far as its line in the manifest tells. Under
     /// [`Infeasible::Keep`] it always can.
-    pub(super) fn judge(&self, index: usize) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, corpus: usize, utterance: &Utterance) -> Result<(), Refusal> {
         if self.options.infeasible == Infeasible::Keep {
             return Ok(());
         }
-        let utterance = &self.options.manifest.utterances[index];
-        let transcript = transcript(&self.options, utterance);
+        let id = self.options.name(corpus, utterance);
+        let transcript = transcript(&self.options, &id, utterance);
         if let Some(refusal) = transcript.refusal {
             return Err(refusal);
         }
@@ -133,43 +156,44 @@ impl Planner {
         let frames = self.extractor.frame_count(samples);
         if frames == 0 {
             let detail = shorter_than_a_frame(&self.options.features, utterance.duration);
-            return Err(Refusal::new(&utterance.id, Reason::ShorterThanAFrame, detail));
+            return Err(Refusal::new(id, Reason::ShorterThanAFrame, detail));
         }
-        check_frames(&self.options, utterance, &transcript.targets, frames)
+        check_frames(&self.options, &id, &transcript.targets, frames)
     }
 
-    fn is_sound(&self, index: usize) -> Result<(), Refusal> {
-        match self.sound.get() {
-            Some(sound) if sound[index] => Ok(()),
-            _ => self.judge(index),
+    /// Seconds of an utterance, or why training cannot use it.
+    fn look_at(&self, place: Place) -> Result<Result<f64, Refusal>, LoaderError> {
+        let source = &self.options.corpora[place.corpus].source;
+        if self.options.infeasible == Infeasible::Keep {
+            return Ok(Ok(source.duration(place.index)?));
         }
+        let utterance = source.utterance(place.index)?;
+        Ok(self.judge(place.corpus, &utterance).map(|()| utterance.duration))
     }
 
     /// The batches of one window, in the order of their delivery. Never empty: where all utterances are
     /// refused, one batch carries the refusals.
-    pub(super) fn window(&self, epoch: u64, window: u64) -> Vec<BatchPlan> {
+    pub(super) fn window(&self, epoch: u64, window: u64) -> Result<Vec<BatchPlan>, LoaderError> {
         let options = &*self.options;
         let begin = window * self.window_len();
         let last = window + 1 == self.windows();
         let end = if last { self.len() } else { begin + self.window_len() };
-        let order = Permutation::new(self.len(), &[options.seed, epoch, Purpose::Order as u64]);
         let mut refused = Vec::new();
         let mut items: Vec<(f64, Item)> = Vec::new();
         for position in begin..end {
-            let index = if options.shuffle { order.apply(position) } else { position } as usize;
-            match self.is_sound(index) {
-                Ok(()) => {
-                    let speed = self.factor(&options.speeds, Purpose::Speed, epoch, index);
-                    let tempo = self.factor(&options.tempos, Purpose::Tempo, epoch, index);
-                    let seconds = options.manifest.utterances[index].duration / (speed * tempo);
-                    items.push((seconds, Item { index, speed, tempo }));
+            let place = self.order.place(epoch, position);
+            match self.look_at(place)? {
+                Ok(duration) => {
+                    let speed = self.factor(&options.speeds, Purpose::Speed, epoch, place);
+                    let tempo = self.factor(&options.tempos, Purpose::Tempo, epoch, place);
+                    items.push((duration / (speed * tempo), Item { place, speed, tempo }));
                 }
-                Err(refusal) => refused.push(refusal),
+                Err(refusal) => refused.push((place, refusal)),
             }
         }
         if options.shuffle {
             // Ascending, so that a last batch with fewer utterances holds the longest.
-            items.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.index.cmp(&b.1.index)));
+            items.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.place.key.cmp(&b.1.place.key)));
         }
         let mut plans = self.cut(epoch, &items);
         if options.shuffle {
@@ -184,7 +208,12 @@ impl Planner {
             plans.push(BatchPlan { epoch, ..BatchPlan::default() });
         }
         plans[0].refused = refused;
-        plans
+        let mut before = begin;
+        for plan in &mut plans {
+            plan.begins = before as f64 / self.len() as f64;
+            before += (plan.items.len() + plan.refused.len()) as u64;
+        }
+        Ok(plans)
     }
 
     fn cut(&self, epoch: u64, items: &[(f64, Item)]) -> Vec<BatchPlan> {
@@ -208,20 +237,18 @@ impl Planner {
     }
 
     /// One of `factors`, or 1 where there is none.
-    fn factor(&self, factors: &[f64], purpose: Purpose, epoch: u64, index: usize) -> f64 {
-        let key = [self.options.seed, epoch, purpose as u64, index as u64];
+    fn factor(&self, factors: &[f64], purpose: Purpose, epoch: u64, place: Place) -> f64 {
+        let key = [self.options.seed, epoch, purpose as u64, place.key];
         let drawn = Random::from_key(&key).below(factors.len() as u64) as usize;
         factors.get(drawn).copied().unwrap_or(1.0)
     }
 
-    /// Walks the durations of a whole epoch.
-    pub(super) fn batches_in_epoch(&self, epoch: u64) -> u64 {
-        self.sound.get_or_init(|| {
-            (0..self.options.manifest.utterances.len())
-                .map(|index| self.judge(index).is_ok())
-                .collect()
-        });
-        (0..self.windows()).map(|window| self.window(epoch, window).len() as u64).sum()
+    /// About how many steps an epoch has, from its first window.
+    pub(super) fn about_steps_in_epoch(&self) -> Result<u64, LoaderError> {
+        let plans = self.window(0, 0)?;
+        let utterances: usize = plans.iter().map(|p| p.items.len() + p.refused.len()).sum();
+        let batches = plans.len() as f64 * self.len() as f64 / utterances as f64;
+        Ok((batches.round() as u64).div_ceil(self.options.rank.of as u64))
     }
 }
 
@@ -247,17 +274,41 @@ impl Cursor {
         &self.planner
     }
 
-    pub(super) fn next_step(&mut self) -> Step {
+    /// The next batch of this rank. After an error the cursor is of no more use.
+    pub(super) fn next_step(&mut self) -> Result<Step, LoaderError> {
+        let rank = self.planner.options().rank;
+        let mut own = BatchPlan { epoch: self.position.epoch, ..BatchPlan::default() };
+        for number in 0..rank.of {
+            match self.next_plan()? {
+                Some(plan) => {
+                    // All ranks are at the same place of the schedule.
+                    let begins = if number == 0 { plan.begins } else { own.begins };
+                    if number == rank.number {
+                        own = plan;
+                    }
+                    own.begins = begins;
+                }
+                None if number == 0 => {
+                    self.position = Position::start_of_epoch(self.position.epoch + 1);
+                    return Ok(Step::EndOfEpoch { after: self.position });
+                }
+                None => break,
+            }
+        }
+        Ok(Step::Batch { plan: own, after: self.position })
+    }
+
+    /// The next batch of the epoch, whoever loads it; `None` at the end.
+    fn next_plan(&mut self) -> Result<Option<BatchPlan>, LoaderError> {
         loop {
             let Position { epoch, window, batch_in_window, .. } = self.position;
             if window >= self.planner.windows() {
-                self.position = Position::start_of_epoch(epoch + 1);
-                return Step::EndOfEpoch { after: self.position };
+                return Ok(None);
             }
             let plans = match &mut self.window {
                 Some((e, w, plans)) if (*e, *w) == (epoch, window) => plans,
                 other => {
-                    let plans = self.planner.window(epoch, window);
+                    let plans = self.planner.window(epoch, window)?;
                     &mut other.insert((epoch, window, plans)).2
                 }
             };
@@ -267,7 +318,7 @@ impl Cursor {
                     let plan = std::mem::take(plan);
                     self.position.batch += 1;
                     self.position.batch_in_window += 1;
-                    return Step::Batch { plan, after: self.position };
+                    return Ok(Some(plan));
                 }
                 None => {
                     self.position.window += 1;

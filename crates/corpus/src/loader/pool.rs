@@ -1,6 +1,7 @@
 //! The worker threads: plans go in, batches come out by number, and all ends when the loader is dropped.
 
 use super::load::BatchLoader;
+use super::order::Place;
 use super::plan::BatchPlan;
 use super::sound::SoundStage;
 use super::{Batch, LoaderError, LoaderOptions, extractor};
@@ -121,10 +122,10 @@ fn work(shared: &Shared, loader: &mut BatchLoader) {
                 state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         };
-        let indices: Vec<usize> = plan.items.iter().map(|item| item.index).collect();
+        let places: Vec<Place> = plan.items.iter().map(|item| item.place).collect();
         // Without this a panic would leave the caller waiting for ever.
         let result = catch_unwind(AssertUnwindSafe(|| loader.load(plan, &shared.closed)))
-            .unwrap_or_else(|panic| Err(worker_error(shared, &indices, panic.as_ref())));
+            .unwrap_or_else(|panic| Err(worker_error(shared, &places, panic.as_ref())));
         shared.lock().results.insert(number, result);
         shared.done.notify_all();
     }
@@ -132,7 +133,7 @@ fn work(shared: &Shared, loader: &mut BatchLoader) {
 
 fn worker_error(
     shared: &Shared,
-    indices: &[usize],
+    places: &[Place],
     panic: &(dyn std::any::Any + Send),
 ) -> LoaderError {
     let message = panic
@@ -140,7 +141,13 @@ fn worker_error(
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_default();
-    let utterances = &shared.options.manifest.utterances;
-    let ids: Vec<&str> = indices.iter().map(|index| utterances[*index].id.as_str()).collect();
+    let name = |place: &Place| {
+        let source = &shared.options.corpora[place.corpus].source;
+        match source.utterance(place.index) {
+            Ok(utterance) => shared.options.name(place.corpus, &utterance),
+            Err(_) => format!("utterance {}", place.index),
+        }
+    };
+    let ids: Vec<String> = places.iter().map(name).collect();
     LoaderError::Worker { ids: ids.join(" "), message }
 }

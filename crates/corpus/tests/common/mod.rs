@@ -4,7 +4,10 @@
 pub mod trees;
 
 use labyrinth_corpus::loader::LoaderOptions;
-use labyrinth_corpus::{Infeasible, Manifest, SoundOptions, SoundRecordings, Utterance};
+use labyrinth_corpus::{
+    Batch, Corpus, Infeasible, Loader, Manifest, Position, Rank, SoundOptions, SoundRecordings,
+    Utterance,
+};
 use labyrinth_signal::{
     FeatureOptions, Noise, Normalization, Random, RandomFilter, SpecAugment, write_wav,
 };
@@ -51,7 +54,8 @@ pub fn sound_corpus(folder: &Path, count: u64) -> Manifest {
 /// Training with everything switched on: shuffled, speeds, masks, small features.
 pub fn training(manifest: &Manifest) -> LoaderOptions {
     LoaderOptions {
-        manifest: Arc::new(manifest.clone()),
+        corpora: vec![Corpus { source: Arc::new(manifest.clone()), weight: 1.0 }],
+        rank: Rank::ALONE,
         features: FeatureOptions {
             num_mel_bins: 6,
             normalize: Normalization::Level,
@@ -76,6 +80,7 @@ pub fn training(manifest: &Manifest) -> LoaderOptions {
         vtln_warps: vec![0.9, 1.0, 1.1],
         spec_augment: Some(SpecAugment::default()),
         output_frames: Arc::new(|frames: usize| frames.div_ceil(2)),
+        labels: false,
         infeasible: Infeasible::Refuse,
     }
 }
@@ -84,10 +89,29 @@ pub fn training(manifest: &Manifest) -> LoaderOptions {
 pub fn evaluation(manifest: &Manifest) -> LoaderOptions {
     let options = training(manifest);
     LoaderOptions::evaluation(
-        options.manifest,
+        Arc::new(manifest.clone()),
         options.features,
         options.normalizer,
         options.alphabet,
         options.output_frames,
     )
+}
+
+/// What a run hands out, ends of epochs included, and the position before each step.
+pub fn run(options: &LoaderOptions, from: Position, epochs: u64) -> Vec<(Position, Option<Batch>)> {
+    let mut loader = Loader::new(options.clone(), from).unwrap();
+    let mut steps = Vec::new();
+    while loader.position().epoch < epochs {
+        let position = loader.position();
+        steps.push((position, loader.next_batch().unwrap()));
+    }
+    steps
+}
+
+/// Whether two runs handed out the same bytes.
+pub fn same(a: &[(Position, Option<Batch>)], b: &[(Position, Option<Batch>)]) -> bool {
+    let bits = |batch: &Option<Batch>| {
+        batch.as_ref().map(|b| b.features.iter().map(|x| x.to_bits()).collect::<Vec<u32>>())
+    };
+    a == b && a.iter().zip(b).all(|((_, a), (_, b))| bits(a) == bits(b))
 }
