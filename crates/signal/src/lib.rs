@@ -34,6 +34,7 @@ mod cepstrum;
 mod encoding;
 mod feature_options;
 mod features;
+mod flac;
 mod foreign;
 mod formats;
 mod fourier;

@@ -176,7 +176,8 @@ impl SoundWorker {
                 self.reverberate(samples, reverberation, &mut random)?;
             }
         }
-        let speech = power(samples);
+        let noisy = sound.recorded_noise.is_some() || sound.noise.is_some();
+        let speech = if noisy { power(samples) } else { 0.0 };
         if let (Some(noise), Some(noises)) = (&sound.recorded_noise, &options.recordings.noises) {
             let mut random = random(Purpose::RecordedNoise);
             if let Some(snr) = noise.draw(&mut random) {
