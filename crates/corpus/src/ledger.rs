@@ -36,6 +36,8 @@ pub enum Reason {
     TooShortForCtc,
     /// An utterance before it has the same id.
     DuplicateId,
+    /// A line of a list that cannot be read; what it would have named is not known.
+    BrokenLine,
     /// The corpus's own lists do not name it.
     NotListed,
     /// The file's name is not of the form that the corpus defines.
@@ -72,6 +74,7 @@ impl Reason {
             Self::OutsideAlphabet => "outside-alphabet",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
+            Self::BrokenLine => "broken-line",
             Self::NotListed => "not-listed",
             Self::UnexpectedName => "unexpected-name",
             Self::UnusableName => "unusable-name",
@@ -368,6 +371,7 @@ mod tests {
             Reason::OutsideAlphabet,
             Reason::TooShortForCtc,
             Reason::DuplicateId,
+            Reason::BrokenLine,
             Reason::NotListed,
             Reason::UnexpectedName,
             Reason::UnusableName,

@@ -42,6 +42,22 @@ impl Sandbox {
         (CorpusInfo::named(corpus).unwrap().prepare)(&self.options(from, out), &silent)
     }
 
+    /// How a line that cannot be read is told: in the ledger, or, where nothing is left, as an error.
+    fn told_of_line(&self, corpus: &str, from: &str) -> String {
+        match self.try_prepare(corpus, from, "line") {
+            Err(error) => error.to_string(),
+            Ok(report) => {
+                self.sound(&report, "line");
+                std::fs::remove_dir_all(self.path("line")).unwrap();
+                let broken = report.ledger.refusals().iter();
+                let broken: Vec<_> = broken.filter(|r| r.reason == Reason::BrokenLine).collect();
+                let [refusal] = broken[..] else { panic!("{broken:?}") };
+                assert!(refusal.id.contains(", line "), "{}", refusal.id);
+                refusal.detail.clone()
+            }
+        }
+    }
+
     /// Prepares and checks what always holds.
     fn prepare(&self, corpus: &str, from: &str, out: &str) -> PrepareReport {
         let report = self.try_prepare(corpus, from, out).unwrap();
@@ -350,7 +366,7 @@ fn kaldi_directories_are_sets_by_their_names_and_broken_lines_have_numbers() {
             None => bytes(content),
         };
         std::fs::write(&path, content).unwrap();
-        let error = sandbox.refusal("kaldi", "data");
+        let error = sandbox.told_of_line("kaldi", "data");
         assert!(error.contains(what), "{error}");
         match before {
             Ok(before) => std::fs::write(&path, before).unwrap(),
@@ -423,13 +439,16 @@ fn tables_are_read_by_their_column_names() {
     for (content, what) in [
         ("", "bad.csv, line 1: the table is empty"),
         ("audio,words\n", "bad.csv, line 1: no column for the text is named here"),
-        ("audio,text\na.wav,x\nb.wav\n", "bad.csv, line 3: 1 fields stand here under 2"),
+        ("audio,text\nclips/0.wav,x\nb.wav\n", "bad.csv, line 3: 1 fields stand here under 2"),
+        ("audio,text\nclips/0.wav,x\nb.wav,\u{1}\n", "bad.csv, line 3: this is not UTF-8"),
         ("audio,text\na.wav,\"x\n\n", "bad.csv, line 2: the quote here is never closed"),
         ("audio,text\n,x\n", "bad.csv, line 2: no recording is named"),
         ("audio,text,start\na.wav,x,soon\n", "bad.csv, line 2: \"soon\" is not a number"),
     ] {
-        std::fs::write(sandbox.path("bad.csv"), content).unwrap();
-        let error = sandbox.refusal("csv", "bad.csv");
+        let content: Vec<u8> =
+            content.bytes().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+        std::fs::write(sandbox.path("t/bad.csv"), content).unwrap();
+        let error = sandbox.told_of_line("csv", "t/bad.csv");
         assert!(error.contains(what), "{error}");
     }
 }
@@ -508,8 +527,13 @@ fn lhotse_cuts_are_sections_of_files() {
         ("\n{\"id\": 7}\n", "line 2: this is no Lhotse cut"),
         ("{\"id\":\"s\",\"recording_id\":\"r\",\"start\":0,\"duration\":1}\n", "make cuts"),
     ] {
-        std::fs::write(sandbox.path("bad.jsonl"), content).unwrap();
-        let error = sandbox.refusal("lhotse", "bad.jsonl");
+        std::fs::write(sandbox.path("l/bad.jsonl"), content).unwrap();
+        let error = sandbox.told_of_line("lhotse", "l/bad.jsonl");
+        assert!(error.contains("bad.jsonl, line") && error.contains(what), "{error}");
+        // The rest of the file is kept.
+        let both = format!("{content}{}", train.lines().next().unwrap());
+        std::fs::write(sandbox.path("l/bad.jsonl"), both).unwrap();
+        let error = sandbox.told_of_line("lhotse", "l/bad.jsonl");
         assert!(error.contains("bad.jsonl, line") && error.contains(what), "{error}");
     }
     let whole = gzip(train.as_bytes());
@@ -579,9 +603,13 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
         .map(|f| f.detail.as_str())
         .collect();
     assert!(found.len() == 1 && found[0].contains("a.txt, line 2: it ends at 2.6 s"), "{found:?}");
-    std::fs::write(sandbox.path("n/bad.json"), "{\"audio_filepath\":\"a.wav\"}\n").unwrap();
-    let error = sandbox.refusal("nemo", "n/bad.json");
-    assert!(error.contains("bad.json, line 1"), "{error}");
+    let good = "{\"audio_filepath\":\"a.wav\",\"duration\":2.0,\"text\":\"x\"}\n";
+    for rest in ["", good] {
+        let lines = format!("{{\"audio_filepath\":\"a.wav\"}}\n{rest}");
+        std::fs::write(sandbox.path("n/bad.json"), lines).unwrap();
+        let error = sandbox.told_of_line("nemo", "n/bad.json");
+        assert!(error.contains("bad.json, line 1"), "{error}");
+    }
 }
 
 fn common_voice(language: &str) -> Files {
@@ -645,8 +673,8 @@ fn common_voice_has_published_sets_or_is_divided() {
     ]
     .into();
     assert_eq!(refused(&report), expected);
-    std::fs::write(&table, format!("{head}c\tclip_1.mp3\n")).unwrap();
-    let error = sandbox.refusal("commonvoice", "cv/cy");
+    std::fs::write(&table, format!("{head}c\tclip_1.mp3\nc\tclip_2\tok\n")).unwrap();
+    let error = sandbox.told_of_line("commonvoice", "cv/cy");
     assert!(error.contains("train.tsv, line 2: 2 fields stand here under 3"), "{error}");
 }
 

@@ -139,7 +139,8 @@ impl FindingKind {
             Reason::DuplicateId => Self::DuplicateId,
             Reason::MissingLabels => Self::MissingLabels,
             Reason::UnusableLabels => Self::UnusableLabels,
-            Reason::NotListed
+            Reason::BrokenLine
+            | Reason::NotListed
             | Reason::UnexpectedName
             | Reason::NotAFile
             | Reason::OutsideCorpus

@@ -112,6 +112,16 @@ impl Found {
         }
     }
 
+    /// Enters a line of a list that cannot be read by the name of list and line, since what it would
+    /// have named is not known. Any other error is given back.
+    pub(crate) fn refuse_line(&mut self, error: PrepareError) -> Result<(), PrepareError> {
+        let PrepareError::Line { path, line, reason } = error else { return Err(error) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let detail = format!("{}, line {line}: {reason}", path.display());
+        self.refuse(&format!("{name}, line {line}"), Reason::BrokenLine, detail);
+        Ok(())
+    }
+
     pub(crate) fn refuse(&mut self, id: &str, reason: Reason, detail: impl Into<String>) {
         self.refusals.push(Refusal::new(id, reason, detail));
     }

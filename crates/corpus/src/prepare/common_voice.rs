@@ -63,7 +63,7 @@ pub fn prepare_common_voice(
         for (name, split) in SETS {
             let path = root.join(name);
             if path.is_file() {
-                read_table(&path, |row| row.candidate(&root, split, &mut found, &mut ids))?;
+                read_table(&path, |row| enter(row, &root, split, &mut found, &mut ids))?;
             } else {
                 found.warnings.push(format!("{} is not there", path.display()));
             }
@@ -72,7 +72,7 @@ pub fn prepare_common_voice(
         count_unused(&root, &ids, &mut found)?;
     } else {
         let path = root.join(VALIDATED);
-        read_table(&path, |row| row.candidate(&root, Split::Train, &mut found, &mut ids))?;
+        read_table(&path, |row| enter(row, &root, Split::Train, &mut found, &mut ids))?;
         found.warnings.push(
             "this language has no published sets: figures do not compare with others'".to_owned(),
         );
@@ -119,8 +119,27 @@ impl Row<'_> {
     }
 }
 
-/// Gives every row of a table to `take`. The tables are not quoted: a quote is a part of the sentence.
-fn read_table(path: &Path, mut take: impl FnMut(&Row<'_>)) -> Result<(), PrepareError> {
+/// A row becomes a candidate, a broken one a refusal.
+fn enter(
+    row: Result<Row<'_>, PrepareError>,
+    root: &Path,
+    split: Split,
+    found: &mut Found,
+    ids: &mut BTreeSet<String>,
+) -> Result<(), PrepareError> {
+    match row {
+        Ok(row) => row.candidate(root, split, found, ids),
+        Err(error) => found.refuse_line(error)?,
+    }
+    Ok(())
+}
+
+/// Gives every row of a table to `take`, or what is wrong with it. The tables are not quoted: a quote is
+/// a part of the sentence.
+fn read_table(
+    path: &Path,
+    mut take: impl FnMut(Result<Row<'_>, PrepareError>) -> Result<(), PrepareError>,
+) -> Result<(), PrepareError> {
     let mut list = List::open(path)?;
     let names: Vec<String> = match list.next()? {
         Some((_, line)) => line.split('\t').map(str::to_owned).collect(),
@@ -133,29 +152,31 @@ fn read_table(path: &Path, mut take: impl FnMut(&Row<'_>)) -> Result<(), Prepare
         return Err(list.broken(1, "no columns client_id, path and sentence are named here"));
     };
     loop {
-        let fault = match list.next()? {
-            None => return Ok(()),
-            Some((number, line)) => {
+        let reason = match list.next() {
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                take(Err(error))?;
+                continue;
+            }
+            Ok(Some((number, line))) => {
                 let fields: Vec<&str> = line.split('\t').collect();
-                if fields.len() == names.len() && !fields[clip].is_empty() {
-                    take(&Row {
+                if fields.len() != names.len() {
+                    let (count, named) = (fields.len(), names.len());
+                    (number, format!("{count} fields stand here under {named} column names"))
+                } else if fields[clip].is_empty() {
+                    (number, "no clip is named".to_owned())
+                } else {
+                    take(Ok(Row {
                         place: format!("{}, line {number}", path.display()),
                         client: fields[client],
                         path: fields[clip],
                         sentence: fields[sentence],
-                    });
+                    }))?;
                     continue;
                 }
-                (number, fields.len())
             }
         };
-        let (number, count) = fault;
-        let reason = if count == names.len() {
-            "no clip is named".to_owned()
-        } else {
-            format!("{count} fields stand here under {} column names", names.len())
-        };
-        return Err(list.broken(number, reason));
+        take(Err(list.broken(reason.0, reason.1)))?;
     }
 }
 
@@ -170,7 +191,10 @@ fn count_unused(
         return Ok(());
     }
     let mut unused = 0;
-    read_table(&path, |row| unused += usize::from(!ids.contains(row.id())))?;
+    read_table(&path, |row| {
+        unused += row.map_or(0, |row| usize::from(!ids.contains(row.id())));
+        Ok(())
+    })?;
     if unused > 0 {
         found.warnings.push(format!(
             "{unused} more clips of {VALIDATED} are in none of the published sets and were not read"

@@ -15,6 +15,7 @@ use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use crate::ledger::Reason;
 use labyrinth_signal::is_special_file;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -129,12 +130,10 @@ fn read_table(
     }
     let bytes = fs::read(path).map_err(PrepareError::read(path))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = &bytes[..error.valid_up_to()];
-        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-        broken(path, line, format!("this is not UTF-8 ({error})"))
-    })?;
-    let mut rows = rows(text).map_err(|(line, reason)| broken(path, line, reason))?.into_iter();
+    let text = String::from_utf8_lossy(bytes);
+    // Replaced bytes stand out; where there are none, nobody may object to a character of the user's.
+    let replaced = matches!(text, Cow::Owned(_));
+    let mut rows = rows(&text).map_err(|(line, reason)| broken(path, line, reason))?.into_iter();
     let Some((line, names)) = rows.next() else {
         return Err(broken(path, 1, "the table is empty; it begins with the names of its columns"));
     };
@@ -144,15 +143,27 @@ fn read_table(
         if row.len() != names.len() {
             let reason =
                 format!("{} fields stand here under {} column names", row.len(), names.len());
-            return Err(broken(path, line, reason));
+            found.refuse_line(broken(path, line, reason))?;
+            continue;
+        }
+        if replaced && row.iter().any(|field| field.contains(char::REPLACEMENT_CHARACTER)) {
+            found.refuse_line(broken(path, line, "this is not UTF-8"))?;
+            continue;
         }
         let field = |column: Option<usize>| {
             column.map(|column| row[column].trim()).filter(|value| !value.is_empty())
         };
         let Some(audio) = field(Some(columns.audio)) else {
-            return Err(broken(path, line, "no recording is named"));
+            found.refuse_line(broken(path, line, "no recording is named"))?;
+            continue;
         };
-        let section = section(&field, &columns).map_err(|reason| broken(path, line, reason))?;
+        let section = match section(&field, &columns) {
+            Ok(section) => section,
+            Err(reason) => {
+                found.refuse_line(broken(path, line, reason))?;
+                continue;
+            }
+        };
         let id = match (field(columns.id), &section) {
             (Some(id), _) => id.to_owned(),
             (None, None) => audio.to_owned(),

@@ -9,7 +9,7 @@
 use super::assign::finish_with_sets;
 use super::candidate::{Candidate, Found, Split};
 use super::catalog::CorpusInfo;
-use super::lists::{broken, collapse, lines, listed, set_of};
+use super::lists::{List, broken, collapse, listed, set_of};
 use super::paths::entries;
 use super::section::Section;
 use super::{PrepareError, PrepareOptions, PrepareReport};
@@ -108,18 +108,28 @@ struct Table {
 }
 
 impl Table {
-    fn read(path: &Path, value_wanted: bool) -> Result<Self, PrepareError> {
+    /// Lines that cannot be read are entered as refused.
+    fn read(path: &Path, value_wanted: bool, found: &mut Found) -> Result<Self, PrepareError> {
         let mut table = Self {
             path: path.to_owned(),
             order: Vec::new(),
             values: HashMap::new(),
             repeated: Vec::new(),
         };
-        for (number, line) in lines(path)? {
-            let line = line.trim();
+        let mut list = List::open(path)?;
+        loop {
+            let (number, line) = match list.next() {
+                Ok(Some((number, line))) => (number, line.trim()),
+                Ok(None) => return Ok(table),
+                Err(error) => {
+                    found.refuse_line(error)?;
+                    continue;
+                }
+            };
             let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             if value_wanted && value.is_empty() {
-                return Err(broken(path, number, format!("nothing follows {key:?}")));
+                found.refuse_line(broken(path, number, format!("nothing follows {key:?}")))?;
+                continue;
             }
             if table.values.contains_key(key) {
                 table.repeated.push((number, key.to_owned()));
@@ -128,12 +138,15 @@ impl Table {
                 table.values.insert(key.to_owned(), (number, value.trim().to_owned()));
             }
         }
-        Ok(table)
     }
 
     /// The same of a file that need not be there.
-    fn read_if_there(path: &Path, value_wanted: bool) -> Result<Option<Self>, PrepareError> {
-        path.exists().then(|| Self::read(path, value_wanted)).transpose()
+    fn read_if_there(
+        path: &Path,
+        value_wanted: bool,
+        found: &mut Found,
+    ) -> Result<Option<Self>, PrepareError> {
+        path.exists().then(|| Self::read(path, value_wanted, found)).transpose()
     }
 
     fn get(&self, key: &str) -> Option<&str> {
@@ -156,16 +169,16 @@ pub(crate) fn read_directory(
     found: &mut Found,
     ids: &mut BTreeSet<String>,
 ) -> Result<(), PrepareError> {
-    let recordings = Table::read(&folder.join("wav.scp"), true)?;
+    let recordings = Table::read(&folder.join("wav.scp"), true, found)?;
     let text_path = folder.join("text");
-    let texts = Table::read_if_there(&text_path, false)?;
+    let texts = Table::read_if_there(&text_path, false, found)?;
     if texts.is_none() {
         found
             .warnings
             .push(format!("{} is not there: nothing is transcribed", text_path.display()));
     }
-    let speakers = Table::read_if_there(&folder.join("utt2spk"), true)?;
-    let segments = Table::read_if_there(&folder.join("segments"), true)?;
+    let speakers = Table::read_if_there(&folder.join("utt2spk"), true, found)?;
+    let segments = Table::read_if_there(&folder.join("segments"), true, found)?;
     let folders: Vec<PathBuf> =
         folder.ancestors().take(1 + FOLDERS_ABOVE).map(Path::to_owned).collect();
     let files: HashMap<&str, Result<PathBuf, String>> = recordings
@@ -182,7 +195,14 @@ pub(crate) fn read_directory(
     for id in &audio_list.order {
         let (recording, section) = match &segments {
             None => (id.as_str(), None),
-            Some(segments) => segment(segments, id)?,
+            Some(segments) => match segment(segments, id) {
+                Ok(segment) => segment,
+                Err(error) => {
+                    ids.insert(id.clone());
+                    found.refuse_line(error)?;
+                    continue;
+                }
+            },
         };
         unused.remove(recording);
         let (number, _) = audio_list.values[id];

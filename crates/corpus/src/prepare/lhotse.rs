@@ -101,18 +101,32 @@ fn read_cuts(
     // As Lhotse takes them: relative to where it was started, which is the folder or one above it.
     let folders: Vec<PathBuf> = file.path.ancestors().skip(1).take(3).map(Path::to_owned).collect();
     let mut list = List::open(&file.path)?;
-    while let Some((number, line)) = list.next()? {
-        let cut: Result<Cut, _> = serde_json::from_str(line);
-        let cut = cut.map_err(|error| {
-            let reason = in_plain_words(&error.to_string());
-            list.broken(number, format!("this is no Lhotse cut ({reason})"))
-        })?;
+    loop {
+        let read = match list.next() {
+            Ok(None) => return Ok(()),
+            Ok(Some((number, line))) => Ok((number, serde_json::from_str::<Cut>(line))),
+            Err(error) => Err(error),
+        };
+        let (number, cut) = match read {
+            Ok((number, Ok(cut))) => (number, cut),
+            Ok((number, Err(error))) => {
+                let reason = in_plain_words(&error.to_string());
+                let reason = format!("this is no Lhotse cut ({reason})");
+                found.refuse_line(list.broken(number, reason))?;
+                continue;
+            }
+            Err(error) => {
+                found.refuse_line(error)?;
+                continue;
+            }
+        };
         let audio = match audio_of(&cut, &folders) {
             Ok(Some(audio)) => audio,
             Ok(None) => {
                 let reason = "this is no Lhotse cut (it lacks start, duration or recording); make \
                               cuts of recordings and supervisions first";
-                return Err(list.broken(number, reason));
+                found.refuse_line(list.broken(number, reason))?;
+                continue;
             }
             Err(detail) => {
                 // Each of its utterances, or the cut where it names none.
@@ -152,7 +166,6 @@ fn read_cuts(
             found.push(candidate, ids);
         }
     }
-    Ok(())
 }
 
 /// The file of a cut; `Ok(None)` where it is no cut, `Err` where its sound is no file.

@@ -33,7 +33,8 @@ impl List {
         Ok(Self { path: path.to_owned(), reader, line: 0, bytes: Vec::new() })
     }
 
-    /// The next line that is not blank, without its end, and its number.
+    /// The next line that is not blank, without its end, and its number. After a line that is not UTF-8
+    /// ([`PrepareError::Line`]) the next call goes on behind it.
     pub(crate) fn next(&mut self) -> Result<Option<(usize, &str)>, PrepareError> {
         loop {
             self.bytes.clear();
@@ -57,10 +58,11 @@ impl List {
         }
     }
 
-    /// Broken packing is the file's fault and stands in a line; all else is the disk's.
+    /// Broken packing is the file's fault; all else is the disk's.
     fn read_fault(&self, error: io::Error) -> PrepareError {
         if error.raw_os_error().is_none() {
-            return self.broken(self.line, format!("the .gz is damaged or cut off ({error})"));
+            let (path, reason) = (self.path.clone(), error.to_string());
+            return PrepareError::Packed { path, line: self.line, reason };
         }
         PrepareError::read(&self.path)(error)
     }

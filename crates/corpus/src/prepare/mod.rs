@@ -149,6 +149,16 @@ pub enum PrepareError {
         /// What is wrong there.
         reason: String,
     },
+    /// A packed list cannot be unpacked to its end.
+    #[error("{}, line {line}: the .gz is damaged or cut off ({reason}); get it anew", path.display())]
+    Packed {
+        /// The list.
+        path: PathBuf,
+        /// The line at which it breaks off, counted from one.
+        line: usize,
+        /// What the unpacking met.
+        reason: String,
+    },
     /// The archive is cut off, damaged or hostile.
     #[error("the archive {} {reason}; get it anew from its publisher", path.display())]
     Archive {

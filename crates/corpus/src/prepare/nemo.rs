@@ -13,7 +13,7 @@ use super::section::Section;
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use crate::ledger::Reason;
-use crate::manifest::Manifest;
+use crate::manifest::{ManifestError, ManifestLines};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -49,9 +49,18 @@ pub fn prepare_nemo(
     let mut found = Found { warnings, ..Found::default() };
     let mut ids = BTreeSet::new();
     for file in files {
-        let manifest = Manifest::read(&file.path)?;
+        let mut lines = ManifestLines::open(&file.path)?;
         let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
-        for utterance in manifest.utterances {
+        loop {
+            let utterance = match lines.next_line() {
+                Ok(Some(line)) => line.utterance,
+                Ok(None) => break,
+                Err(ManifestError::Line { path, line, reason }) => {
+                    found.refuse_line(PrepareError::Line { path, line, reason })?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let raw = utterance.raw_format();
             let folders = std::slice::from_ref(&folder);
             let audio = listed(folders, &utterance.audio_filepath);
