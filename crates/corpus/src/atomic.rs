@@ -58,6 +58,37 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes what processes that were killed left of these files. Where the system does not tell who lives,
+/// it stays.
+pub fn sweep<'a>(paths: impl IntoIterator<Item = &'a Path>) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    for path in paths {
+        let (Some(name), Some(folder)) = (path.file_name().and_then(|n| n.to_str()), path.parent())
+        else {
+            continue;
+        };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let file = entry.file_name();
+            let process = file.to_str().and_then(|file| {
+                file.strip_prefix('.')?
+                    .strip_prefix(name)?
+                    .strip_prefix('.')?
+                    .strip_suffix(".partial")
+            });
+            let dead = process.is_some_and(|process| {
+                process.parse::<u32>().is_ok() && !Path::new("/proc").join(process).exists()
+            });
+            if dead {
+                // Nobody needs it; that it stays does no harm either.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 /// The process number keeps two writers of the same file from sharing one temporary file.
 fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| {
@@ -73,6 +104,20 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_what_the_dead_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let living = format!(".a.jsonl.{}.partial", std::process::id());
+        let names =
+            [".a.jsonl.4294967295.partial", &living, ".b.jsonl.4294967295.partial", "a.jsonl"];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        sweep([&*path]);
+        let there: Vec<bool> = names.iter().map(|name| folder.path().join(name).exists()).collect();
+        assert_eq!(there, [false, true, true, true]);
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

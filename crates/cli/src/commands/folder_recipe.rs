@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_corpus::atomic::{sweep, write_atomically};
 use labyrinth_corpus::{Manifest, PrepareReport, Totals};
 use labyrinth_signal::hash_name;
 use labyrinth_text::{Normalizer, NormalizerOptions};
@@ -44,6 +44,7 @@ pub fn write(report: &PrepareReport) -> Result<RecipeFile, Failure> {
         let text = size.to_toml(report, &vocabulary);
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
             .map_err(Failure::write(&path))?;
+        sweep([&*path]);
     }
     Ok(RecipeFile { path, kept, summary: size.summary(&vocabulary) })
 }

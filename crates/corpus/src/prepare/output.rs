@@ -6,7 +6,7 @@ use super::paths::manifest_path;
 use super::report::PrepareReport;
 use super::{PrepareError, PrepareOptions};
 use crate::Progress;
-use crate::atomic::write_atomically;
+use crate::atomic::{sweep, write_atomically};
 use crate::ledger::{Ledger, Reason, Refusal};
 use crate::manifest::{Manifest, Utterance};
 use serde::{Deserialize, Serialize};
@@ -207,5 +207,6 @@ fn write_all(
         write_atomically(path, |writer| writer.write_all(bytes))
             .map_err(PrepareError::write(path))?;
     }
+    sweep(files.iter().map(|(path, _)| &**path));
     Ok(())
 }
