@@ -59,7 +59,11 @@ fn needed(wanted: &str) -> String {
         "a boolean" => "true or false",
         "a sequence" => "a list in brackets",
         "a map" => "a section with keys",
-        wanted if wanted.starts_with("struct ") => "a section with keys",
+        wanted
+            if wanted.starts_with("struct ") || wanted.starts_with("internally tagged enum ") =>
+        {
+            "a section with keys"
+        }
         wanted if wanted.starts_with("string or table") || wanted.starts_with("enum ") => {
             "a text in quotes"
         }
