@@ -285,9 +285,7 @@ impl FeatureExtractor {
         if let (Some(utterance), Some(normals)) = (self.dithered, &self.normals) {
             let mut random = Random::from_key(&[hash_name("dither"), utterance, frame]);
             let start = self.frames.len() - length;
-            for sample in &mut self.frames[start..] {
-                *sample += self.options.dither * normals.normal(&mut random) as f32;
-            }
+            normals.add_noise(&mut random, self.options.dither, &mut self.frames[start..]);
         }
         if self.frames.len() == FRAMES * length {
             self.compute_block(out);
