@@ -59,7 +59,7 @@ impl VadFlags {
         }
         let energy = with_config(&EnergyVadOptions::default(), self.vad_config.as_deref())?;
         let detector = match method {
-            VadMethod::Energy => Detector::Energy(EnergyVad::new(&energy, features)?),
+            VadMethod::Energy => Detector::Energy(Box::new(EnergyVad::new(&energy, features)?)),
             VadMethod::Model => Detector::Model,
         };
         Ok(Some(Vad { detector, only: self.vad_only }))
@@ -69,7 +69,7 @@ impl VadFlags {
 /// How a detector is made for each thread.
 #[derive(Clone)]
 enum Detector {
-    Energy(EnergyVad),
+    Energy(Box<EnergyVad>),
     Model,
 }
 
@@ -84,7 +84,7 @@ pub struct Vad {
 impl Vad {
     fn detector(&self) -> Box<dyn VoiceActivity> {
         match &self.detector {
-            Detector::Energy(rule) => Box::new(rule.clone()),
+            Detector::Energy(rule) => rule.clone(),
             Detector::Model => Box::new(ModelVad::default()),
         }
     }

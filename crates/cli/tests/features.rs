@@ -169,6 +169,11 @@ fn flags_about_recordings_are_kaldis() {
     let column: f32 = array.to_f32().iter().step_by(array.shape()[1]).sum();
     assert!(column.abs() < 1e-2, "{column}");
     sandbox.refuses(&["features", "a.wav", "--channel=1"], "no channel 1");
+    for seconds in ["nan", "-1", "inf", "soon"] {
+        let ran = sandbox.run(&["features", "a.wav", "--min-duration", seconds]);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains("seconds from 0 on"), "{}", ran.stderr);
+    }
     sandbox.write("warps", "anna\n");
     sandbox.refuses(&["features", "a.wav", "--vtln-map", "warps"], "warps, line 1");
     sandbox.write("warps", "a 9\n");
@@ -192,7 +197,11 @@ fn what_cannot_be_is_refused_with_its_name() {
         (&["a.wav", "--config", "preset.conf"], "--preset"),
         (&["a.wav", "--window-type=square"], "--window-type: `square`"),
         (&["a.wav", "--set", "cmn=true"], "--set cmn=true: a section with keys is needed"),
+        (&["a.wav", "--set", "normalize=true"], "a text in quotes is needed"),
         (&["a.wav", "-o", "folder"], "--format npy"),
+        (&["a.wav", "-o", "x.ark", "--format", "npy"], "x.ark ends like ark"),
+        (&["a.wav", "-o", "b.wav", "--format", "npy"], "b.wav is no folder"),
+        (&["wav.scp", "wav.scp"], "\"first\" (`a.wav`) is named twice"),
         (&["a.wav", "--dither=1e30"], "dither"),
         (&["a.wav", "--blackman-coeff=7", "--window-type=blackman"], "blackman-coeff"),
         (&["a.wav", "--set", "num-cep=3"], "--set num-cep=3"),

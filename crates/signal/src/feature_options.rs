@@ -377,7 +377,7 @@ impl FeatureOptions {
 
     fn check_energy(&self) -> Result<(), FeatureError> {
         if !(self.energy_floor >= 0.0 && self.energy_floor.is_finite()) {
-            let reason = "must be 0 or more";
+            let reason = "must be a finite number from 0 on";
             return Err(FeatureError::new("energy-floor", self.energy_floor, reason));
         }
         if self.use_energy && self.kind == FeatureKind::Spectrogram {

@@ -26,6 +26,23 @@ pub enum Format {
     Htk,
 }
 
+impl Format {
+    /// As it is called on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ark => "ark",
+            Self::ArkText => "ark-text",
+            Self::Npy => "npy",
+            Self::Htk => "htk",
+        }
+    }
+
+    /// Whether a file of this form may have the ending of `named`.
+    fn may_be_called(self, named: Self) -> bool {
+        self == named || (self == Self::ArkText && named == Self::Ark)
+    }
+}
+
 /// How the output is wanted.
 pub struct Form {
     /// The form, where the output's name does not tell.
@@ -102,6 +119,14 @@ impl Sink {
                 ),
             });
         };
+        if let Some(named) = by_name.filter(|named| !format.may_be_called(*named)) {
+            return sentence(format!(
+                "{} ends like {}, and --format says {}; let its name and --format agree",
+                path.display(),
+                named.name(),
+                format.name()
+            ));
+        }
         if vectors && (compress || format == Format::Htk) {
             return sentence(
                 "a decision for each frame is a vector, which neither HTK's files nor --compress can \
@@ -148,6 +173,14 @@ impl Sink {
             }
             refuse_an_input(inputs, &path, "output")?;
             return Ok(Self::File { path, format, htk, period });
+        }
+        if path.exists() && !path.is_dir() {
+            return sentence(format!(
+                "{} is no folder, and --format {} writes a file for each recording into one; name a \
+                 folder, or a file that ends in .{1}",
+                path.display(),
+                format.name()
+            ));
         }
         let mut first: HashMap<PathBuf, &str> = HashMap::new();
         for Recording { id, .. } in &inputs.recordings {

@@ -17,6 +17,12 @@ use crate::pitch_flags::Pitch;
 use crate::sound::Sound;
 use crate::vad_flags::Vad;
 
+/// Reads a length of time.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e9).contains(seconds));
+    seconds.ok_or_else(|| "name a number of seconds from 0 on".into())
+}
+
 /// Kaldi's flags about recordings, not frames.
 #[derive(Args)]
 #[command(next_help_heading = "Kaldi's flags")]
@@ -25,7 +31,8 @@ pub struct RecordingFlags {
     #[arg(long, hide_short_help = true, value_name = "N")]
     channel: Option<usize>,
     /// Refuses recordings that are shorter than so many seconds.
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 0.0)]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 0.0,
+          allow_negative_numbers = true, value_parser = seconds)]
     min_duration: f64,
     /// Subtracts from each number its mean over the recording.
     #[arg(long, hide_short_help = true)]
@@ -197,8 +204,12 @@ impl Worker {
             let rows: Vec<f32> = pairs.flat_map(|(row, _)| row).copied().collect();
             (!rows.is_empty()).then(|| Array::from_f32(rows.len() / dim, dim, rows))
         };
-        let no_speech =
-            || recording.refuse(Reason::EmptyAudio, "holds no speech, as --vad decides");
+        let no_speech = || {
+            recording.refuse(
+                Reason::EmptyAudio,
+                "holds no speech, as --vad decides; leave it out, or leave out --vad",
+            )
+        };
         Ok(array.map(|array| Features { array, seconds, unvoiced }).ok_or_else(no_speech))
     }
 
