@@ -4,7 +4,10 @@
 mod common;
 
 use common::{MODEL, Sandbox, corpus};
-use labyrinth::signal::{Array, CmvnStats, Values, read_kaldi, read_npy, read_scp, write_wav};
+use labyrinth::signal::{
+    ArkFormat, Array, CmvnStats, EnergyVad, EnergyVadOptions, ModelVad, Preset, Values,
+    VoiceActivity, read_audio, read_kaldi, read_npy, read_scp, write_kaldi, write_wav,
+};
 
 /// A second with half a second of a voice in it, at 16 kHz, and one at another rate.
 fn recordings() -> Sandbox {
@@ -111,6 +114,7 @@ fn frames_without_speech_are_left_out() {
         read_npy(&sandbox.path("x.npy")).unwrap()
     };
     let all = array(&["--set", "deltas={}"]).to_f32();
+    let samples = read_audio(&sandbox.path("a.wav"), None).unwrap().mono();
     for method in ["energy", "model"] {
         let decided = array(&["--vad", method, "--vad-only"]);
         assert_eq!(decided.shape(), [98], "{method}");
@@ -121,6 +125,21 @@ fn frames_without_speech_are_left_out() {
         let inside = decided[21..77].iter().filter(|flag| **flag == 1.0).count();
         let least = if method == "energy" { 48 } else { 10 };
         assert!(inside == voiced && voiced >= least, "{method}: {inside} of {voiced}");
+        // The library's own decisions: of the rule frame by frame, of the model where a frame's middle
+        // lies among its frames of 256 samples.
+        let mut own = Vec::new();
+        let expected: Vec<bool> = if method == "energy" {
+            let mut rule =
+                EnergyVad::new(&EnergyVadOptions::default(), &Preset::KaldiMfcc.options()).unwrap();
+            rule.detect(&samples, &mut own).unwrap();
+            own
+        } else {
+            ModelVad::default().detect(&samples, &mut own).unwrap();
+            (0..98).map(|frame| own[(160 * frame + 200) / 256]).collect()
+        };
+        assert!(
+            expected.iter().zip(&decided).all(|(own, flag)| f32::from(u8::from(*own)) == *flag)
+        );
         let kept = array(&["--vad", method, "--set", "deltas={}"]).to_f32();
         let rows = all.chunks(42).zip(&decided).filter(|(_, flag)| **flag == 1.0);
         let expected: Vec<f32> = rows.flat_map(|(row, _)| row).copied().collect();
@@ -216,7 +235,6 @@ fn a_model_keeps_the_sums_of_its_corpus() {
     // Sums of something else do not fit.
     let thirteen =
         Array::from_f64(2, 14, (0..28).map(|i| if i < 14 { 1.0 } else { 9.0 }).collect());
-    let form = labyrinth::signal::ArkFormat::Binary;
-    labyrinth::signal::write_kaldi(&sandbox.path("data/sums/tones.cmvn"), &thirteen, form).unwrap();
+    write_kaldi(&sandbox.path("data/sums/tones.cmvn"), &thirteen, ArkFormat::Binary).unwrap();
     sandbox.refuses(&train, "24 each");
 }
