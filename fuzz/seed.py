@@ -53,3 +53,20 @@ for name, data in {
     "doubles": HEADER.replace(b"<f4", b"<f8").replace(b"(3, 4)", b"(6,)"),
 }.items():
     seed("npy", name, data)
+# The first byte is the number of the format.
+for name, data in {
+    "audacity": b"\0" b"0.5\t1.25\tone\n1.25\t1.25\tclick\n",
+    "audacity-frequencies": b"\0" b"0,5\t1,25\tone\n\\\t100.0\t900.0\n",
+    "ctm": b"\1" b";; remark\na 1 0.50 0.30 one 0.9\na 1 0.80 0.20 two\n",
+    "textgrid": b"\2" b'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n1.5\n<exists>\n2\n'
+    b'"IntervalTier"\n"words"\n0\n1.5\n2\n0\n0.5\n""\n0.5\n1.5\n"one ""two"""\n'
+    b'"TextTier"\n"clicks"\n0\n1.5\n1\n0.7\n"x"\n',
+    "textgrid-long": b"\2" b'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 1\n'
+    b'tiers? <exists>\nsize = 1\nitem []:\n    item [1]:\n        class = "IntervalTier"\n'
+    b'        name = "words"\n        xmin = 0\n        xmax = 1\n        intervals: size = 1\n'
+    b'        intervals [1]:\n            xmin = 0\n            xmax = 1\n            text = "one"\n',
+    "phones": b"\3" b"0 1600 h#\n1600 3200 sh\n",
+    "words": b"\4" b"0 1600 she\n1500 3200 had\n",
+    "srt": b"\5" b"1\n00:00:00,500 --> 00:00:01,250\none\ntwo\n\n2\n00:00:02,000 --> 00:00:03,000\nthree\n",
+}.items():
+    seed("labels", name, data)

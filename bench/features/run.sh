@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Features beside torchaudio, kaldi-native-fbank, librosa and lhotse: agreement, then times in turn,
-# as a Markdown page.
+# Features beside torchaudio, kaldi-native-fbank, librosa and lhotse, and pitch beside Kaldi's own (in
+# the wheel of vosk): agreement, then times in turn, as a Markdown page.
 # Usage: RECORDINGS=DIR bench/features/run.sh [CASE…]
 #   RECORDINGS=DIR  folder with recordings of 16 kHz, FLAC or WAV (AN4, say)
 #   VENV=DIR        virtual environment with the peers; made there if it is missing (some GB)
@@ -16,10 +16,11 @@ files=$target/bench-features
 venv=${VENV:-$files/venv}
 mkdir -p "$files"
 
-peers='torch, torchaudio, kaldi_native_fbank, librosa, lhotse, soundfile'
+peers='torch, torchaudio, kaldi_native_fbank, librosa, lhotse, soundfile, vosk'
 if ! "$venv/bin/python" -c "import $peers" 2>/dev/null; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet torch torchaudio kaldi-native-fbank librosa lhotse soundfile
+    "$venv/bin/pip" install --quiet torch torchaudio kaldi-native-fbank librosa lhotse soundfile \
+        vosk==0.3.45
 fi
 cargo build --release --locked --quiet --package labyrinth-bench-features
 

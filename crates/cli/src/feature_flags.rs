@@ -1,15 +1,17 @@
-//! Options of features on the command line: presets, Kaldi's flags and files of flags, recipe keys.
+//! Options of features on the command line: presets, recipes, Kaldi's flags, recipe keys.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use labyrinth_signal::{FeatureOptions, Preset};
+use labyrinth_signal::{FeatureOptions, Normalization, Preset};
 use labyrinth_text::plain_words::in_plain_words;
 use labyrinth_train::Recipe;
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
+use crate::config_file::{ConfigFile, internal, value_of};
 use crate::failure::Failure;
+use crate::output;
 
 /// Reads the flags of this struct from `--name=value`, and a flag of a yes or no from its bare name
 /// too, as Kaldi's programs do.
@@ -121,15 +123,41 @@ impl FeatureFlags {
             Some(path) => Recipe::read(path, &[])?.features,
             None => self.preset.unwrap_or(Preset::KaldiFbank).options(),
         };
-        let mut table = Table::try_from(&base).map_err(internal)?;
+        let mut options = self.changed(&base)?;
+        // What a recipe names is read already, from its own folder.
+        options.read_stats(Path::new(""))?;
+        Ok(options)
+    }
+
+    /// The same as far as frames are computed one by one: what is summed for the normalisation that
+    /// the options ask for, whose sums need not be there yet.
+    pub fn options_before_normalization(&self) -> Result<FeatureOptions, Failure> {
+        let base = match &self.recipe {
+            Some(path) => Recipe::read_features(path)?,
+            None => self.preset.unwrap_or(Preset::KaldiFbank).options(),
+        };
+        let (normalize, cmn, deltas, splice) = (Normalization::None, None, None, None);
+        Ok(FeatureOptions { normalize, cmn, deltas, splice, ..self.changed(&base)? })
+    }
+
+    /// Options with the layers over them.
+    fn changed(&self, base: &FeatureOptions) -> Result<FeatureOptions, Failure> {
+        let mut table = Table::try_from(base).map_err(internal)?;
         // Layer by layer, so that the one at fault is blamed.
         if let Some(path) = &self.config {
-            let config = read_config(path)?;
-            refuse_preset(&config, path.display())?;
-            table.extend(config);
-            parse(&table, path.display())?;
+            let config = ConfigFile::read(path)?;
+            if config.names().any(|name| name == "preset") {
+                return Err(Failure::Sentence(format!(
+                    "{}: a preset lies under all else; name it as --preset",
+                    path.display()
+                )));
+            }
+            config.lay_over::<FeatureOptions>(&mut table)?;
         }
-        table.extend(Table::try_from(&self.kaldi).map_err(internal)?);
+        for (name, value) in self.flags()? {
+            table.insert(name.clone(), value);
+            parse(&table, format_args!("--{name}"))?;
+        }
         let mut options = parse(&table, "the flags")?;
         for change in &self.set {
             let (key, value) = change.split_once('=').ok_or_else(|| {
@@ -138,19 +166,44 @@ impl FeatureFlags {
                 ))
             })?;
             table.insert(key.trim().to_owned(), value_of(value.trim()));
-            refuse_preset(&table, format_args!("--set {change}"))?;
+            refuse_preset(&table, change)?;
             options = parse(&table, format_args!("--set {change}"))?;
         }
         Ok(options)
     }
+
+    /// Kaldi's flags that were given, as keys of a recipe.
+    fn flags(&self) -> Result<Table, Failure> {
+        Table::try_from(&self.kaldi).map_err(internal)
+    }
+
+    /// Says of each option that was asked for and changes nothing that it does, but for those that
+    /// `matter` for something else. Kaldi's files of flags are shared by programs, so that theirs are
+    /// not looked at.
+    pub fn remark_without_effect(
+        &self,
+        options: &FeatureOptions,
+        matter: &[&str],
+    ) -> Result<(), Failure> {
+        let flags = self.flags()?;
+        let flags = flags.keys().map(|name| (format!("--{name}"), &name[..]));
+        let set = self.set.iter().filter_map(|change| Some((change, change.split_once('=')?.0)));
+        let set = set.map(|(change, key)| (format!("--set {change}"), key.trim()));
+        for (given, key) in flags.chain(set) {
+            if let Some(reason) = options.without_effect(key).filter(|_| !matter.contains(&key)) {
+                output::complain(format_args!("{given} changes nothing: {reason}"));
+            }
+        }
+        Ok(())
+    }
 }
 
-/// The words that a layer may not hold: they choose what lies under all layers.
-fn refuse_preset(table: &Table, source: impl std::fmt::Display) -> Result<(), Failure> {
+/// Refuses a setting of the word that chooses what lies under all layers.
+fn refuse_preset(table: &Table, change: &str) -> Result<(), Failure> {
     match table.get("preset") {
         None => Ok(()),
         Some(preset) => Err(Failure::Sentence(format!(
-            "{source}: a preset lies under all else; name it as --preset {}",
+            "--set {change}: a preset lies under all else; name it as --preset {}",
             preset.as_str().unwrap_or_default()
         ))),
     }
@@ -161,76 +214,4 @@ fn parse(table: &Table, source: impl std::fmt::Display) -> Result<FeatureOptions
     FeatureOptions::deserialize(table.clone()).map_err(|error| {
         Failure::Sentence(format!("{source}: {}", in_plain_words(error.message())))
     })
-}
-
-/// What should never be.
-pub fn internal(error: impl std::fmt::Display) -> Failure {
-    Failure::Sentence(format!(
-        "the options of features cannot be written as TOML ({error}); please report this"
-    ))
-}
-
-/// A word of a flag as TOML has it: a yes or no, a number, a table, else a text.
-fn value_of(word: &str) -> Value {
-    let parsed = format!("value = {word}").parse::<Table>();
-    match parsed.ok().and_then(|mut table| table.remove("value")) {
-        Some(value) => value,
-        None => Value::String(word.to_owned()),
-    }
-}
-
-/// Reads a file of Kaldi's flags: `--name=value` a line, `--name` for a yes, `#` before a remark.
-pub fn read_config(path: &Path) -> Result<Table, Failure> {
-    let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let mut table = Table::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let flag = line.strip_prefix("--").ok_or_else(|| {
-            Failure::Sentence(format!(
-                "{}, line {}: {line:?} is no flag of Kaldi's; write --name=value",
-                path.display(),
-                index + 1
-            ))
-        })?;
-        let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
-        table.insert(name.trim().to_owned(), value_of(value.trim().trim_matches('"')));
-    }
-    Ok(table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_what_toml_makes_of_them() {
-        assert_eq!(value_of("true"), Value::Boolean(true));
-        assert_eq!(value_of("-400"), Value::Integer(-400));
-        assert_eq!(value_of("0.97"), Value::Float(0.97));
-        assert_eq!(value_of("hamming"), Value::String("hamming".into()));
-        assert!(value_of("{ delta-order = 2 }").is_table());
-    }
-
-    #[test]
-    fn a_file_of_flags_is_read_as_kaldi_reads_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mfcc.conf");
-        std::fs::write(
-            &path,
-            "# remark\n--num-ceps=40  # all of them\n\n--use-energy=false\n--htk-compat\n",
-        )
-        .unwrap();
-        let table = read_config(&path).unwrap();
-        assert_eq!(table.len(), 3);
-        assert_eq!(table["num-ceps"], Value::Integer(40));
-        assert_eq!(table["use-energy"], Value::Boolean(false));
-        assert_eq!(table["htk-compat"], Value::Boolean(true));
-        std::fs::write(&path, "--a=1\nnum-ceps=40\n").unwrap();
-        let Err(error) = read_config(&path) else { panic!("a line without -- was taken") };
-        assert!(error.to_string().contains("mfcc.conf, line 2"), "{error}");
-    }
 }

@@ -2,6 +2,7 @@
 //! exit status: 0, 1 (the job found fault) or 2 (it could not run).
 
 mod commands;
+mod config_file;
 mod embedded;
 mod failure;
 mod feature_flags;
@@ -10,7 +11,9 @@ mod output;
 mod pitch_flags;
 mod progress;
 mod raw_option;
+mod sound;
 mod training;
+mod vad_flags;
 mod wording;
 
 use std::io::{self, Write};

@@ -25,18 +25,23 @@ fn commands_a_terminal(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
 }
 
-/// Says on standard error where standard output was closed before the program began, as in
-/// `labyrinth … >&-`: all that is printed would be lost without a word.
+/// Says on standard error where standard output was closed before the program began: all that is
+/// printed would be lost without a word.
 pub fn remark_if_stdout_is_closed() {
+    if stdout_is_closed() {
+        complain("standard output is closed, so nothing of what is printed will be seen");
+    }
+}
+
+/// Whether standard output was closed before the program began, as in `labyrinth … >&-`.
+pub fn stdout_is_closed() -> bool {
     // In place of what is closed, Rust's runtime opens the null device for reading and writing, where
     // a shell's `> /dev/null` opens it for writing alone. Other systems than Linux do not tell.
     let device = std::fs::read_link("/proc/self/fd/1").unwrap_or_default();
     let about = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
     let flags = about.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    if device == Path::new("/dev/null") && flags.is_some_and(|flags| flags & 3 == 2) {
-        complain("standard output is closed, so nothing of what is printed will be seen");
-    }
+    device == Path::new("/dev/null") && flags.is_some_and(|flags| flags & 3 == 2)
 }
 
 /// Writes text to standard output, control characters escaped.

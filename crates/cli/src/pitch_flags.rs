@@ -1,17 +1,15 @@
 //! Options of pitch on the command line, and the pitch of one recording.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use labyrinth_signal::{
-    FeatureOptions, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions,
+    FeatureOptions, PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions,
 };
-use labyrinth_text::plain_words::in_plain_words;
-use serde::de::DeserializeOwned;
-use toml::Table;
 
+use crate::config_file::with_config;
 use crate::failure::Failure;
-use crate::feature_flags::{internal, read_config};
+use crate::sound::Sound;
 
 /// Rows by which pitch and features may differ in number, as in Kaldi's `paste-feats`.
 const LENGTH_TOLERANCE: usize = 2;
@@ -53,7 +51,7 @@ impl PitchFlags {
             snip_edges: features.snip_edges,
             ..PitchOptions::default()
         };
-        let options: PitchOptions = changed(&base, self.pitch_config.as_deref())?;
+        let options: PitchOptions = with_config(&base, self.pitch_config.as_deref())?;
         if options.sample_frequency != features.sample_frequency {
             return Err(Failure::Sentence(format!(
                 "pitch is to be computed at {} Hz and the features at {} Hz; give both the same \
@@ -62,25 +60,11 @@ impl PitchFlags {
             )));
         }
         let process =
-            changed(&ProcessPitchOptions::default(), self.pitch_postprocess_config.as_deref())?;
+            with_config(&ProcessPitchOptions::default(), self.pitch_postprocess_config.as_deref())?;
         let extractor = PitchExtractor::new(&options)?;
         let processor = PitchProcessor::new(&process, "")?;
         Ok(Some(Pitch { use_of, extractor, processor, raw: Vec::new() }))
     }
-}
-
-/// Options with a file of flags over them.
-fn changed<T: serde::Serialize + DeserializeOwned>(
-    base: &T,
-    config: Option<&Path>,
-) -> Result<T, Failure> {
-    let mut table = Table::try_from(base).map_err(internal)?;
-    if let Some(path) = config {
-        table.extend(read_config(path)?);
-    }
-    let name = config.map_or_else(String::new, |path| path.display().to_string());
-    T::deserialize(table)
-        .map_err(|error| Failure::Sentence(format!("{name}: {}", in_plain_words(error.message()))))
 }
 
 /// Computes the pitch of recordings.
@@ -98,6 +82,23 @@ impl Pitch {
         self.use_of == PitchUse::Append
     }
 
+    /// Whether it can be computed in a stream.
+    pub fn check_causal(&self) -> Result<(), Failure> {
+        match self.extractor.options().is_causal() {
+            true => Ok(()),
+            false => Err(Failure::Sentence(format!("--pitch: {}", PitchError::NotCausal))),
+        }
+    }
+
+    /// Frames that have to follow a frame before its row is given.
+    pub fn latency_frames(&self) -> usize {
+        let processed = match self.use_of {
+            PitchUse::Raw => 0,
+            PitchUse::Append | PitchUse::Only => self.processor.latency_frames(),
+        };
+        self.extractor.latency_frames() + processed
+    }
+
     /// What is written for a recording with `features` `[frames, dim]`: the rows and numbers in each.
     ///
     /// # Errors
@@ -105,17 +106,16 @@ impl Pitch {
     pub fn rows(
         &mut self,
         id: &str,
-        samples: &[f32],
+        sound: &Sound,
         features: &[f32],
         dim: usize,
     ) -> Result<(Vec<f32>, usize), String> {
-        self.raw.clear();
-        self.extractor.compute(samples, &mut self.raw).map_err(|error| error.to_string())?;
-        if self.use_of == PitchUse::Raw {
+        let raw_only = self.use_of == PitchUse::Raw;
+        let mut processed = Vec::new(); // [frames, own]
+        self.track(id, sound, (!raw_only).then_some(&mut processed)).map_err(|e| e.to_string())?;
+        if raw_only {
             return Ok((self.raw.clone(), PitchExtractor::DIM));
         }
-        let mut processed = Vec::new(); // [frames, own]
-        self.processor.compute(id, &self.raw, &mut processed);
         let own = self.processor.dim();
         if self.use_of == PitchUse::Only {
             return Ok((processed, own));
@@ -130,5 +130,38 @@ impl Pitch {
         let pairs = features.chunks_exact(dim).zip(processed.chunks_exact(own));
         let rows = pairs.flat_map(|(features, pitch)| features.iter().chain(pitch)).copied();
         Ok((rows.collect(), dim + own))
+    }
+    /// Fills `raw`, `[frames, 2]`, and what comes of it if wanted; a stream piece by piece.
+    fn track(
+        &mut self,
+        id: &str,
+        sound: &Sound,
+        mut processed: Option<&mut Vec<f32>>,
+    ) -> Result<(), PitchError> {
+        let Self { extractor, processor, raw, .. } = self;
+        raw.clear();
+        if let Sound::Whole(samples) = sound {
+            extractor.compute(samples, raw)?;
+            if let Some(out) = processed {
+                processor.compute(id, raw, out);
+            }
+            return Ok(());
+        }
+        extractor.reset();
+        processor.reset(id);
+        for piece in sound.pieces() {
+            let before = raw.len();
+            extractor.push(piece, raw)?;
+            if let Some(out) = &mut processed {
+                processor.push(&raw[before..], out);
+            }
+        }
+        let before = raw.len();
+        extractor.finish(raw)?;
+        if let Some(out) = processed {
+            processor.push(&raw[before..], out);
+            processor.finish(out);
+        }
+        Ok(())
     }
 }

@@ -143,7 +143,7 @@ fn pitch_stands_behind_the_features_or_alone() {
     assert!(raw.chunks(2).all(|row| (row[1] - 300.0).abs() < 3.0), "{raw:?}");
     sandbox.write("pitch.conf", "--max-f=350\n");
     let refused = ["features", "a.wav", "--pitch", "--pitch-config", "pitch.conf"];
-    sandbox.refuses(&refused, "pitch.conf");
+    sandbox.refuses(&refused, "pitch.conf, line 1: --max-f");
 }
 
 #[test]
@@ -169,6 +169,11 @@ fn flags_about_recordings_are_kaldis() {
     let column: f32 = array.to_f32().iter().step_by(array.shape()[1]).sum();
     assert!(column.abs() < 1e-2, "{column}");
     sandbox.refuses(&["features", "a.wav", "--channel=1"], "no channel 1");
+    for seconds in ["nan", "-1", "inf", "soon"] {
+        let ran = sandbox.run(&["features", "a.wav", "--min-duration", seconds]);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains("seconds from 0 on"), "{}", ran.stderr);
+    }
     sandbox.write("warps", "anna\n");
     sandbox.refuses(&["features", "a.wav", "--vtln-map", "warps"], "warps, line 1");
     sandbox.write("warps", "a 9\n");
@@ -181,11 +186,24 @@ fn what_cannot_be_is_refused_with_its_name() {
     sandbox.write("piped.scp", "x sph2pipe -f wav x.sph |\n");
     sandbox.write("pitch.conf", "--sample-frequency=8000\n");
     sandbox.write("bad.conf", "--num-mel-bins=20\n--colour=red\n");
+    sandbox.write("type.conf", "--dither=0\n\n--num-mel-bins=many # too many\n");
+    sandbox.write("preset.conf", "--preset=kaldi-mfcc\n");
+    sandbox.write("folder/x", "");
     for (arguments, named) in [
         (&["none.wav"][..], "none.wav"),
         (&["piped.scp"], "piped.scp, line 1"), // nothing else is in it
-        (&["a.wav", "--config", "bad.conf"], "bad.conf"),
-        (&["a.wav", "--window-type=square"], "the flags"),
+        (&["a.wav", "--config", "bad.conf"], "bad.conf, line 2: --colour"),
+        (&["a.wav", "--config", "type.conf"], "type.conf, line 3: --num-mel-bins"),
+        (&["a.wav", "--config", "preset.conf"], "--preset"),
+        (&["a.wav", "--window-type=square"], "--window-type: `square`"),
+        (&["a.wav", "--set", "cmn=true"], "--set cmn=true: a section with keys is needed"),
+        (&["a.wav", "--set", "normalize=true"], "a text in quotes is needed"),
+        (&["a.wav", "-o", "folder"], "--format npy"),
+        (&["a.wav", "-o", "x.ark", "--format", "npy"], "x.ark ends like ark"),
+        (&["a.wav", "-o", "b.wav", "--format", "npy"], "b.wav is no folder"),
+        (&["wav.scp", "wav.scp"], "\"first\" (`a.wav`) is named twice"),
+        (&["a.wav", "--dither=1e30"], "dither"),
+        (&["a.wav", "--blackman-coeff=7", "--window-type=blackman"], "blackman-coeff"),
         (&["a.wav", "--set", "num-cep=3"], "--set num-cep=3"),
         (&["a.wav", "--num-mel-bins=2"], "num-mel-bins"),
         (&["a.wav", "--num-mel-bins=4000000000"], "num-mel-bins"),
@@ -268,6 +286,44 @@ fn one_useless_file_among_good_ones_is_named() {
     );
 }
 
+/// What was asked for and changes nothing is said, and nothing else is.
+#[test]
+fn options_without_effect_are_said() {
+    let sandbox = recordings();
+    let said = |arguments: &[&str]| {
+        let ran = sandbox.run_well(&[&["features", "a.wav", "-o", "a.npy"], arguments].concat());
+        ran.stderr.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines = said(&["--num-ceps=20", "--set", "blackman-coeff=0.3"]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("--num-ceps changes nothing"), "{lines:?}");
+    assert!(lines[1].contains("--set blackman-coeff=0.3 changes nothing"), "{lines:?}");
+    assert!(said(&["--preset", "kaldi-mfcc", "--num-ceps=20", "--dither=0"]).is_empty());
+    assert_eq!(said(&["--raw-energy=false"]).len(), 1);
+    assert!(said(&["--raw-energy=false", "--vad", "energy"]).is_empty());
+    sandbox.write("warps", "a 0.9\n");
+    assert_eq!(said(&["--vtln-low=150"]).len(), 1);
+    assert!(said(&["--vtln-low=150", "--vtln-map", "warps"]).is_empty());
+}
+
+/// Where nothing is left that could hold the features, that is a fault.
+#[cfg(target_os = "linux")]
+#[test]
+fn features_for_a_closed_output_are_refused() {
+    let sandbox = recordings();
+    let run = |arguments: &str| {
+        let program = env!("CARGO_BIN_EXE_labyrinth");
+        let line = format!("'{program}' features a.wav {arguments} >&-");
+        let ran = Command::new("sh").args(["-c", &line]).current_dir(sandbox.path("")).output();
+        let ran = ran.unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (status, said) = run("");
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("-o"), "{said}");
+    assert_eq!(run("-o a.npy").0, Some(0));
+}
+
 /// Help of either length names what there is.
 #[test]
 fn short_help_is_short_and_long_help_has_every_flag_of_kaldis() {
@@ -277,5 +333,5 @@ fn short_help_is_short_and_long_help_has_every_flag_of_kaldis() {
     };
     let (short, long) = (help("-h"), help("--help"));
     assert!(!short.contains("--cepstral-lifter") && long.contains("--cepstral-lifter"));
-    assert!(short.lines().count() < 60, "{short}");
+    assert!(short.lines().count() < 70, "{short}");
 }

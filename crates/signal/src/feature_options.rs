@@ -313,6 +313,12 @@ impl FeatureError {
 /// Longest frame and shift in milliseconds.
 const MAX_FRAME: f32 = 60_000.0;
 
+/// Loudest dither: thirty times full scale in Kaldi's unit, far from where squares overflow.
+const MAX_DITHER: f32 = 1e6;
+
+/// Largest factor of cepstra, either way.
+const MAX_CEPSTRAL_SCALE: f32 = 1e6;
+
 impl FeatureOptions {
     /// Checks what does not depend on the filterbank.
     pub(crate) fn check(&self) -> Result<(), FeatureError> {
@@ -349,8 +355,8 @@ impl FeatureOptions {
                           asks for; set it to false, or centering to \"none\"";
             return Err(FeatureError::new("snip-edges", true, reason));
         }
-        if !(self.dither >= 0.0 && self.dither.is_finite()) {
-            let reason = "must be 0 (none) or more; Kaldi's is 1";
+        if !(0.0..=MAX_DITHER).contains(&self.dither) {
+            let reason = "must lie from 0 (none) to 1000000; Kaldi's is 1";
             return Err(FeatureError::new("dither", self.dither, reason));
         }
         if !(self.sample_scale > 0.0 && self.sample_scale <= 1e9) {
@@ -362,8 +368,8 @@ impl FeatureOptions {
             let reason = "must lie from 0 to 1";
             return Err(FeatureError::new("preemphasis-coefficient", preemphasis, reason));
         }
-        if !self.blackman_coeff.is_finite() {
-            let reason = "must be a number; Blackman's is 0.42";
+        if !(0.0..=1.0).contains(&self.blackman_coeff) {
+            let reason = "must lie from 0 to 1; Blackman's is 0.42";
             return Err(FeatureError::new("blackman-coeff", self.blackman_coeff, reason));
         }
         Ok(())
@@ -371,7 +377,7 @@ impl FeatureOptions {
 
     fn check_energy(&self) -> Result<(), FeatureError> {
         if !(self.energy_floor >= 0.0 && self.energy_floor.is_finite()) {
-            let reason = "must be 0 or more";
+            let reason = "must be a finite number from 0 on";
             return Err(FeatureError::new("energy-floor", self.energy_floor, reason));
         }
         if self.use_energy && self.kind == FeatureKind::Spectrogram {
@@ -405,8 +411,9 @@ impl FeatureOptions {
                     let reason = "must be above 0 and at most 1; Hermansky's is 0.33";
                     return Err(FeatureError::new("compress-factor", self.compress_factor, reason));
                 }
-                if self.cepstral_scale == 0.0 || !self.cepstral_scale.is_finite() {
-                    let reason = "must be a number other than 0";
+                let scale = self.cepstral_scale.abs();
+                if !(scale > 0.0 && scale <= MAX_CEPSTRAL_SCALE) {
+                    let reason = "must be a number other than 0, and at most 1000000";
                     return Err(FeatureError::new("cepstral-scale", self.cepstral_scale, reason));
                 }
             }
@@ -447,6 +454,54 @@ impl FeatureOptions {
              recording, or set {option} to true"
         );
         Err(FeatureError::new(option, false, reason))
+    }
+
+    /// Why an option, by its name in a recipe, changes nothing beside the others; `None` where it may.
+    /// For whoever set it and believes that it does.
+    pub fn without_effect(&self, option: &str) -> Option<&'static str> {
+        use FeatureKind::{Energy, Fbank, LogSpectrogram, Mfcc, Plp, Spectrogram};
+        let kind = self.kind;
+        let filtered = matches!(kind, Fbank | Mfcc | Plp);
+        let has_energy = self.use_energy || kind == Energy;
+        let windowed = kind != Energy || !self.raw_energy;
+        let (idle, reason) = match option {
+            "num-ceps" | "cepstral-lifter" => {
+                (!matches!(kind, Mfcc | Plp), "it is for kind = \"mfcc\" and \"plp\"")
+            }
+            "lpc-order" | "compress-factor" | "cepstral-scale" => {
+                (kind != Plp, "it is for kind = \"plp\"")
+            }
+            "num-mel-bins" | "low-freq" | "high-freq" | "vtln-warp" | "use-power" | "htk-mode"
+            | "mel-scale" | "use-log-fbank" => {
+                (!filtered, "it is for filters, which this kind of features does not have")
+            }
+            "vtln-low" | "vtln-high" => {
+                (!filtered || self.vtln_warp == 1.0, "it is for a vtln-warp other than 1")
+            }
+            "logarithm" => (
+                !filtered || !self.use_log_fbank,
+                "it is for the logarithms of filters, which are not taken",
+            ),
+            "blackman-coeff" => {
+                (self.window_type != WindowType::Blackman, "it is for window-type = \"blackman\"")
+            }
+            "raw-energy" | "energy-floor" => (!has_energy, "it is for use-energy = true"),
+            "use-energy" => (kind == Energy, "the energy is all that this kind of features has"),
+            "htk-compat" => match kind {
+                Mfcc | Plp => (false, ""),
+                Fbank => {
+                    (!self.use_energy, "there is no energy to be put last; add use-energy = true")
+                }
+                Spectrogram | LogSpectrogram | Energy => {
+                    (true, "this kind has nothing to put last")
+                }
+            },
+            "window-type" | "preemphasis-coefficient" | "round-to-power-of-two" => {
+                (!windowed, "the energy is taken before it, because of raw-energy = true")
+            }
+            _ => (false, ""),
+        };
+        idle.then_some(reason)
     }
 
     /// Whether each frame, normalised, is known when its last sample is: what a stream needs.

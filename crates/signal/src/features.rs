@@ -22,7 +22,9 @@ use crate::spectra::{FRAMES, Spectra};
 use crate::stages::{Chain, Stage, stages_of};
 use crate::vector::InstructionSet;
 use crate::window::Framing;
+use crate::ziggurat::Ziggurat;
 use std::fmt;
+use std::sync::Arc;
 
 /// Samples taken into the buffer at once, so that an hour needs no more memory than a minute.
 const BLOCK: usize = 1 << 16;
@@ -49,6 +51,8 @@ pub struct FeatureExtractor {
     previous: Option<f32>,
     /// The number of the utterance whose dither is drawn; none: no dither.
     dithered: Option<u64>,
+    /// Where dither is drawn from, if the options want any.
+    normals: Option<Arc<Ziggurat>>,
     /// What the rows pass on their way out, if anything, and the rows before.
     stages: Option<Chain>,
     staged: Vec<f32>,
@@ -109,6 +113,7 @@ impl FeatureExtractor {
             next: 0,
             previous: None,
             dithered: None,
+            normals: (options.dither != 0.0).then(|| Arc::new(Ziggurat::new())),
             options: options.clone(),
         })
     }
@@ -142,6 +147,11 @@ impl FeatureExtractor {
     /// Number of frames of a recording of `samples` samples.
     pub fn frame_count(&self, samples: usize) -> usize {
         self.framing.count(samples as u64) as usize
+    }
+
+    /// The sample in the middle of a frame; before the recording's first it is negative.
+    pub fn middle_sample(&self, frame: usize) -> i64 {
+        self.framing.begin(frame as u64) + (self.framing.length / 2) as i64
     }
 
     /// Features of a whole recording: reset, push, finish. Appends `[frames, dim]` to `out`, not
@@ -239,9 +249,7 @@ impl FeatureExtractor {
     /// dither, so that another run, in chunks of other sizes, gives the same bytes.
     pub fn reset_for(&mut self, utterance: &str) {
         self.reset();
-        if self.options.dither != 0.0 {
-            self.dithered = Some(hash_name(utterance));
-        }
+        self.dithered = self.normals.is_some().then(|| hash_name(utterance));
     }
 
     /// Drops samples that no later frame needs. A frame that is mirrored at the end has its middle
@@ -274,12 +282,10 @@ impl FeatureExtractor {
             });
             self.frames.extend(samples);
         }
-        if let Some(utterance) = self.dithered {
+        if let (Some(utterance), Some(normals)) = (self.dithered, &self.normals) {
             let mut random = Random::from_key(&[hash_name("dither"), utterance, frame]);
             let start = self.frames.len() - length;
-            for sample in &mut self.frames[start..] {
-                *sample += self.options.dither * random.normal() as f32;
-            }
+            normals.add_noise(&mut random, self.options.dither, &mut self.frames[start..]);
         }
         if self.frames.len() == FRAMES * length {
             self.compute_block(out);

@@ -58,6 +58,7 @@ mod vad;
 mod vector;
 mod wav;
 mod window;
+mod ziggurat;
 
 pub use audio::{Audio, AudioError, decode_audio, read_audio, read_audio_section};
 pub use augment::{
@@ -83,9 +84,9 @@ pub use random::{Random, hash_name};
 pub use resample::{Resampler, resample};
 pub use source::is_special_file;
 pub use stages::{
-    Chain, CmnOptions, Cmvn, CmvnOptions, CmvnStats, DeltaOptions, Deltas, GlobalCmnOptions,
-    OnlineCmnOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState, SlidingCmvn,
-    SlidingCmvnOptions, Splice, SpliceOptions, Stage,
+    Chain, CmnOptions, Cmvn, CmvnOptions, CmvnSource, CmvnStats, DeltaOptions, Deltas,
+    GlobalCmnOptions, OnlineCmnOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState,
+    SlidingCmvn, SlidingCmvnOptions, Splice, SpliceOptions, Stage,
 };
 pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
 pub use vector::InstructionSet;

@@ -9,6 +9,9 @@
 //! Code for vectors is written once, as a [`Task`] over an [`Isa`], and compiled for each of them.
 //! All of it must be `#[inline(always)]` and must hand no vectors to closures: what is called instead
 //! of inlined is not compiled for the instruction set, which costs ten times the time.
+//!
+//! It is one long file so that who wants to know whether the crate's `unsafe` code is sound reads one
+//! file: the operations, and the types that exist only where the CPU has them.
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};

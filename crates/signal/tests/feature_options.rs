@@ -27,7 +27,7 @@ fn options_are_read_from_a_recipe() {
 
 #[test]
 fn impossible_options_are_refused_by_name() {
-    let refused: [(&str, &str); 41] = [
+    let refused: [(&str, &str); 45] = [
         ("sample-frequency", "sample-frequency = 0"),
         ("sample-frequency", "sample-frequency = 16000.5"),
         ("sample-frequency", "sample-frequency = nan"),
@@ -43,7 +43,10 @@ fn impossible_options_are_refused_by_name() {
         ("high-freq", "high-freq = -7990"),
         ("dither", "dither = -1.0"),
         ("dither", "dither = inf"),
+        ("dither", "dither = 1e7"),
         ("sample-scale", "sample-scale = 0"),
+        ("blackman-coeff", "blackman-coeff = 1.5"),
+        ("blackman-coeff", "blackman-coeff = -0.1"),
         ("blackman-coeff", "blackman-coeff = nan"),
         ("energy-floor", "energy-floor = -1"),
         ("snip-edges", "centering = \"zeros\""),
@@ -60,6 +63,7 @@ fn impossible_options_are_refused_by_name() {
         ("compress-factor", "kind = \"plp\"\ncompress-factor = nan"),
         ("cepstral-scale", "kind = \"plp\"\ncepstral-scale = 0"),
         ("cepstral-scale", "kind = \"plp\"\ncepstral-scale = inf"),
+        ("cepstral-scale", "kind = \"plp\"\ncepstral-scale = -1e9"),
         ("cepstral-lifter", "kind = \"plp\"\ncepstral-lifter = -22"),
         ("cepstral-lifter", "kind = \"mfcc\"\ncepstral-lifter = nan"),
         ("use-power", "kind = \"mfcc\"\nuse-power = false"),
@@ -172,4 +176,56 @@ fn another_rate_is_allowed_or_refused() {
     assert!(error.to_string().contains("8000 Hz") && error.to_string().contains("16000 Hz"));
     let options = FeatureOptions { allow_downsample: true, ..kaldi };
     assert!(options.check_rate(44_100).is_ok() && options.check_rate(8000).is_err());
+}
+
+/// What is said to have no effect has none, and what has one is not said to have none: each option is
+/// changed in turn, and the features are computed.
+#[test]
+fn options_without_effect_have_none() {
+    let samples: Vec<f32> = (0..8000).map(|i| (i as f32 * i as f32 * 1e-4).sin() * 0.3).collect();
+    let compute = |options: &FeatureOptions| {
+        let mut extractor = FeatureExtractor::new(options).ok()?;
+        let mut out = Vec::new();
+        extractor.compute(&samples, &mut out);
+        Some(out)
+    };
+    let changes = "num-ceps = 9\ncepstral-lifter = 11\nlpc-order = 13\ncompress-factor = 0.5\n\
+                   cepstral-scale = 2\nnum-mel-bins = 20\nlow-freq = 200\nhigh-freq = 7000\n\
+                   vtln-warp = 1.1\nuse-power = false\nhtk-mode = true\nmel-scale = \"slaney\"\n\
+                   use-log-fbank = false\nvtln-low = 150\nvtln-high = -700\n\
+                   logarithm = \"decimal\"\nblackman-coeff = 0.3\nraw-energy = false\n\
+                   energy-floor = 1e9\nuse-energy = true\nhtk-compat = true\n\
+                   window-type = \"rectangular\"\npreemphasis-coefficient = 0.5\n\
+                   round-to-power-of-two = false\nframe-length = 20\nframe-shift = 5\n\
+                   remove-dc-offset = false\nsnip-edges = false\nsample-scale = 1";
+    let (mut idle, mut effective) = (0, 0);
+    for base in [
+        "kind = \"fbank\"",
+        "kind = \"fbank\"\nuse-energy = true\nuse-log-fbank = false",
+        "kind = \"fbank\"\nwindow-type = \"blackman\"\nvtln-warp = 0.9",
+        "kind = \"mfcc\"\nuse-energy = false\nnum-mel-bins = 23",
+        "kind = \"mfcc\"\nuse-energy = true\nnum-mel-bins = 23",
+        "kind = \"plp\"\nuse-energy = true\nnum-mel-bins = 23",
+        "kind = \"spectrogram\"",
+        "kind = \"log-spectrogram\"\nuse-energy = true",
+        "kind = \"energy\"",
+        "kind = \"energy\"\nraw-energy = false",
+    ] {
+        let plain: toml::Table = base.parse().expect("options");
+        let before = compute(&plain.clone().try_into().expect("options")).expect("possible");
+        for (key, value) in changes.parse::<toml::Table>().expect("options") {
+            let mut table = plain.clone();
+            table.insert(key.clone(), value);
+            let options: FeatureOptions = table.try_into().expect("options");
+            let Some(after) = compute(&options) else { continue };
+            match options.without_effect(&key) {
+                Some(reason) => {
+                    assert!(after == before, "{base}: {key} has an effect, though {reason}");
+                    idle += 1;
+                }
+                None => effective += usize::from(after != before),
+            }
+        }
+    }
+    assert!(idle > 40 && effective > 120, "{idle} {effective}");
 }

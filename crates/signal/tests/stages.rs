@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use labyrinth_signal::{
-    Array, Chain, CmnOptions, Cmvn, CmvnOptions, CmvnStats, DeltaOptions, Deltas, FeatureExtractor,
-    FeatureOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState, Random, SlidingCmvn,
-    SlidingCmvnOptions, Splice, SpliceOptions, Stage, Values, read_htk,
+    ArkFormat, Array, Chain, CmnOptions, Cmvn, CmvnOptions, CmvnSource, CmvnStats, DeltaOptions,
+    Deltas, FeatureExtractor, FeatureOptions, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState,
+    Random, SlidingCmvn, SlidingCmvnOptions, Splice, SpliceOptions, Stage, Values, read_htk,
+    write_kaldi,
 };
 use proptest::prelude::*;
 
@@ -418,7 +419,7 @@ fn stages_are_written_into_recipes_and_only_when_there() {
     let options: FeatureOptions = toml::from_str(&text).expect("well formed");
     let Some(CmnOptions::Online(online)) = &options.cmn else { panic!("{options:?}") };
     assert_eq!((online.global_frames, online.cmn_window), (7, 600));
-    assert_eq!(online.stats, stats);
+    assert_eq!(online.stats, CmvnSource::Sums(stats));
     let again: FeatureOptions =
         toml::from_str(&toml::to_string(&options).expect("writable")).expect("readable");
     assert_eq!(again, options);
@@ -543,5 +544,98 @@ proptest! {
         }
         stage.finish(&mut single);
         prop_assert_eq!(whole, single);
+    }
+}
+
+/// A recipe names the file of a corpus's sums; read, it holds the sums, and so does what is written.
+#[test]
+fn sums_come_from_a_file_and_are_kept_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut stats = CmvnStats::new(80);
+    stats.accumulate(&noise(41, 80 * 30));
+    let path = folder.path().join("corpus.cmvn");
+    write_kaldi(&path, &stats.to_array(), ArkFormat::Binary).expect("written");
+    for kind in ["global", "online"] {
+        let text =
+            format!("normalize = \"none\"\ncmn = {{ kind = \"{kind}\", stats = \"corpus.cmvn\" }}");
+        let named: FeatureOptions = toml::from_str(&text).expect("options");
+        let error = FeatureExtractor::new(&named).expect_err("nothing was read").to_string();
+        assert!(error.contains("corpus.cmvn") && error.contains("not read"), "{error}");
+        let mut read = named.clone();
+        read.read_stats(folder.path()).expect("sums");
+        FeatureExtractor::new(&read).expect("sums of 80 numbers");
+        let kept = toml::to_string(&read).expect("writable");
+        assert!(!kept.contains("corpus.cmvn"));
+        assert_eq!(toml::from_str::<FeatureOptions>(&kept).expect("readable"), read);
+        let sums = match &read.cmn {
+            Some(CmnOptions::Global(options)) => &options.stats,
+            Some(CmnOptions::Online(options)) => &options.stats,
+            _ => panic!("{kind} is {:?}", read.cmn),
+        };
+        assert_eq!(*sums, CmvnSource::Sums(stats.clone()));
+        // Again it changes nothing, wherever one stands.
+        let again = read.clone();
+        read.read_stats(std::path::Path::new("nowhere")).expect("nothing to read");
+        assert_eq!(read, again);
+    }
+}
+
+#[test]
+fn files_that_hold_no_sums_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sums = |count: f64, sum: f64, square: f64| CmvnStats {
+        count,
+        sums: vec![sum; 80],
+        squares: vec![square; 80],
+    };
+    // A matrix of Kaldi's in double precision, byte by byte: our writer takes no NaN.
+    let write = |name: &str, array: &Array| {
+        let Values::F64(values) = array.values() else { panic!("sums are f64") };
+        let mut bytes = b"\0BDM ".to_vec();
+        for length in array.shape() {
+            bytes.push(4);
+            bytes.extend((*length as i32).to_le_bytes());
+        }
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        std::fs::write(folder.path().join(name), bytes).expect("written");
+    };
+    write("none", &sums(0.0, 0.0, 0.0).to_array());
+    write("nan", &sums(10.0, f64::NAN, 30.0).to_array());
+    write("infinite", &sums(10.0, 1.0, f64::INFINITY).to_array());
+    write("negative", &sums(-3.0, 1.0, 30.0).to_array());
+    write("impossible", &sums(10.0, 100.0, 10.0).to_array());
+    write("row", &Array::from_f64(1, 81, vec![1.0; 81]));
+    std::fs::write(folder.path().join("text"), "nothing of Kaldi's").expect("written");
+    std::fs::create_dir(folder.path().join("folder")).expect("made");
+    let options = |name: &str| -> FeatureOptions {
+        let text = format!("cmn = {{ kind = \"global\", stats = \"{name}\" }}");
+        toml::from_str(&text).expect("options")
+    };
+    for (name, word) in [
+        ("missing", "does not exist"),
+        ("none", "too few frames"),
+        ("nan", "finite number"),
+        ("infinite", "finite number"),
+        ("negative", "too few frames"),
+        ("impossible", "cannot be the squares"),
+        ("row", "not the shape"),
+        ("text", "byte 0"),
+        ("folder", "is a folder"),
+    ] {
+        let error = options(name).read_stats(folder.path()).expect_err(name).to_string();
+        assert!(error.contains(word) && error.contains(name), "{name}: {error}");
+    }
+    // Of another dimension: well formed, and refused where the dimension is known.
+    let mut short = CmvnStats::new(13);
+    short.accumulate(&noise(42, 13 * 9));
+    write("thirteen", &short.to_array());
+    let mut thirteen = options("thirteen");
+    thirteen.read_stats(folder.path()).expect("sums");
+    let error = FeatureExtractor::new(&thirteen).expect_err("13 is not 80").to_string();
+    assert!(error.contains("13 sums") && error.contains("80 each"), "{error}");
+    for wrong in ["3", "true", "[1, 2]"] {
+        let text = format!("cmn = {{ kind = \"global\", stats = {wrong} }}");
+        let error = toml::from_str::<FeatureOptions>(&text).expect_err(wrong).to_string();
+        assert!(error.contains("file of CMVN statistics"), "{error}");
     }
 }

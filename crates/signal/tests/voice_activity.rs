@@ -259,3 +259,29 @@ fn bad_input_is_named() {
     }
     assert!(ModelVad::new(0.3).is_ok());
 }
+
+/// The rule sees the energy at 16-bit scale whatever is computed beside it.
+#[test]
+fn the_energy_is_kaldis_whatever_the_features() {
+    let samples = voice_in_noise();
+    let decide = |features: &FeatureOptions| {
+        let rule = EnergyVadOptions::default();
+        let mut detector = EnergyVad::new(&rule, features).expect("valid");
+        let mut out = Vec::new();
+        detector.detect(&samples, &mut out).expect("sound");
+        out
+    };
+    let expected = decide(&FeatureOptions::default());
+    assert!(expected.contains(&true) && expected.contains(&false));
+    for more in [
+        "deltas = {}\nsplice = {}",
+        "cmn = { kind = \"sliding\" }",
+        "sample-scale = 1",
+        "kind = \"spectrogram\"",
+        "dither = 1000",
+        "htk-compat = true\nhtk-mode = true\nuse-energy = true",
+        "num-mel-bins = 40\nlow-freq = 300\nvtln-warp = 0.9",
+    ] {
+        assert_eq!(decide(&toml::from_str(more).expect("options")), expected, "{more}");
+    }
+}

@@ -55,11 +55,15 @@ fn needed(wanted: &str) -> String {
         "u8" => "a whole number from 0 to 255",
         "isize" | "i64" | "i32" | "i16" | "i8" => "a whole number",
         "f32" | "f64" => "a number",
-        "a string" | "path string" | "a borrowed string" => "a text in quotes",
+        "a string" | "path string" | "a borrowed string" | "string only" => "a text in quotes",
         "a boolean" => "true or false",
         "a sequence" => "a list in brackets",
         "a map" => "a section with keys",
-        wanted if wanted.starts_with("struct ") => "a section with keys",
+        wanted
+            if wanted.starts_with("struct ") || wanted.starts_with("internally tagged enum ") =>
+        {
+            "a section with keys"
+        }
         wanted if wanted.starts_with("string or table") || wanted.starts_with("enum ") => {
             "a text in quotes"
         }
@@ -84,6 +88,7 @@ fn found_value(found: &str) -> String {
         _ => match found {
             "sequence" => "a list".to_owned(),
             "map" => "a section or an object".to_owned(),
+            "unit variant" => "another kind of value".to_owned(),
             other => other.to_owned(),
         },
     }
@@ -187,6 +192,22 @@ mod tests {
         ] {
             let error = serde_json::from_str::<Line>(line).unwrap_err();
             assert_eq!(explain_json_line(line, &error, &[]), words, "{error}");
+        }
+    }
+
+    #[test]
+    fn enums_are_called_what_they_look_like() {
+        for (message, words) in [
+            (
+                "invalid type: boolean `true`, expected internally tagged enum CmnOptions",
+                "a section with keys is needed, not true",
+            ),
+            (
+                "invalid type: unit variant, expected string only",
+                "a text in quotes is needed, not another kind of value",
+            ),
+        ] {
+            assert_eq!(in_plain_words(message), words);
         }
     }
 

@@ -193,17 +193,25 @@ pub enum DecodeMethod {
 impl Recipe {
     /// Reads a recipe and applies `--set` overrides of the form `train.epochs=5`.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let unreadable = |source| TrainError::RecipeUnreadable { path: path.into(), source };
-        if is_special_file(path) {
-            return Err(unreadable(io::Error::other("it is a pipe or a device and no file")));
+        Self::parse_with(&read_text(path)?, path, overrides)
+    }
+
+    /// The `[features]` of a recipe as they stand there: the files that they name are not read, and
+    /// the other sections need not be right.
+    pub fn read_features(path: &Path) -> Result<FeatureOptions, TrainError> {
+        #[derive(Deserialize)]
+        struct Section {
+            #[serde(default)]
+            features: FeatureOptions,
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Self::parse_with(&text, path, overrides)
+        let section: Section =
+            toml::from_str(&read_text(path)?).map_err(|error| Fault::Toml(error).of_file(path))?;
+        Ok(section.features)
     }
 
     /// Parses the text of a recipe; `path` names it in messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, TrainError> {
-        Self::interpret(text).map_err(|fault| fault.of_file(path))
+        Self::interpret(text, path).map_err(|fault| fault.of_file(path))
     }
 
     /// [`Recipe::parse`], then the overrides of [`Recipe::read`]. What is wrong with the text alone is
@@ -219,10 +227,10 @@ impl Recipe {
             path: path.into(),
             reason,
         };
-        Self::with(&table, overrides).map_err(|reason| {
+        Self::with(&table, overrides, path).map_err(|reason| {
             // Each on its own first: where one alone is at fault, the others are not named.
             let alone = overrides.iter().map(std::slice::from_ref);
-            let guilty = alone.map(|one| (one, Self::with(&table, one)));
+            let guilty = alone.map(|one| (one, Self::with(&table, one, path)));
             match guilty.filter_map(|(one, result)| Some((one, result.err()?))).next() {
                 Some((one, reason)) => refused(one, reason),
                 None => refused(overrides, reason),
@@ -231,7 +239,7 @@ impl Recipe {
     }
 
     /// The recipe of `table` with `overrides`, or what is wrong with it.
-    fn with(table: &toml::Table, overrides: &[String]) -> Result<Self, String> {
+    fn with(table: &toml::Table, overrides: &[String], path: &Path) -> Result<Self, String> {
         let mut table = table.clone();
         for assignment in overrides {
             set(&mut table, assignment).ok_or(
@@ -239,20 +247,24 @@ impl Recipe {
             )?;
         }
         let text = toml::to_string(&table).map_err(|error| error.to_string())?;
-        Self::interpret(&text).map_err(|fault| fault.to_string())
+        Self::interpret(&text, path).map_err(|fault| fault.to_string())
     }
 
-    fn interpret(text: &str) -> Result<Self, Fault> {
+    /// The recipe that stands in `text`; files of sums that its features name lie beside `path`.
+    fn interpret(text: &str, path: &Path) -> Result<Self, Fault> {
         let table: toml::Table = text.parse().map_err(Fault::Toml)?;
         let architecture = table
             .get("model")
             .and_then(|model| model.get("architecture"))
             .and_then(|name| name.as_str())
             .unwrap_or("cnn-gru");
-        let recipe = match architecture {
+        let mut recipe = match architecture {
             "cnn-gru" => Self::of::<CnnGruOptions>(text, ModelOptions::CnnGru)?,
             other => return Err(Fault::Architecture(other.into())),
         };
+        let folder = path.parent().unwrap_or(path);
+        let read = recipe.features.read_stats(folder);
+        read.map_err(|error| Fault::Value(error.to_string()))?;
         recipe.check().map_err(Fault::Value)?;
         Ok(recipe)
     }
@@ -350,6 +362,15 @@ impl Recipe {
     pub fn to_toml(&self) -> Result<String, TrainError> {
         toml::to_string(self).map_err(|error| TrainError::RecipeUnwritable(error.to_string()))
     }
+}
+
+/// The text of a recipe.
+fn read_text(path: &Path) -> Result<String, TrainError> {
+    let unreadable = |source| TrainError::RecipeUnreadable { path: path.into(), source };
+    if is_special_file(path) {
+        return Err(unreadable(io::Error::other("it is a pipe or a device and no file")));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
 }
 
 /// What is wrong with a recipe, before it is said whose mistake it is. Its text is without a place, as

@@ -20,6 +20,7 @@ mod low_pass;
 mod noise;
 mod random_filter;
 mod reverberation;
+mod reverberation_time;
 mod room;
 mod spec_augment;
 mod speed;

@@ -130,7 +130,10 @@ impl CmvnStats {
     pub(crate) fn check(&self, dim: usize) -> Result<(), FeatureError> {
         if self.sums.len() != dim || self.squares.len() != dim {
             let value = format!("{} sums and {} squares", self.sums.len(), self.squares.len());
-            let reason = format!("must be {dim} each, as many as a frame has numbers");
+            let reason = format!(
+                "must be {dim} each, as many as a frame has numbers; compute the statistics of these \
+                 features"
+            );
             return Err(FeatureError::new("stats", value, reason));
         }
         if !(self.count >= 1.0 && self.count.is_finite()) {
@@ -140,6 +143,18 @@ impl CmvnStats {
         let wrong = self.sums.iter().chain(&self.squares).find(|value| !value.is_finite());
         if let Some(value) = wrong {
             let reason = "is no number; compute the statistics again";
+            return Err(FeatureError::new("stats", value, reason));
+        }
+        // By Cauchy and Schwarz no frames have less; the slack is for sums in single precision.
+        let impossible = self.sums.iter().zip(&self.squares).position(|(sum, square)| {
+            sum * sum / self.count > square * (1.0 + 1e-4) + f64::MIN_POSITIVE
+        });
+        if let Some(index) = impossible {
+            let value = format!("{} beside a sum of {}", self.squares[index], self.sums[index]);
+            let reason = format!(
+                "cannot be the squares of dimension {index} in {} frames; compute the statistics again",
+                self.count
+            );
             return Err(FeatureError::new("stats", value, reason));
         }
         Ok(())

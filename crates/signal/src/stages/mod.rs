@@ -15,6 +15,7 @@ mod frame_buffer;
 mod online_cmvn;
 mod options;
 mod sliding_cmvn;
+mod source;
 mod splice;
 
 pub use cmvn::{Cmvn, CmvnOptions, CmvnStats};
@@ -22,6 +23,7 @@ pub use deltas::{DeltaOptions, Deltas};
 pub use online_cmvn::{OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState};
 pub use options::{CmnOptions, GlobalCmnOptions, OnlineCmnOptions};
 pub use sliding_cmvn::{SlidingCmvn, SlidingCmvnOptions};
+pub use source::CmvnSource;
 pub use splice::{Splice, SpliceOptions};
 
 pub(crate) use options::stages_of;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chain, Cmvn, CmvnOptions, CmvnStats, Deltas, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState,
+    Chain, Cmvn, CmvnOptions, CmvnSource, Deltas, OnlineCmvn, OnlineCmvnOptions, OnlineCmvnState,
     SlidingCmvn, SlidingCmvnOptions, Splice, Stage,
 };
 use crate::feature_options::{FeatureError, FeatureOptions};
@@ -21,7 +21,7 @@ pub enum CmnOptions {
     Online(OnlineCmnOptions),
 }
 
-/// `cmn = { kind = "global", stats = { count, sums, squares }, ... }`.
+/// `cmn = { kind = "global", stats = "an4.cmvn", ... }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GlobalCmnOptions {
@@ -35,10 +35,10 @@ pub struct GlobalCmnOptions {
     #[serde(default)]
     pub skip_dims: Vec<usize>,
     /// The corpus's sums.
-    pub stats: CmvnStats,
+    pub stats: CmvnSource,
 }
 
-/// `cmn = { kind = "online", stats = { count, sums, squares }, ... }`: the options of
+/// `cmn = { kind = "online", stats = "an4.cmvn", ... }`: the options of
 /// [`OnlineCmvnOptions`] under the same names, with the same defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -59,7 +59,7 @@ pub struct OnlineCmnOptions {
     #[serde(default)]
     pub skip_dims: Vec<usize>,
     /// The corpus's sums.
-    pub stats: CmvnStats,
+    pub stats: CmvnSource,
 }
 
 fn yes() -> bool {
@@ -83,18 +83,17 @@ impl CmnOptions {
         Ok(match self {
             CmnOptions::Sliding(options) => Box::new(SlidingCmvn::new(dim, *options)?),
             CmnOptions::Global(options) => {
-                options.stats.check(dim)?;
+                let stats = options.stats.sums(dim)?;
                 let applied = CmvnOptions {
                     norm_means: options.norm_means,
                     norm_vars: options.norm_vars,
                     reverse: false,
                     skip_dims: options.skip_dims.clone(),
                 };
-                Box::new(Cmvn::new(&options.stats, &applied)?)
+                Box::new(Cmvn::new(stats, &applied)?)
             }
             CmnOptions::Online(options) => {
-                options.stats.check(dim)?;
-                let state = OnlineCmvnState::new(options.stats.clone());
+                let state = OnlineCmvnState::new(options.stats.sums(dim)?.clone());
                 let options = OnlineCmvnOptions {
                     cmn_window: options.cmn_window,
                     global_frames: options.global_frames,

@@ -116,8 +116,9 @@ pub struct EnergyVad {
 }
 
 impl EnergyVad {
-    /// Prepares a detector. Of `features` the sample rate, the framing, the removal of the offset,
-    /// `raw-energy` and `energy-floor` matter: the energy is that of column 0 of Kaldi's MFCC.
+    /// Prepares a detector. Of `features` the sample rate, where frames lie, the window and what is
+    /// done before it, `raw-energy` and `energy-floor` matter: the energy is that of column 0 of
+    /// Kaldi's MFCC, at 16-bit scale, without dither.
     ///
     /// # Errors
     /// [`FeatureError`] names the option that cannot be followed.
@@ -126,16 +127,21 @@ impl EnergyVad {
         features: &FeatureOptions,
     ) -> Result<Self, FeatureError> {
         options.check()?;
-        // The extractor gives the energy in column 0; the few filters beside it are not read.
         let features = FeatureOptions {
-            kind: FeatureKind::Fbank,
-            num_mel_bins: 3,
-            low_freq: 20.0,
-            high_freq: 0.0,
-            vtln_warp: 1.0,
-            use_energy: true,
-            htk_compat: false,
-            ..features.clone()
+            sample_frequency: features.sample_frequency,
+            frame_length: features.frame_length,
+            frame_shift: features.frame_shift,
+            snip_edges: features.snip_edges,
+            centering: features.centering,
+            preemphasis_coefficient: features.preemphasis_coefficient,
+            preemphasis_across_frames: features.preemphasis_across_frames,
+            remove_dc_offset: features.remove_dc_offset,
+            window_type: features.window_type,
+            blackman_coeff: features.blackman_coeff,
+            round_to_power_of_two: features.round_to_power_of_two,
+            raw_energy: features.raw_energy,
+            energy_floor: features.energy_floor,
+            ..FeatureOptions::kaldi(FeatureKind::Energy)
         };
         Ok(EnergyVad { options: options.clone(), extractor: FeatureExtractor::new(&features)? })
     }
@@ -160,20 +166,8 @@ impl VoiceActivity for EnergyVad {
 
     fn detect(&mut self, samples: &[f32], out: &mut Vec<bool>) -> Result<(), VadError> {
         check(samples, 0)?;
-        let dim = self.extractor.dim();
-        let mut energies = Vec::with_capacity(self.frame_count(samples.len()));
-        let mut rows = Vec::new();
-        let mut take = |rows: &mut Vec<f32>| {
-            energies.extend(rows.iter().step_by(dim));
-            rows.clear();
-        };
-        self.extractor.reset();
-        for block in samples.chunks(1 << 16) {
-            self.extractor.push(block, &mut rows);
-            take(&mut rows);
-        }
-        self.extractor.finish(&mut rows);
-        take(&mut rows);
+        let mut energies = Vec::new(); // [frames, 1]
+        self.extractor.compute(samples, &mut energies);
         decide(&self.options, &energies, out);
         Ok(())
     }

@@ -236,8 +236,9 @@ def compare(recordings, folder, most):
             (folder / f"{number}.{case}.rows").write_bytes(rows.astype("<f4").tobytes())
 
 
-if len(sys.argv) > 2:
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
-    compare(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), count)
-else:
-    golden()
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+        compare(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), count)
+    else:
+        golden()

@@ -72,6 +72,11 @@ impl Inputs {
         let mut first: HashMap<&str, &str> = HashMap::new();
         for Recording { id, utterance, .. } in &inputs.recordings {
             if let Some(other) = first.insert(id, &utterance.audio_filepath) {
+                if other == utterance.audio_filepath {
+                    return Err(Failure::Sentence(format!(
+                        "{id:?} (`{other}`) is named twice; name it once"
+                    )));
+                }
                 return Err(Failure::Sentence(format!(
                     "`{other}` and `{}` would both be called {id:?}; compute one of them in a command \
                      of its own, or rename it",

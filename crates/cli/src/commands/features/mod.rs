@@ -18,10 +18,11 @@ use crate::output;
 use crate::pitch_flags::PitchFlags;
 use crate::progress::Progress;
 use crate::raw_option::RawOption;
+use crate::vad_flags::VadFlags;
 use crate::wording;
 use input::Inputs;
-use sink::{Format, Sink};
-use worker::{RecordingFlags, Worker};
+use sink::{Form, Format, Sink};
+use worker::{Features as Computed, RecordingFlags, Worker};
 
 /// Recordings that are computed side by side before they are written; it bounds the memory.
 const AT_ONCE: usize = 64;
@@ -42,7 +43,10 @@ Examples:
   labyrinth features --config conf/mfcc.conf wav.scp -o mfcc.ark --compress
   labyrinth features --num-mel-bins=80 --dither=0 a.wav b.wav -o folder --format npy
   labyrinth features --preset kaldi-mfcc --set 'deltas={}' a.flac -o a.htk
-  labyrinth features --preset kaldi-mfcc --pitch data/an4/test.jsonl -o mfcc_pitch.ark")]
+  labyrinth features --preset kaldi-mfcc --pitch data/an4/test.jsonl -o mfcc_pitch.ark
+  labyrinth features --recipe an4.toml data/an4/train.jsonl --cmvn-stats an4.cmvn
+  labyrinth features --preset kaldi-mfcc --vad energy --vad-only wav.scp -o vad.ark
+  labyrinth features --preset kaldi-mfcc --stream 160 a.wav      as text, like a microphone's")]
 pub struct Features {
     /// Recordings, manifests, wav.scp lists.
     #[arg(required = true, value_name = "FILE")]
@@ -57,12 +61,22 @@ pub struct Features {
     /// One byte a value in the archive, Kaldi's compressed matrices.
     #[arg(long)]
     compress: bool,
+    /// Writes sums over all frames in place of the frames, a matrix as of Kaldi's compute-cmvn-stats:
+    /// the `stats` of a recipe's cmn. Taken before normalisation, deltas and splicing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "format", "compress", "vad_only"])]
+    cmvn_stats: Option<PathBuf>,
+    /// Computes as a stream does that brings so many samples at once: to the same bytes. What needs the
+    /// whole recording is refused.
+    #[arg(long, value_name = "SAMPLES", value_parser = clap::value_parser!(u32).range(1..))]
+    stream: Option<u32>,
     #[command(flatten)]
     raw: RawOption,
     #[command(flatten)]
     threads: ThreadsOption,
     #[command(flatten)]
     pitch: PitchFlags,
+    #[command(flatten)]
+    vad: VadFlags,
     #[command(flatten)]
     features: FeatureFlags,
     #[command(flatten)]
@@ -72,16 +86,34 @@ pub struct Features {
 impl Features {
     /// Computes and writes; the status is 2 where a file named on the command line was of no use.
     pub fn run(self) -> Result<ExitCode, Failure> {
-        let options = self.features.options()?;
-        let worker = Worker::new(&options, &self.recording, self.pitch.pitch(&options)?)?;
+        let options = match self.cmvn_stats {
+            None => self.features.options()?,
+            Some(_) => self.features.options_before_normalization()?,
+        };
+        let matter = [self.vad.matter(), self.recording.matter()].concat();
+        let (pitch, vad) = (self.pitch.pitch(&options)?, self.vad.vad(&options)?);
+        let piece = self.stream.map(|samples| samples as usize);
+        let worker = Worker::new(&options, &self.recording, pitch, vad, piece)?;
+        self.features.remark_without_effect(&options, &matter)?;
+        let latency = worker.latency_frames();
         let raw = self.raw.format();
         let inputs = Inputs::read(&self.inputs, raw)?;
-        let mut sink =
-            Sink::create(self.output.as_deref(), self.format, self.compress, &inputs, &options)?;
+        let mut sink = match &self.cmvn_stats {
+            Some(path) => Sink::statistics(path, &inputs)?,
+            None => {
+                let form = Form {
+                    format: self.format,
+                    compress: self.compress,
+                    vectors: self.vad.alone(),
+                };
+                Sink::create(self.output.as_deref(), form, &inputs, &options)?
+            }
+        };
         let pool = self.threads.pool()?;
         let progress = Progress::new("computing");
         let mut ledger = Ledger::new();
-        let (mut unusable, mut frames, mut dim, mut seconds, mut done) = (0, 0, 0, 0.0, 0);
+        let (mut unusable, mut done) = (0, 0);
+        let mut total = Total::default();
         for some in inputs.recordings.chunks(AT_ONCE) {
             let computed: Vec<_> = pool.install(|| {
                 some.par_iter()
@@ -94,10 +126,12 @@ impl Features {
             for (recording, result) in some.iter().zip(computed) {
                 done += 1;
                 let written = match result? {
-                    Ok((features, length)) => {
-                        let shape = [features.shape()[0], features.shape()[1]];
-                        let written = sink.write(&recording.id, features)?;
-                        written.map(|()| (shape, length)).map_err(|reason| {
+                    Ok(Computed { array, seconds, unvoiced }) => {
+                        let shape = array.shape();
+                        let (frames, dim) = (shape[0], shape.get(1).copied().unwrap_or(1));
+                        let written = sink.write(&recording.id, array)?;
+                        let one = Total { frames, dim, seconds, unvoiced };
+                        written.map(|()| one).map_err(|reason| {
                             recording
                                 .refuse(Reason::UnreadableAudio, format!("its features: {reason}"))
                         })
@@ -105,9 +139,8 @@ impl Features {
                     Err(refusal) => Err(refusal),
                 };
                 match written {
-                    Ok((shape, length)) => {
-                        (frames, dim) = (frames + shape[0], shape[1]);
-                        seconds += length;
+                    Ok(one) => {
+                        total.add(&one);
                         ledger.keep();
                     }
                     Err(refusal) => {
@@ -122,7 +155,8 @@ impl Features {
             progress.at(done, inputs.recordings.len());
         }
         progress.finish();
-        let beside = self.output.as_deref().map(|output| output.with_extension("ledger.jsonl"));
+        let written = self.output.as_deref().or(self.cmvn_stats.as_deref());
+        let beside = written.map(|output| output.with_extension("ledger.jsonl"));
         // A ledger of an earlier run would speak of this one.
         let named_only = ledger.refused_count() == unusable;
         let beside = beside.filter(|path| !named_only || path.exists());
@@ -150,12 +184,17 @@ impl Features {
             _ => String::new(),
         };
         if let Some(written) = sink.finish()? {
+            let what = if self.cmvn_stats.is_some() { "sums over " } else { "" };
+            let latency = match self.stream {
+                Some(_) => format!("; {} of latency", wording::count(latency, "frame")),
+                None => String::new(),
+            };
             output::line(format_args!(
-                "{}: {} of {}, {} of {dim} numbers{refused}",
+                "{}: {what}{} of {}, {}{latency}{refused}",
                 wording::shell(&written),
-                wording::speech(seconds),
+                wording::speech(total.seconds),
                 wording::count(ledger.kept_count(), "recording"),
-                wording::count(frames, "frame"),
+                total.in_words(&self.vad),
             ))?;
         } else if !named_only {
             output::complain(format_args!(
@@ -165,5 +204,37 @@ impl Features {
             ));
         }
         Ok(if unusable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    }
+}
+
+/// What a run wrote, over all recordings.
+#[derive(Default)]
+struct Total {
+    frames: usize,
+    /// Numbers in each.
+    dim: usize,
+    seconds: f64,
+    unvoiced: usize,
+}
+
+impl Total {
+    fn add(&mut self, one: &Self) {
+        self.frames += one.frames;
+        self.dim = one.dim;
+        self.seconds += one.seconds;
+        self.unvoiced += one.unvoiced;
+    }
+
+    fn in_words(&self, vad: &VadFlags) -> String {
+        let frames = wording::count(self.frames, "frame");
+        if vad.alone() {
+            let voiced = wording::thousands(self.frames - self.unvoiced);
+            return format!("{frames}, {voiced} with speech");
+        }
+        let left_out = match self.unvoiced {
+            0 => String::new(),
+            unvoiced => format!(", {} without speech left out", wording::thousands(unvoiced)),
+        };
+        format!("{frames} of {} numbers{left_out}", self.dim)
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use labyrinth_signal::{
-    ArkFormat, ArkWriter, Array, Compression, FeatureKind, FeatureOptions, FormatError, HtkFile,
-    HtkKind, write_htk, write_npy,
+    ArkFormat, ArkWriter, Array, CmvnStats, Compression, FeatureKind, FeatureOptions, FormatError,
+    HtkFile, HtkKind, write_htk, write_kaldi, write_npy,
 };
 
 use super::input::{Inputs, Recording};
@@ -26,6 +26,33 @@ pub enum Format {
     Htk,
 }
 
+impl Format {
+    /// As it is called on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ark => "ark",
+            Self::ArkText => "ark-text",
+            Self::Npy => "npy",
+            Self::Htk => "htk",
+        }
+    }
+
+    /// Whether a file of this form may have the ending of `named`.
+    fn may_be_called(self, named: Self) -> bool {
+        self == named || (self == Self::ArkText && named == Self::Ark)
+    }
+}
+
+/// How the output is wanted.
+pub struct Form {
+    /// The form, where the output's name does not tell.
+    pub format: Option<Format>,
+    /// Whether matrices are compressed.
+    pub compress: bool,
+    /// Whether a number is written for each frame, not a row.
+    pub vectors: bool,
+}
+
 /// An output that was begun.
 pub enum Sink {
     /// Text on standard output.
@@ -36,19 +63,34 @@ pub enum Sink {
     Files { folder: PathBuf, format: Format, htk: HtkKind, period: u32 },
     /// One file for the only recording.
     File { path: PathBuf, format: Format, htk: HtkKind, period: u32 },
+    /// Sums over all frames, one matrix.
+    Statistics { path: PathBuf, stats: CmvnStats },
 }
 
 impl Sink {
-    /// Begins an output; `format` where the name of `output` does not tell.
+    /// Begins sums over all frames.
+    pub fn statistics(path: &Path, inputs: &Inputs) -> Result<Self, Failure> {
+        refuse_an_input(inputs, path, "file")?;
+        make_folder_of(path)?;
+        // How wide a frame is, the first one tells.
+        Ok(Self::Statistics { path: path.to_owned(), stats: CmvnStats::new(0) })
+    }
+
+    /// Begins an output.
     pub fn create(
         output: Option<&Path>,
-        format: Option<Format>,
-        compress: bool,
+        form: Form,
         inputs: &Inputs,
         options: &FeatureOptions,
     ) -> Result<Self, Failure> {
+        let Form { format, compress, vectors } = form;
         let sentence = |text: String| Err(Failure::Sentence(text));
         let Some(path) = output else {
+            if output::stdout_is_closed() {
+                return sentence(
+                    "there is nowhere to write to; name a file or folder with -o".into(),
+                );
+            }
             if compress || format.is_some_and(|format| format != Format::ArkText) {
                 return sentence(
                     "only text goes to standard output; name a file or folder with -o".into(),
@@ -65,20 +107,40 @@ impl Sink {
             _ => None,
         };
         let Some(format) = format.or(by_name) else {
-            return sentence(format!(
-                "the name {} does not tell its form; let it end in .ark, .npy or .htk, or give --format",
-                path.display()
-            ));
+            return sentence(match path.is_dir() {
+                true => format!(
+                    "{} is a folder; say what to write there, --format npy or --format htk",
+                    path.display()
+                ),
+                false => format!(
+                    "the name {} does not tell its form; let it end in .ark, .npy or .htk, or give \
+                     --format",
+                    path.display()
+                ),
+            });
         };
+        if let Some(named) = by_name.filter(|named| !format.may_be_called(*named)) {
+            return sentence(format!(
+                "{} ends like {}, and --format says {}; let its name and --format agree",
+                path.display(),
+                named.name(),
+                format.name()
+            ));
+        }
+        if vectors && (compress || format == Format::Htk) {
+            return sentence(
+                "a decision for each frame is a vector, which neither HTK's files nor --compress can \
+                 hold; write an archive (.ark) or arrays (.npy)"
+                    .into(),
+            );
+        }
         let archive = matches!(format, Format::Ark | Format::ArkText);
         if compress && format != Format::Ark {
             return sentence(
                 "--compress is for archives (.ark) alone; leave it out or write an archive".into(),
             );
         }
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(Failure::write(parent))?;
-        }
+        make_folder_of(path)?;
         if archive {
             let form = match (format, compress) {
                 (Format::ArkText, _) => ArkFormat::Text,
@@ -112,6 +174,14 @@ impl Sink {
             refuse_an_input(inputs, &path, "output")?;
             return Ok(Self::File { path, format, htk, period });
         }
+        if path.exists() && !path.is_dir() {
+            return sentence(format!(
+                "{} is no folder, and --format {} writes a file for each recording into one; name a \
+                 folder, or a file that ends in .{1}",
+                path.display(),
+                format.name()
+            ));
+        }
         let mut first: HashMap<PathBuf, &str> = HashMap::new();
         for Recording { id, .. } in &inputs.recordings {
             let file = file_of(&path, id, format);
@@ -144,6 +214,14 @@ impl Sink {
             Self::File { path, format, htk, period } => {
                 write_file(path, *format, *htk, *period, features)
             }
+            Self::Statistics { stats, .. } => {
+                let dim = features.shape().last().copied().unwrap_or_default();
+                if stats.dim() != dim {
+                    *stats = CmvnStats::new(dim);
+                }
+                stats.accumulate(&features.to_f32());
+                Ok(())
+            }
         };
         match written {
             Ok(()) => Ok(Ok(())),
@@ -161,7 +239,19 @@ impl Sink {
                 Ok(Some(path))
             }
             Self::Files { folder: path, .. } | Self::File { path, .. } => Ok(Some(path)),
+            Self::Statistics { path, stats } => {
+                write_kaldi(&path, &stats.to_array(), ArkFormat::Binary)?;
+                Ok(Some(path))
+            }
         }
+    }
+}
+
+/// Makes the folder in which an output is to lie.
+fn make_folder_of(path: &Path) -> Result<(), Failure> {
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => std::fs::create_dir_all(parent).map_err(Failure::write(parent)),
+        None => Ok(()),
     }
 }
 
