@@ -100,6 +100,8 @@ pub enum Holds {
     Number,
     /// A whole number from 0 on.
     Whole,
+    /// An object in braces.
+    Object,
 }
 
 impl Holds {
@@ -109,6 +111,7 @@ impl Holds {
             Self::Name => value.is_string() || value.is_u64(),
             Self::Number => value.is_number(),
             Self::Whole => value.is_u64(),
+            Self::Object => value.is_object(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Holds {
             Self::Name => "a text in quotes or a whole number",
             Self::Number => "a number",
             Self::Whole => "a whole number from 0 on",
+            Self::Object => "an object in braces",
         }
     }
 }
