@@ -242,7 +242,7 @@ pub fn write_shards(
 ) -> Result<Vec<ShardReport>, ShardError> {
     check(options)?;
     let manifests = manifests(&options.inputs)?;
-    make_folder(&options.out, &manifests)?;
+    refuse_inputs(&options.out, &manifests)?;
     let mut opened = Vec::with_capacity(manifests.len());
     for (name, path) in &manifests {
         let manifest = IndexedManifest::open(path, &|_, _| {})?;
@@ -262,6 +262,8 @@ pub fn write_shards(
         let plan = plan(manifest, &limits)?;
         jobs.push((Job { manifest, made_from, names }, plan));
     }
+    fs::create_dir_all(&options.out)
+        .map_err(|source| ShardError::Write { path: options.out.clone(), source })?;
     // All are looked at before the first is written: a refusal changes nothing.
     let unclaimed: Vec<bool> =
         jobs.iter().map(|(job, _)| is_unclaimed(job)).collect::<Result<_, _>>()?;
@@ -349,19 +351,8 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
     Ok(paths)
 }
 
-/// Makes the output folder, which must not be that of an input.
-fn make_folder(out: &Path, manifests: &BTreeMap<String, PathBuf>) -> Result<(), ShardError> {
-    let failed = |source| ShardError::Write { path: out.to_owned(), source };
-    // A manifest that is not there is told of before anything is made.
-    for path in manifests.values() {
-        if let Err(source) = path.metadata() {
-            let path = path.clone();
-            return Err(match source.kind() {
-                io::ErrorKind::NotFound => ManifestError::Missing { path }.into(),
-                _ => ShardError::Read { path, source },
-            });
-        }
-    }
+/// The output folder must not be that of an input: the shards' manifest would replace it.
+fn refuse_inputs(out: &Path, manifests: &BTreeMap<String, PathBuf>) -> Result<(), ShardError> {
     if let Ok(here) = out.canonicalize() {
         for path in manifests.values() {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -370,7 +361,7 @@ fn make_folder(out: &Path, manifests: &BTreeMap<String, PathBuf>) -> Result<(), 
             }
         }
     }
-    fs::create_dir_all(out).map_err(failed)
+    Ok(())
 }
 
 /// Whether nobody works on these shards or has made them.
