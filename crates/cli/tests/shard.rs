@@ -237,6 +237,10 @@ fn what_cannot_be_sharded_is_refused_in_a_sentence() {
     // All are read, all are refused: no corpus.
     sandbox.write("gone/train.jsonl", sandbox.read("data/train.jsonl"));
     let ran = sandbox.run(&["shard", "gone", "-o", "none"]);
-    assert!(ran.stdout.contains("read 20 = kept 0 + refused 20 (missing-audio 20)"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("read 20 = kept 0 + refused 20 (missing-audio 20)"),
+        "{}",
+        ran.stdout
+    );
     ran.is_one_sentence("tone-000");
 }

@@ -74,7 +74,8 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
 pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
     if let Some(range) = &utterance.shard {
         let bytes = range.read(folder)?;
-        let audio = decode_clip(bytes, &range.name_of(folder, &utterance.audio_filepath), utterance)?;
+        let audio =
+            decode_clip(bytes, &range.name_of(folder, &utterance.audio_filepath), utterance)?;
         return cut(audio, folder, utterance);
     }
     let path = folder.join(&utterance.audio_filepath);
@@ -140,11 +141,7 @@ pub(crate) fn decode_clip(
 ///
 /// # Errors
 /// [`ClipFault::Refused`] where there is no such section.
-pub(crate) fn cut(
-    audio: Audio,
-    folder: &Path,
-    utterance: &Utterance,
-) -> Result<Audio, ClipFault> {
+pub(crate) fn cut(audio: Audio, folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
     let Some(offset) = utterance.offset else { return Ok(audio) };
     section_of(&audio, offset, &folder.join(&utterance.audio_filepath), utterance)
 }

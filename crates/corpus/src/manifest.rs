@@ -113,7 +113,9 @@ impl Utterance {
             return Some("sample_rate and channels must be at least 1".into());
         }
         if self.labels_shard.is_some() && self.labels.is_none() {
-            return Some("labels_shard stands without labels, the name that tells their format".into());
+            return Some(
+                "labels_shard stands without labels, the name that tells their format".into(),
+            );
         }
         for (key, range) in [("shard", &self.shard), ("labels_shard", &self.labels_shard)] {
             if let Some(reason) = range.as_ref().and_then(|range| range.fault()) {

@@ -6,8 +6,8 @@ mod common;
 use common::{noise, sound_corpus, training};
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{
-    Batch, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest, Position, Reason,
-    ShardAudio, ShardError, ShardOptions, Utterance, read_labels, write_shards,
+    Batch, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest, Position,
+    Reason, ShardAudio, ShardError, ShardOptions, Utterance, read_labels, write_shards,
 };
 use labyrinth_signal::{Encoding, write_wav};
 use std::collections::BTreeMap;
@@ -80,9 +80,12 @@ fn varied(folder: &Path) -> Manifest {
     let raw: Vec<u8> =
         noise(4, 8000).iter().flat_map(|x| ((x * 32768.0) as i16).to_be_bytes()).collect();
     fs::write(folder.join("headerless"), raw).unwrap();
-    fs::write(folder.join("words.txt"), "0.1\t0.45\tein\n0.3\t0.6\tzwei\n1.2\t2.0\tdrei\n").unwrap();
-    let grid = LabelTrack::single(vec![Label::new(0.1, 0.5, "\u{e4} \"x\""), Label::new(0.5, 0.9, "y")]);
-    grid.write(&folder.join("one.TextGrid"), &labyrinth_corpus::labels::Recording::default()).unwrap();
+    fs::write(folder.join("words.txt"), "0.1\t0.45\tein\n0.3\t0.6\tzwei\n1.2\t2.0\tdrei\n")
+        .unwrap();
+    let grid =
+        LabelTrack::single(vec![Label::new(0.1, 0.5, "\u{e4} \"x\""), Label::new(0.5, 0.9, "y")]);
+    grid.write(&folder.join("one.TextGrid"), &labyrinth_corpus::labels::Recording::default())
+        .unwrap();
     fs::write(
         folder.join("all.ctm"),
         "one A 0.1 0.25 ja 0.875\nlong A 0.3 0.4 nein 0.3\nlong A 1.5 0.1 doch 0.2\nlong B 1.4 0.3 hm\n",
@@ -184,14 +187,15 @@ fn flac_throughout_is_exact_for_integers() {
     let folder = tempfile::tempdir().unwrap();
     let mut loose = varied(&folder.path().join("loose"));
     let out = folder.path().join("shards");
-    let options =
-        ShardOptions { audio: ShardAudio::Flac, ..ShardOptions::new(&loose.path, &out) };
+    let options = ShardOptions { audio: ShardAudio::Flac, ..ShardOptions::new(&loose.path, &out) };
     shard(&options).unwrap();
     let mut shards = Manifest::read(&out.join("train.jsonl")).unwrap();
     assert!(shards.utterances.iter().all(|u| u.audio_filepath.ends_with(".flac")));
     assert!(shards.utterances.iter().all(|u| u.encoding.is_none()));
     let is_float = |utterance: &Utterance| utterance.id.starts_with("float");
-    for (before, after) in loose.utterances.iter().zip(&shards.utterances).filter(|(u, _)| is_float(u)) {
+    for (before, after) in
+        loose.utterances.iter().zip(&shards.utterances).filter(|(u, _)| is_float(u))
+    {
         let [one, other] = [(&loose, before), (&shards, after)]
             .map(|(manifest, utterance)| read_clip(manifest.folder(), utterance).unwrap());
         assert_eq!(one.samples(), other.samples());
@@ -520,13 +524,15 @@ fn nothing_that_stands_there_is_written_over() {
 fn a_shard_ends_at_so_many_utterances_or_so_much_sound() {
     let folder = tempfile::tempdir().unwrap();
     let mut corpus = sound_corpus(folder.path(), 12);
-    for (utterance, duration) in corpus.utterances.iter_mut().zip([1.0, 1.0, 1.0, 9.0, 0.5].iter().cycle())
+    for (utterance, duration) in
+        corpus.utterances.iter_mut().zip([1.0, 1.0, 1.0, 9.0, 0.5].iter().cycle())
     {
         utterance.duration = *duration;
     }
     corpus.write().unwrap();
     let out = folder.path().join("shards");
-    let limits = ShardOptions { utterances: 3, seconds: Some(2.0), ..ShardOptions::new(&corpus.path, &out) };
+    let limits =
+        ShardOptions { utterances: 3, seconds: Some(2.0), ..ShardOptions::new(&corpus.path, &out) };
     shard(&limits).unwrap();
     let manifest = Manifest::read(&out.join("train.jsonl")).unwrap();
     let shards: Vec<&str> =
@@ -591,9 +597,8 @@ fn real_recordings_come_back_to_the_last_bit() {
         let report = &shard(&ShardOptions::new(&loose.path, &out)).unwrap()[0];
         assert_eq!(report.ledger.refused_count(), 0);
         assert_same_sound_and_labels(&loose, &Manifest::read(&out.join("all.jsonl")).unwrap());
-        let [one, other] = [&loose.path, &out.join("all.jsonl")].map(|path| {
-            batches(common::evaluation(&Manifest::read(path).unwrap()), 0).unwrap()
-        });
+        let [one, other] = [&loose.path, &out.join("all.jsonl")]
+            .map(|path| batches(common::evaluation(&Manifest::read(path).unwrap()), 0).unwrap());
         assert_same_batches(&one, &other);
     }
 }

@@ -53,11 +53,12 @@ impl Audio {
     /// Why there is no such part, completing a sentence that begins with the recording's name.
     pub fn section(&self, offset: f64, duration: f64) -> Result<Audio, String> {
         let section = Section { offset, duration: Some(duration) };
-        let (start, end) =
-            section.range(self.samples() as u64, self.sample_rate).map_err(|fault| match fault {
+        let (start, end) = section.range(self.samples() as u64, self.sample_rate).map_err(
+            |fault| match fault {
                 Fault::Content(reason) => reason,
                 Fault::Io(error) => error.to_string(),
-            })?;
+            },
+        )?;
         let channels = self.channels.iter().map(|c| c[start as usize..end as usize].to_vec());
         Ok(Audio { sample_rate: self.sample_rate, channels: channels.collect() })
     }

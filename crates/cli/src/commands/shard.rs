@@ -160,7 +160,8 @@ fn describe(report: &ShardReport, parts: bool) -> String {
             if parts { "run the other parts too" } else { "run the command again" }
         );
     };
-    let mut text = format!("{name}: {}, {}, {ledger}", wording::count(*shards, "shard"), size(*bytes));
+    let mut text =
+        format!("{name}: {}, {}, {ledger}", wording::count(*shards, "shard"), size(*bytes));
     let before = shards - written;
     if before > 0 {
         text += &format!("; {} done before", wording::count(before, "shard"));

@@ -39,7 +39,10 @@ pub(super) fn parse(text: &str, recording: &Recording<'_>) -> Result<LabelTrack,
     let file: File = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let reason = message.split(" at line ").next().unwrap_or_default();
-        LabelFault::new(error.line(), format!("this is no label track ({})", in_plain_words(reason)))
+        LabelFault::new(
+            error.line(),
+            format!("this is no label track ({})", in_plain_words(reason)),
+        )
     })?;
     let mut track = LabelTrack::default();
     for FileTier { name, labels } in file.tiers {
@@ -103,13 +106,20 @@ mod tests {
     fn faults_are_told_in_words() {
         let recording = Recording { seconds: Some(1.0), ..Recording::default() };
         for (text, reason) in [
-            ("{\"tiers\":[{\"labels\":[{\"start\":0.5,\"end\":0.4,\"text\":\"x\"}]}]}", "before it starts"),
-            ("{\"tiers\":[{\"labels\":[{\"start\":0.5,\"end\":2,\"text\":\"x\"}]}]}", "the recording at 1"),
+            (
+                "{\"tiers\":[{\"labels\":[{\"start\":0.5,\"end\":0.4,\"text\":\"x\"}]}]}",
+                "before it starts",
+            ),
+            (
+                "{\"tiers\":[{\"labels\":[{\"start\":0.5,\"end\":2,\"text\":\"x\"}]}]}",
+                "the recording at 1",
+            ),
             ("{\"tiers\":[{\"labels\":[{\"start\":0.5,\"text\":\"x\"}]}]}", "`end` is missing"),
             ("{\"tiers\":[{\"labels\":[", "no label track"),
             ("{\"tiers\":[],\"more\":1}", "no key"),
         ] {
-            let fault = LabelTrack::parse(text.as_bytes(), LabelFormat::Json, &recording).unwrap_err();
+            let fault =
+                LabelTrack::parse(text.as_bytes(), LabelFormat::Json, &recording).unwrap_err();
             assert!(fault.reason.contains(reason), "{fault} should tell of {reason}");
         }
         let mut label = Label::new(0.0, 1.0, "x");

@@ -28,9 +28,7 @@ pub fn read_labels(
             let content = |recording: &Recording<'_>| parse(&path, &bytes, recording);
             read_with(content, &utterance.id, &audio, Some(sample_rate), seconds)?
         }
-        None => {
-            read_for(&folder.join(labels), &utterance.id, &audio, Some(sample_rate), seconds)?
-        }
+        None => read_for(&folder.join(labels), &utterance.id, &audio, Some(sample_rate), seconds)?,
     };
     Ok(Some(match utterance.offset {
         Some(offset) => track.section(offset, utterance.duration),

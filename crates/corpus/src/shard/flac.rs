@@ -319,7 +319,12 @@ mod tests {
         for (decoded, channel) in audio.channels.iter().zip(channels) {
             let expected: Vec<f32> = channel.iter().map(|&x| x as f32 / scale).collect();
             let differs = decoded.iter().zip(&expected).position(|(a, b)| a != b);
-            assert_eq!((decoded.len(), differs), (expected.len(), None), "{bits} bits, {rate} Hz, {:?}", &channel[..4.min(channel.len())]);
+            assert_eq!(
+                (decoded.len(), differs),
+                (expected.len(), None),
+                "{bits} bits, {rate} Hz, {:?}",
+                &channel[..4.min(channel.len())]
+            );
         }
         size
     }

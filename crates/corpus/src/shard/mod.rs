@@ -23,6 +23,8 @@
 //! A shard is written as its utterances are read: memory holds one of them a thread, and one shard's
 //! lines.
 
+mod claim;
+mod error;
 mod finish;
 mod flac;
 mod member;
@@ -34,20 +36,20 @@ mod tar;
 mod temporary;
 mod write;
 
+pub use error::ShardError;
 pub use range::{ShardDigest, ShardRange};
 
 use crate::Progress;
-use crate::atomic::remedy;
 use crate::index::IndexedManifest;
 use crate::ledger::Ledger;
-use crate::manifest::ManifestError;
 use crate::prepare::CORPUS_FILE;
-use finish::{LEDGER, files, lists};
-use record::{MadeFrom, Names, ShardList};
+use claim::{claim, is_unclaimed, record_of, refuse_inputs, write_file};
+use finish::{LEDGER, files};
+use record::{MadeFrom, Names};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -67,6 +69,16 @@ pub enum ShardAudio {
     /// All becomes FLAC: without loss where 16 or 24 bits hold the samples exactly (and FLAC holds up to
     /// eight channels), else rounded to 16 bits.
     Flac,
+}
+
+/// As it is written on the command line.
+impl fmt::Display for ShardAudio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Keep => "keep",
+            Self::Flac => "flac",
+        })
+    }
 }
 
 /// What to write.
@@ -133,103 +145,6 @@ impl ShardReport {
     pub fn is_complete(&self) -> bool {
         self.bytes.is_some()
     }
-}
-
-/// Why no shards could be written. Each is one sentence with the file and the way out.
-#[derive(Debug, thiserror::Error)]
-pub enum ShardError {
-    /// The folder holds no manifest.
-    #[error("{} holds no manifest; name a prepared folder or a manifest (.jsonl)", path.display())]
-    Nothing {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// A manifest cannot be used.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// Two manifests would have the same shards.
-    #[error(
-        "{} and {} would both become {name}.jsonl; shard one of them into a folder of its own",
-        first.display(),
-        second.display()
-    )]
-    SameName {
-        /// Of the shards.
-        name: String,
-        /// A manifest.
-        first: PathBuf,
-        /// Another one.
-        second: PathBuf,
-    },
-    /// The output folder is that of the input.
-    #[error(
-        "the shards would stand beside {}, from which they are made; name another folder with -o, such \
-         as {}",
-        manifest.display(),
-        manifest.with_file_name("shards").display()
-    )]
-    Input {
-        /// The manifest.
-        manifest: PathBuf,
-    },
-    /// A file that is no part of shards stands in the way.
-    #[error(
-        "{} stands there already and was not written by `labyrinth shard`; name another folder with -o",
-        path.display()
-    )]
-    Occupied {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Shards of something else stand there.
-    #[error(
-        "{} is of shards made from {found}, and these would be made from {wanted}; name another folder \
-         with -o, or delete the shards that are there",
-        path.display()
-    )]
-    Foreign {
-        /// The index or the list.
-        path: PathBuf,
-        /// What it was made from.
-        found: String,
-        /// What was asked for.
-        wanted: String,
-    },
-    /// An index or a list is not what this program writes.
-    #[error("{} is damaged ({reason}); delete it and run the command again", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// An option has an impossible value.
-    #[error("{option} is {value}, and must be {wanted}")]
-    Option {
-        /// Its name.
-        option: &'static str,
-        /// What was given.
-        value: String,
-        /// What would do.
-        wanted: String,
-    },
-    /// The disk failed while reading.
-    #[error("{} cannot be read ({source}); see to the disk or its permissions", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the disk said.
-        source: io::Error,
-    },
-    /// The disk failed, or is full, while writing.
-    #[error("{} cannot be written ({source}); {} or name another folder with -o, and run the command again: \
-             what is done is kept", path.display(), remedy(source))]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the disk said.
-        source: io::Error,
-    },
 }
 
 /// Writes the shards of the manifests, or this process's part of them. `progress` is told utterances.
@@ -319,13 +234,12 @@ fn manifests(inputs: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, ShardError
         for path in paths {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             // A name that is not UTF-8 could not stand in the lines of the shards' manifest.
-            let name = stem.filter(|stem| !stem.starts_with('.')).ok_or_else(|| {
-                ShardError::Option {
+            let name =
+                stem.filter(|stem| !stem.starts_with('.')).ok_or_else(|| ShardError::Option {
                     option: "the name of the manifest",
                     value: path.display().to_string(),
                     wanted: "UTF-8 without a dot before it".to_owned(),
-                }
-            })?;
+                })?;
             match found.insert(name.to_owned(), path.clone()) {
                 Some(first) if first != path => {
                     let name = name.to_owned();
@@ -351,84 +265,6 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
     Ok(paths)
 }
 
-/// The output folder must not be that of an input: the shards' manifest would replace it.
-fn refuse_inputs(out: &Path, manifests: &BTreeMap<String, PathBuf>) -> Result<(), ShardError> {
-    if let Ok(here) = out.canonicalize() {
-        for path in manifests.values() {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if folder.unwrap_or(Path::new(".")).canonicalize().is_ok_and(|folder| folder == here) {
-                return Err(ShardError::Input { manifest: path.clone() });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether nobody works on these shards or has made them.
-///
-/// # Errors
-/// [`ShardError::Foreign`], and [`ShardError::Occupied`] where files of these names are no shards of ours.
-fn is_unclaimed(job: &Job<'_>) -> Result<bool, ShardError> {
-    let folder = &job.names.folder;
-    // Looked at in this order, since another process that begins now writes its list first.
-    let in_the_way = files(folder)?.into_iter().find(|file| job.names.own(file));
-    let ledger = folder.join(LEDGER);
-    let ledger = ledger.exists().then_some(ledger);
-    let path = job.names.list();
-    if let Some(list) = ShardList::read(&path)? {
-        if list.made_from != job.made_from {
-            let (found, wanted) = (list.made_from.to_string(), job.made_from.to_string());
-            return Err(ShardError::Foreign { path, found, wanted });
-        }
-        return Ok(false);
-    }
-    if let Some(file) = in_the_way {
-        return Err(ShardError::Occupied { path: folder.join(file) });
-    }
-    match ledger {
-        Some(path) if lists(folder)?.is_empty() => Err(ShardError::Occupied { path }),
-        _ => Ok(true),
-    }
-}
-
-fn claim(job: &Job<'_>) -> Result<(), ShardError> {
-    let made_from = job.made_from.clone();
-    let list = ShardList { made_from, complete: false, read: 0, kept: 0, shards: Vec::new() };
-    let mut bytes = Vec::new();
-    let path = job.names.list();
-    list.write(&mut bytes)
-        .map_err(|source| ShardError::Write { path: path.clone(), source })?;
-    write_file(&path, &bytes)
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ShardError> {
-    temporary::write(path, |writer| writer.write_all(bytes))
-        .map_err(|source| ShardError::Write { path: path.to_owned(), source })
-}
-
-/// What says which corpus it is goes with the shards, where all manifests are of one prepared folder.
-fn record_of(
-    manifests: &BTreeMap<String, PathBuf>,
-    out: &Path,
-) -> Result<Option<Vec<u8>>, ShardError> {
-    let mut folders = manifests.values().map(|path| path.parent().unwrap_or(Path::new("")));
-    let Some(folder) = folders.next().filter(|first| folders.all(|other| other == *first)) else {
-        return Ok(None);
-    };
-    let path = folder.join(CORPUS_FILE);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ShardError::Read { path, source }),
-    };
-    let there = out.join(CORPUS_FILE);
-    match fs::read(&there) {
-        Ok(old) if old == bytes => Ok(None),
-        Ok(_) => Err(ShardError::Occupied { path: there }),
-        Err(_) => Ok(Some(bytes)),
-    }
-}
-
 /// How often a shard is written anew whose file another process took for a dead one's.
 const ATTEMPTS: usize = 5;
 
@@ -446,7 +282,7 @@ fn write_all(
                 continue;
             }
             match job.done(shard)? {
-                Some(index) if !(options.retry && !index.refused.is_empty()) => {}
+                Some(index) if !options.retry || index.refused.is_empty() => {}
                 _ => tasks.push((number, shard, range[0]..range[1])),
             }
         }

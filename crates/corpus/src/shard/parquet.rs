@@ -24,6 +24,10 @@ pub(super) type Walk<'a> =
 
 /// Writes the file.
 pub(super) fn write(writer: &mut impl Write, walk: Walk<'_>) -> io::Result<()> {
+    write_groups(writer, walk, ROWS)
+}
+
+fn write_groups(writer: &mut impl Write, walk: Walk<'_>, most_rows: usize) -> io::Result<()> {
     let mut extra: BTreeMap<String, Kind> = BTreeMap::new();
     walk(&mut |utterances| {
         for (key, value) in utterances.iter().flat_map(|utterance| &utterance.extra) {
@@ -37,7 +41,7 @@ pub(super) fn write(writer: &mut impl Write, walk: Walk<'_>) -> io::Result<()> {
     file.put(MAGIC)?;
     let mut rows: Vec<Utterance> = Vec::new();
     walk(&mut |utterances| {
-        if rows.len() + utterances.len() > ROWS && !rows.is_empty() {
+        if rows.len() + utterances.len() > most_rows && !rows.is_empty() {
             file.row_group(&rows)?;
             rows.clear();
         }
@@ -448,5 +452,33 @@ impl Thrift {
     fn end(&mut self) {
         self.last.pop();
         self.bytes.push(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+    use std::path::Path;
+
+    /// The bytes that pyarrow reads as the lines of the manifest beside them: see `read_parquet.py` there.
+    #[test]
+    fn the_bytes_are_those_that_pyarrow_reads() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let manifest = Manifest::read(&golden.join("manifest.jsonl")).unwrap();
+        let mut bytes = Vec::new();
+        let mut walk = |each: &mut dyn FnMut(&[Utterance]) -> io::Result<()>| {
+            manifest.utterances.chunks(2).try_for_each(each)
+        };
+        write_groups(&mut bytes, &mut walk, 5).unwrap();
+        if std::fs::read(golden.join("manifest.parquet")).unwrap_or_default() != bytes {
+            let file = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
+            std::fs::write(file.path(), &bytes).unwrap();
+            let path = file.into_temp_path().keep().unwrap();
+            panic!(
+                "other bytes: if pyarrow reads {}, they may become the golden ones",
+                path.display()
+            );
+        }
     }
 }

@@ -69,8 +69,7 @@ impl ShardRange {
     /// What is wrong with it as a part of a manifest's line. Shards lie beside or below their manifest;
     /// a foreign manifest shall not reach for other files.
     pub(crate) fn fault(&self) -> Option<String> {
-        let inside =
-            |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+        let inside = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
         let path = Path::new(&self.file);
         if self.file.is_empty() || self.file.contains('\\') || !path.components().all(inside) {
             return Some(format!(

@@ -180,9 +180,9 @@ impl Names {
         if [".jsonl", ".parquet", LIST_ENDING].contains(&rest) {
             return true;
         }
-        let number = rest.strip_prefix('-').and_then(|rest| {
-            rest.strip_suffix(".tar").or_else(|| rest.strip_suffix(".json"))
-        });
+        let number = rest
+            .strip_prefix('-')
+            .and_then(|rest| rest.strip_suffix(".tar").or_else(|| rest.strip_suffix(".json")));
         number.is_some_and(|digits| digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit()))
     }
 }
@@ -200,7 +200,8 @@ mod tests {
         for own in ["train.jsonl", "train.shards.json", "train-000000.tar", "train-1000000.json"] {
             assert!(names.own(own), "{own}");
         }
-        for other in ["train-clean.jsonl", "train-clean-000000.tar", "train-00000.tar", "retrain.jsonl"]
+        for other in
+            ["train-clean.jsonl", "train-clean-000000.tar", "train-00000.tar", "retrain.jsonl"]
         {
             assert!(!names.own(other), "{other}");
         }

@@ -9,9 +9,7 @@
 use super::ShardAudio;
 use super::flac;
 use super::member::{audio_extension, key_of};
-use crate::clip::{
-    ClipFault, decode_clip, fault_of_one_file, read_bytes, read_clip, section_of,
-};
+use crate::clip::{ClipFault, decode_clip, fault_of_one_file, read_bytes, read_clip, section_of};
 use crate::labels::{LabelFormat, LabelTrack, Recording, read_labels};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
@@ -39,7 +37,13 @@ pub(super) struct Sample {
 pub(super) struct SampleReader<'a> {
     folder: &'a Path,
     audio: ShardAudio,
-    decoded: Option<(PathBuf, Result<Audio, (Reason, String)>)>,
+    decoded: Option<Decoded>,
+}
+
+/// A recording from which sections are cut, or why it cannot be had.
+struct Decoded {
+    path: PathBuf,
+    audio: Result<Audio, (Reason, String)>,
 }
 
 /// The audio of a sample.
@@ -61,7 +65,10 @@ impl<'a> SampleReader<'a> {
     ///
     /// # Errors
     /// [`ClipFault::Disk`], which stops the run; what is the fault of this utterance is a refusal.
-    pub(super) fn read(&mut self, utterance: &Utterance) -> Result<Result<Sample, Refusal>, ClipFault> {
+    pub(super) fn read(
+        &mut self,
+        utterance: &Utterance,
+    ) -> Result<Result<Sample, Refusal>, ClipFault> {
         match self.sample(utterance) {
             Ok(sample) => Ok(Ok(sample)),
             Err(ClipFault::Refused { reason, detail }) => {
@@ -152,22 +159,22 @@ impl<'a> SampleReader<'a> {
             let audio = read_clip(self.folder, utterance)?;
             return self.encoded(&audio);
         }
-        if self.decoded.as_ref().is_none_or(|(path, _)| *path != name) {
+        if self.decoded.as_ref().is_none_or(|decoded| decoded.path != name) {
             // The one before goes first: two long recordings at once would be one too many.
             self.decoded = None;
-            let decoded = match self.whole(utterance) {
+            let audio = match self.whole(utterance) {
                 Ok((_, audio)) => Ok(audio),
                 Err(ClipFault::Refused { reason, detail }) => Err((reason, detail)),
                 Err(disk) => return Err(disk),
             };
-            self.decoded = Some((name.clone(), decoded));
+            self.decoded = Some(Decoded { path: name.clone(), audio });
         }
-        match &self.decoded {
-            Some((_, Ok(audio))) => {
+        match self.decoded.as_ref().map(|decoded| &decoded.audio) {
+            Some(Ok(audio)) => {
                 let part = section_of(audio, offset, &name, utterance)?;
                 self.encoded(&part)
             }
-            Some((_, Err((reason, detail)))) => {
+            Some(Err((reason, detail))) => {
                 Err(ClipFault::Refused { reason: *reason, detail: detail.clone() })
             }
             None => unreachable!("filled above"),
@@ -194,8 +201,8 @@ impl<'a> SampleReader<'a> {
             sample_rate: audio.sample_rate,
             recoded: true,
         };
-        let fits = audio.channels.len() <= flac::MOST_CHANNELS
-            && audio.sample_rate <= flac::HIGHEST_RATE;
+        let fits =
+            audio.channels.len() <= flac::MOST_CHANNELS && audio.sample_rate <= flac::HIGHEST_RATE;
         if fits {
             let exact = [16, 24].iter().find_map(|&bits| Some((exact(audio, bits)?, bits)));
             let wanted = (self.audio == ShardAudio::Flac).then(|| (rounded(audio), 16));
@@ -213,7 +220,9 @@ impl<'a> SampleReader<'a> {
         sample_rate: u32,
     ) -> Result<Option<(String, Vec<u8>)>, ClipFault> {
         let Some(name) = &utterance.labels else { return Ok(None) };
-        let Some(track) = read_labels(self.folder, utterance, sample_rate)? else { return Ok(None) };
+        let Some(track) = read_labels(self.folder, utterance, sample_rate)? else {
+            return Ok(None);
+        };
         let path = self.folder.join(name);
         // A CTM names recordings, which are called otherwise in a shard; and often it is of thousands.
         let is_ctm = LabelFormat::of(&path) == Some(LabelFormat::Ctm);

@@ -4,7 +4,7 @@ use super::record::{MadeFrom, Names, ShardEntry, ShardIndex};
 use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
 use super::temporary::{self, Temporary};
-use super::{ShardAudio, ShardDigest, ShardError, ShardRange};
+use super::{ShardDigest, ShardError, ShardRange};
 use crate::clip::ClipFault;
 use crate::index::IndexedManifest;
 use crate::manifest::hexadecimal;
@@ -50,7 +50,8 @@ impl Job<'_> {
         let target = self.names.folder.join(self.names.tar(shard));
         let failed = |source| ShardError::Write { path: target.clone(), source };
         let (temporary, file) = Temporary::create(&target).map_err(failed)?;
-        let mut tar = TarWriter::new(Hashed { writer: BufWriter::new(file), hasher: Sha256::new() });
+        let mut tar =
+            TarWriter::new(Hashed { writer: BufWriter::new(file), hasher: Sha256::new() });
         let folder = self.manifest.path().parent().unwrap_or(Path::new(""));
         let mut reader = SampleReader::new(folder, self.made_from.audio);
         let (mut lines, mut refused) = (Vec::with_capacity(utterances.len()), Vec::new());
@@ -159,14 +160,4 @@ pub(super) fn plan(manifest: &IndexedManifest, limits: &Limits) -> Result<Vec<us
 /// Whether the same shard is there by the work of another process, whose cleaning took our file away.
 pub(super) fn vanished(error: &ShardError) -> bool {
     matches!(error, ShardError::Write { source, .. } if source.kind() == io::ErrorKind::NotFound)
-}
-
-/// The audio option as it is written on the command line.
-impl std::fmt::Display for ShardAudio {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Keep => "keep",
-            Self::Flac => "flac",
-        })
-    }
 }
