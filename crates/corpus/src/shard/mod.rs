@@ -27,6 +27,7 @@ mod claim;
 mod error;
 mod finish;
 mod flac;
+mod linear;
 mod member;
 mod parquet;
 mod range;
