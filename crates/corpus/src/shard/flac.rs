@@ -135,6 +135,16 @@ fn subframe(out: &mut Bits, samples: &[i32], bits: u32) {
         out.put_signed(samples[0], bits);
         return;
     }
+    // Recordings of 8 bits that were converted to 16: what is zero in all samples is said once (9.2.2).
+    let wasted = samples.iter().fold(0, |all, sample| all | sample).trailing_zeros();
+    let shifted: Vec<i32> = samples.iter().map(|sample| sample >> wasted).collect();
+    let (samples, bits) = (&shifted[..], bits - wasted);
+    let mut kind = |kind: usize| {
+        out.put((kind as u64) << 1 | u64::from(wasted > 0), 8);
+        if wasted > 0 {
+            out.put(1, wasted);
+        }
+    };
     let mut best = fixed(samples, bits);
     for order in LINEAR_ORDERS {
         let fitted = linear(samples, order, bits);
@@ -143,15 +153,14 @@ fn subframe(out: &mut Bits, samples: &[i32], bits: u32) {
         }
     }
     if best.bits >= samples.len() as u64 * u64::from(bits) {
-        out.put(1 << 1, 8);
+        kind(1);
         for &sample in samples {
             out.put_signed(sample, bits);
         }
         return;
     }
     let order = best.order;
-    let kind = if best.predictor.is_some() { 0b10_0000 | (order - 1) } else { 0b1000 | order };
-    out.put((kind as u64) << 1, 8);
+    kind(if best.predictor.is_some() { 0b10_0000 | (order - 1) } else { 0b1000 | order });
     for &sample in &samples[..order] {
         out.put_signed(sample, bits);
     }
@@ -426,6 +435,8 @@ mod tests {
                 vec![
                     (0..9000).map(|i| (f64::from(high) * (i as f64 * 0.3).sin()) as i32).collect(),
                 ],
+                vec![sound(6, 9000, 100.0, 3.0).iter().map(|x| x << 8).collect()],
+                vec![(0..9000).map(|i| if i == 7 { low } else { 0 }).collect()],
                 vec![(0..9000).map(|i| if i / 50 % 2 == 0 { low } else { high }).collect()],
                 vec![sound(5, 10_000, f64::from(high), 1e3), full(bits, 4), vec![7; 10_000]],
                 (0..8).map(|seed| sound(seed, 4100, 9000.0, 10.0)).collect(),
