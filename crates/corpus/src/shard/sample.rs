@@ -145,17 +145,18 @@ impl<'a> SampleReader<'a> {
     /// An utterance that is given as a part of its file.
     fn section(&mut self, utterance: &Utterance, offset: f64) -> Result<Sound, ClipFault> {
         let name = self.folder.join(&utterance.audio_filepath);
-        if offset == 0.0 {
+        let in_parts = utterance.shard.is_some() || self.is_read_in_parts(utterance, &name);
+        // Manifests of NeMo give each file an offset of 0: that is the file, and is copied.
+        if offset == 0.0 && !(in_parts && self.is_longer(utterance, &name)) {
             let (bytes, audio) = self.whole(utterance)?;
             let part = section_of(&audio, offset, &name, utterance)?;
-            // Manifests of NeMo give each file an offset of 0.
             return if part.samples() == audio.samples() {
                 self.unchanged(utterance, bytes, &audio)
             } else {
                 self.encoded(&part)
             };
         }
-        if utterance.shard.is_some() || self.is_read_in_parts(utterance, &name) {
+        if in_parts {
             let audio = read_clip(self.folder, utterance)?;
             return self.encoded(&audio);
         }
@@ -192,6 +193,16 @@ impl<'a> SampleReader<'a> {
             || [&b"RIFF"[..], b"RIFX", b"RF64", b"BW64", b"NIST_1A"]
                 .iter()
                 .any(|magic| head.starts_with(magic))
+    }
+
+    /// Whether an uncompressed file has more bytes than could be the utterance alone: then it need not be
+    /// read whole to know that.
+    fn is_longer(&self, utterance: &Utterance, path: &Path) -> bool {
+        // 8 channels of 32 bits at 192 kHz. A file that has more is cut where it could be copied, which
+        // gives the same samples.
+        const MOST_BYTES_A_SECOND: f64 = 192_000.0 * 8.0 * 4.0;
+        let bytes = path.metadata().map_or(0, |data| data.len());
+        bytes as f64 > 1e6 + MOST_BYTES_A_SECOND * (utterance.duration + 1.0)
     }
 
     fn encoded(&self, audio: &Audio) -> Result<Sound, ClipFault> {
