@@ -14,11 +14,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The output folder must not be that of an input: the shards' manifest would replace it.
+/// The output must be a folder, and not that of an input: the shards' manifest would replace it.
 pub(super) fn refuse_inputs(
     out: &Path,
     manifests: &BTreeMap<String, PathBuf>,
 ) -> Result<(), ShardError> {
+    if out.exists() && !out.is_dir() {
+        let source = io::Error::from(io::ErrorKind::NotADirectory);
+        return Err(ShardError::Write { path: out.to_owned(), source });
+    }
     if let Ok(here) = out.canonicalize() {
         for path in manifests.values() {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
