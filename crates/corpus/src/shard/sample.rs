@@ -6,9 +6,9 @@
 //! hold them exactly (which is looked up in the samples themselves, whatever the file called itself), and
 //! WAV of 32-bit floats, the form in which they are in memory, where not.
 
-use super::ShardAudio;
 use super::flac;
 use super::member::{audio_extension, key_of};
+use super::{ShardAudio, ShardError};
 use crate::clip::{ClipFault, decode_clip, fault_of_one_file, read_bytes, read_clip, section_of};
 use crate::labels::{LabelFormat, LabelTrack, Recording, read_labels};
 use crate::ledger::{Reason, Refusal};
@@ -64,17 +64,17 @@ impl<'a> SampleReader<'a> {
     /// Reads an utterance.
     ///
     /// # Errors
-    /// [`ClipFault::Disk`], which stops the run; what is the fault of this utterance is a refusal.
+    /// [`ShardError::Read`] where the disk fails; what is the fault of this utterance is a refusal.
     pub(super) fn read(
         &mut self,
         utterance: &Utterance,
-    ) -> Result<Result<Sample, Refusal>, ClipFault> {
+    ) -> Result<Result<Sample, Refusal>, ShardError> {
         match self.sample(utterance) {
             Ok(sample) => Ok(Ok(sample)),
             Err(ClipFault::Refused { reason, detail }) => {
                 Ok(Err(Refusal::new(&utterance.id, reason, detail)))
             }
-            Err(disk) => Err(disk),
+            Err(ClipFault::Disk { path, source }) => Err(ShardError::Read { path, source }),
         }
     }
 
@@ -160,26 +160,29 @@ impl<'a> SampleReader<'a> {
             let audio = read_clip(self.folder, utterance)?;
             return self.encoded(&audio);
         }
-        if self.decoded.as_ref().is_none_or(|decoded| decoded.path != name) {
+        let decoded = match self.decoded.take() {
+            Some(decoded) if decoded.path == name => decoded,
             // The one before goes first: two long recordings at once would be one too many.
-            self.decoded = None;
-            let audio = match self.whole(utterance) {
-                Ok((_, audio)) => Ok(audio),
-                Err(ClipFault::Refused { reason, detail }) => Err((reason, detail)),
-                Err(disk) => return Err(disk),
-            };
-            self.decoded = Some(Decoded { path: name.clone(), audio });
-        }
-        match self.decoded.as_ref().map(|decoded| &decoded.audio) {
-            Some(Ok(audio)) => {
-                let part = section_of(audio, offset, &name, utterance)?;
-                self.encoded(&part)
+            before => {
+                drop(before);
+                let audio = match self.whole(utterance) {
+                    Ok((_, audio)) => Ok(audio),
+                    Err(ClipFault::Refused { reason, detail }) => Err((reason, detail)),
+                    Err(disk) => return Err(disk),
+                };
+                Decoded { path: name.clone(), audio }
             }
-            Some(Err((reason, detail))) => {
+        };
+        let sound = match &decoded.audio {
+            Ok(audio) => {
+                section_of(audio, offset, &name, utterance).and_then(|part| self.encoded(&part))
+            }
+            Err((reason, detail)) => {
                 Err(ClipFault::Refused { reason: *reason, detail: detail.clone() })
             }
-            None => unreachable!("filled above"),
-        }
+        };
+        self.decoded = Some(decoded);
+        sound
     }
 
     /// Whether a section of this file costs no more than its own bytes: headerless, WAV, SPHERE.

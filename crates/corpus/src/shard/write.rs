@@ -5,9 +5,8 @@ use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
 use super::temporary::{self, Temporary};
 use super::{ShardDigest, ShardError, ShardRange};
-use crate::clip::ClipFault;
 use crate::index::IndexedManifest;
-use crate::manifest::hexadecimal;
+use crate::manifest::{Utterance, hexadecimal};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -60,15 +59,11 @@ impl Job<'_> {
                 return Ok(false);
             }
             let utterance = self.manifest.utterance(index)?;
-            match reader.read(&utterance) {
-                Ok(Ok(sample)) => {
+            match reader.read(&utterance)? {
+                Ok(sample) => {
                     lines.push(append(&mut tar, &self.names.tar(shard), sample).map_err(failed)?);
                 }
-                Ok(Err(refusal)) => refused.push(refusal),
-                Err(ClipFault::Disk { path, source }) => {
-                    return Err(ShardError::Read { path, source });
-                }
-                Err(ClipFault::Refused { .. }) => unreachable!("a refusal is no fault of the disk"),
+                Err(refusal) => refused.push(refusal),
             }
             told();
         }
@@ -88,11 +83,7 @@ impl Job<'_> {
 }
 
 /// Appends the members of a sample, and gives its line with their places.
-fn append(
-    tar: &mut TarWriter<Hashed>,
-    file: &str,
-    sample: Sample,
-) -> io::Result<crate::manifest::Utterance> {
+fn append(tar: &mut TarWriter<Hashed>, file: &str, sample: Sample) -> io::Result<Utterance> {
     let mut put = |member: &Member| {
         let offset = tar.append(&member.name, &member.content)?;
         let (bytes, digest) = (member.content.len() as u64, ShardDigest::of(&member.content));
