@@ -16,6 +16,9 @@ pub enum Failure {
     /// A check.
     #[error(transparent)]
     Check(#[from] labyrinth_corpus::CheckError),
+    /// Shards.
+    #[error(transparent)]
+    Shard(#[from] labyrinth_corpus::ShardError),
     /// A manifest.
     #[error(transparent)]
     Manifest(#[from] labyrinth_corpus::ManifestError),

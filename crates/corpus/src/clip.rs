@@ -1,8 +1,14 @@
 //! The one place where the audio of a manifest's line is read, and its faults told apart.
+//!
+//! A loose file that cannot be had is the fault of its utterance. A range of a tar shard that cannot be
+//! had (the shard missing, cut, replaced) never is: the shard was whole when it was written, hundreds of
+//! utterances depend on it, and to leave them out one by one would be to lose data in silence.
 
 use crate::ledger::Reason;
 use crate::manifest::Utterance;
-use labyrinth_signal::{Audio, AudioError, RawFormat, read_audio, read_audio_section};
+use labyrinth_signal::{
+    Audio, AudioError, RawFormat, decode_audio, is_special_file, read_audio, read_audio_section,
+};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +23,7 @@ pub enum ClipFault {
         /// In words.
         detail: String,
     },
-    /// A fault of the disk: it stops the run.
+    /// A fault of the disk, or of a shard: it stops the run.
     Disk {
         /// The file that was read.
         path: PathBuf,
@@ -59,20 +65,25 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Reads the audio of one utterance of a manifest in `folder`: its file, cut to `offset` and
-/// `duration` where there is an offset.
+/// Reads the audio of one utterance of a manifest in `folder`: its file, or its bytes of a shard, cut to
+/// `offset` and `duration` where there is an offset.
 ///
 /// # Errors
 /// As [`read_file`], and [`Reason::OffsetPastEnd`] where the offset lies at or past the end of the
 /// file, or the utterance ends past it by more than the rounding that `labyrinth-signal` allows.
 pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    if let Some(range) = &utterance.shard {
+        let bytes = range.read(folder)?;
+        let audio =
+            decode_clip(bytes, &range.name_of(folder, &utterance.audio_filepath), utterance)?;
+        return cut(audio, folder, utterance);
+    }
     let path = folder.join(&utterance.audio_filepath);
     let raw = utterance.raw_format();
     let Some(offset) = utterance.offset else { return read_file(&path, raw.as_ref()) };
     let duration = utterance.duration;
     if duration == 0.0 {
-        let detail = "the manifest gives it a duration of 0 s".to_owned();
-        return Err(ClipFault::Refused { reason: Reason::EmptyAudio, detail });
+        return Err(no_duration());
     }
     let section =
         guarded(&path, || read_audio_section(&path, raw.as_ref(), offset, Some(duration)));
@@ -84,6 +95,76 @@ pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFaul
         }
         other => other,
     }
+}
+
+/// Reads the bytes of a loose audio file.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ClipFault> {
+    let refused = |reason, fault: &str| ClipFault::Refused {
+        reason,
+        detail: format!("{} {fault}", path.display()),
+    };
+    if is_special_file(path) {
+        let fault = "is a pipe or a device; save the recording as a file and name that";
+        return Err(refused(Reason::UnreadableAudio, fault));
+    }
+    std::fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            refused(Reason::MissingAudio, "is not there")
+        }
+        io::ErrorKind::IsADirectory => refused(Reason::UnreadableAudio, "is a folder"),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
+            refused(Reason::UnreadableAudio, "cannot be the name of a file")
+        }
+        _ => match fault_of_one_file(&source) {
+            Some(fault) => refused(Reason::UnreadableAudio, fault),
+            None => ClipFault::Disk { path: path.to_owned(), source },
+        },
+    })
+}
+
+/// Decodes the bytes of an utterance's audio; `name` is used for messages alone.
+///
+/// # Errors
+/// [`ClipFault::Refused`].
+pub(crate) fn decode_clip(
+    bytes: Vec<u8>,
+    name: &Path,
+    utterance: &Utterance,
+) -> Result<Audio, ClipFault> {
+    guarded(name, || decode_audio(bytes, name, utterance.raw_format().as_ref()))
+}
+
+/// Cuts a whole recording down to the utterance, where that is a section of it.
+///
+/// # Errors
+/// [`ClipFault::Refused`] where there is no such section.
+pub(crate) fn cut(audio: Audio, folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    let Some(offset) = utterance.offset else { return Ok(audio) };
+    section_of(&audio, offset, &folder.join(&utterance.audio_filepath), utterance)
+}
+
+/// The section of a decoded recording that is the utterance.
+pub(crate) fn section_of(
+    audio: &Audio,
+    offset: f64,
+    name: &Path,
+    utterance: &Utterance,
+) -> Result<Audio, ClipFault> {
+    if utterance.duration == 0.0 {
+        return Err(no_duration());
+    }
+    audio.section(offset, utterance.duration).map_err(|fault| {
+        let detail = format!("`{}` {fault}", name.display());
+        ClipFault::Refused { reason: Reason::OffsetPastEnd, detail }
+    })
+}
+
+fn no_duration() -> ClipFault {
+    let detail = "the manifest gives it a duration of 0 s".to_owned();
+    ClipFault::Refused { reason: Reason::EmptyAudio, detail }
 }
 
 /// Runs a decoder and sorts its errors. Decoders are large and read foreign bytes: should one of them

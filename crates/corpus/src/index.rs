@@ -14,7 +14,7 @@
 //!
 //! All numbers are little-endian. The index is made when a manifest is opened for the first time or
 //! was changed, and checks each line and that no id stands twice. Ids are compared through 64-bit
-//! hashes, written into [`BUCKETS`] files without a name and sorted file by file, so this takes no
+//! hashes, written into `BUCKETS` files without a name and sorted file by file, so this takes no
 //! memory either; two ids whose hashes agree are read again and compared.
 
 use crate::Progress;

@@ -13,6 +13,7 @@
 //! - [`permutation`]: the keyed permutation behind that order.
 //! - [`recordings`]: noises and rooms that training mixes in.
 //! - [`clip`]: the one place where the audio of a manifest's line is read.
+//! - [`shard`]: corpora as tar shards, written in parallel and resumed; where in one an utterance lies.
 //! - [`atomic`]: files that are either whole or not there.
 //!
 //! Two kinds of fault are kept apart everywhere. A fault of one utterance (missing, unreadable,
@@ -31,6 +32,7 @@ mod parallel;
 pub mod permutation;
 pub mod prepare;
 pub mod recordings;
+pub mod shard;
 pub mod source;
 
 pub use check::{CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check};
@@ -47,6 +49,7 @@ pub use prepare::{
     prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
+pub use shard::{ShardAudio, ShardError, ShardOptions, ShardRange, ShardReport, write_shards};
 pub use source::{Source, open_source, training_alphabet};
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).

@@ -2,13 +2,15 @@
 //!
 //! A line is an object with `audio_filepath` (relative to the manifest's folder, or absolute),
 //! `duration` in seconds and `text`, and where wanted `id`, `offset` in seconds, `speaker`, `labels`
-//! (a label track) and, for headerless audio, `encoding`, `sample_rate`, `channels`. Other keys are
-//! kept and written again. A line without `id` (NeMo's own manifests) gets its audio path as id, with
+//! (a label track) and, for headerless audio, `encoding`, `sample_rate`, `channels`. Where audio and
+//! labels lie in a tar shard, `shard` and `labels_shard` say in which bytes of it ([`crate::shard`]).
+//! Other keys are kept and written again. A line without `id` (NeMo's own manifests) gets its audio path as id, with
 //! `@offset` behind it where there is an offset.
 //!
 //! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
 
 use crate::atomic::{remedy, write_atomically};
+use crate::shard::ShardRange;
 use labyrinth_signal::{Encoding, RawFormat, is_special_file};
 use labyrinth_text::plain_words::{Holds, explain_json_line};
 use serde::{Deserialize, Serialize};
@@ -24,7 +26,8 @@ pub struct Utterance {
     /// Unique in its manifest.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// Relative to the manifest's folder, with `/` between the parts, or absolute.
+    /// Relative to the manifest's folder, with `/` between the parts, or absolute; with `shard`, the
+    /// name of the shard's member.
     pub audio_filepath: String,
     /// Where the utterance begins, in seconds; `None`: the whole file is the utterance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +52,12 @@ pub struct Utterance {
     /// Interleaved channels of headerless audio; one where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u16>,
+    /// Where in a tar shard the audio lies; `None`: it is a file of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Box<ShardRange>>,
+    /// Where in a tar shard the label track lies; `labels` is then its name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels_shard: Option<Box<ShardRange>>,
     /// Keys that this program does not know, kept as they are.
     #[serde(flatten)]
     pub extra: BTreeMap<String, serde_json::Value>,
@@ -73,6 +82,8 @@ impl Utterance {
             encoding: None,
             sample_rate: None,
             channels: None,
+            shard: None,
+            labels_shard: None,
             extra: BTreeMap::new(),
         }
     }
@@ -101,13 +112,23 @@ impl Utterance {
         if self.encoding.is_some() && (self.sample_rate == Some(0) || self.channels == Some(0)) {
             return Some("sample_rate and channels must be at least 1".into());
         }
+        if self.labels_shard.is_some() && self.labels.is_none() {
+            return Some(
+                "labels_shard stands without labels, the name that tells their format".into(),
+            );
+        }
+        for (key, range) in [("shard", &self.shard), ("labels_shard", &self.labels_shard)] {
+            if let Some(reason) = range.as_ref().and_then(|range| range.fault()) {
+                return Some(format!("{key}: {reason}"));
+            }
+        }
         seconds("duration", self.duration)
             .or_else(|| self.offset.and_then(|offset| seconds("offset", offset)))
     }
 }
 
 /// What the keys hold, for the sentence about one that does not.
-const KEYS: [(&str, Holds); 9] = [
+const KEYS: [(&str, Holds); 11] = [
     ("id", Holds::Text),
     ("audio_filepath", Holds::Text),
     ("offset", Holds::Number),
@@ -117,6 +138,8 @@ const KEYS: [(&str, Holds); 9] = [
     ("labels", Holds::Text),
     ("sample_rate", Holds::Whole),
     ("channels", Holds::Whole),
+    ("shard", Holds::Object),
+    ("labels_shard", Holds::Object),
 ];
 
 /// A list of utterances and the place where it lies.

@@ -46,6 +46,23 @@ impl Audio {
         sum
     }
 
+    /// The part that begins at `offset` and lasts `duration` seconds, rounded to samples as
+    /// [`read_audio_section`] rounds: for many parts of a recording that is decoded once.
+    ///
+    /// # Errors
+    /// Why there is no such part, completing a sentence that begins with the recording's name.
+    pub fn section(&self, offset: f64, duration: f64) -> Result<Audio, String> {
+        let section = Section { offset, duration: Some(duration) };
+        let (start, end) = section.range(self.samples() as u64, self.sample_rate).map_err(
+            |fault| match fault {
+                Fault::Content(reason) => reason,
+                Fault::Io(error) => error.to_string(),
+            },
+        )?;
+        let channels = self.channels.iter().map(|c| c[start as usize..end as usize].to_vec());
+        Ok(Audio { sample_rate: self.sample_rate, channels: channels.collect() })
+    }
+
     /// Cuts a decoded recording down to a section.
     pub(crate) fn cut(mut self, section: Section) -> Result<Audio, Fault> {
         if !section.is_whole() {

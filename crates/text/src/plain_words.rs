@@ -105,6 +105,8 @@ pub enum Holds {
     Number,
     /// A whole number from 0 on.
     Whole,
+    /// An object in braces.
+    Object,
 }
 
 impl Holds {
@@ -114,6 +116,7 @@ impl Holds {
             Self::Name => value.is_string() || value.is_u64(),
             Self::Number => value.is_number(),
             Self::Whole => value.is_u64(),
+            Self::Object => value.is_object(),
         }
     }
 
@@ -123,6 +126,7 @@ impl Holds {
             Self::Name => "a text in quotes or a whole number",
             Self::Number => "a number",
             Self::Whole => "a whole number from 0 on",
+            Self::Object => "an object in braces",
         }
     }
 }

@@ -8,6 +8,7 @@ mod folder_recipe;
 mod prepare;
 mod quickstart;
 mod score;
+mod shard;
 mod train;
 mod transcribe;
 
@@ -26,6 +27,8 @@ pub enum Command {
     Prepare(prepare::Prepare),
     /// Says what is wrong with a corpus, before training finds out.
     Check(check::Check),
+    /// Packs a corpus into tar shards, in parallel and resumable.
+    Shard(shard::Shard),
     /// Trains a recogniser as a recipe says.
     Train(train::Train),
     /// Measures a recogniser on a manifest: error rates, speed, the worst errors.
@@ -47,6 +50,7 @@ impl Command {
             Self::Quickstart(command) => command.run(),
             Self::Prepare(command) => command.run(),
             Self::Check(command) => command.run(),
+            Self::Shard(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Transcribe(command) => command.run(),

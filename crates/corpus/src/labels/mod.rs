@@ -1,4 +1,4 @@
-//! Label tracks: what is said when, as one structure in memory and five formats in files.
+//! Label tracks: what is said when, as one structure in memory and six formats in files.
 //!
 //! | format | file | times | tiers | overlaps |
 //! |---|---|---|---|---|
@@ -7,6 +7,10 @@
 //! | Praat TextGrid | `.TextGrid`, long and short, UTF-8 or UTF-16 | seconds | named | a fault in a tier |
 //! | TIMIT | `.phn`, `.wrd` | sample numbers | one | a fault among phones |
 //! | SubRip | `.srt` | milliseconds | one | allowed |
+//! | JSON, our own | `.json` | seconds | named | allowed |
+//!
+//! The last holds whatever the structure in memory holds, to the last bit, and is what shards carry
+//! where a track was cut.
 //!
 //! Whatever the format, these are faults, told with file, line and reason: text in no encoding that
 //! the format knows, a time that is no number, negative or past the end of the recording, and an end
@@ -19,6 +23,7 @@
 mod audacity;
 mod ctm;
 mod encoding;
+mod json;
 mod srt;
 mod textgrid;
 mod timit;
@@ -46,7 +51,7 @@ pub struct Label {
     pub end: f64,
     /// What: a word, a phone, a note.
     pub text: String,
-    /// How sure its writer was, 0 to 1; of the formats only CTM carries it.
+    /// How sure its writer was, 0 to 1; of the formats only CTM and JSON carry it.
     pub confidence: Option<f64>,
 }
 
@@ -88,6 +93,8 @@ pub enum LabelFormat {
     TimitWords,
     /// SubRip subtitles.
     Srt,
+    /// Our own: everything that a track can hold.
+    Json,
 }
 
 impl LabelFormat {
@@ -100,6 +107,7 @@ impl LabelFormat {
             "phn" => Some(Self::TimitPhones),
             "wrd" => Some(Self::TimitWords),
             "srt" => Some(Self::Srt),
+            "json" => Some(Self::Json),
             _ => None,
         }
     }
@@ -160,8 +168,8 @@ pub enum LabelError {
     },
     /// The name does not tell the format, or it is no file.
     #[error(
-        "{} is no label track; its name must end in .txt (Audacity), .ctm, .TextGrid, .phn, .wrd or \
-         .srt, and it must be a file",
+        "{} is no label track; its name must end in .txt (Audacity), .ctm, .TextGrid, .phn, .wrd, \
+         .srt or .json, and it must be a file",
         path.display()
     )]
     Unknown {
@@ -279,6 +287,7 @@ impl LabelTrack {
             LabelFormat::TimitPhones => timit::parse(encoding::utf8(bytes)?, recording, false),
             LabelFormat::TimitWords => timit::parse(encoding::utf8(bytes)?, recording, true),
             LabelFormat::Srt => srt::parse(encoding::utf8(bytes)?, recording),
+            LabelFormat::Json => json::parse(encoding::utf8(bytes)?, recording),
         }
     }
 
@@ -316,6 +325,7 @@ impl LabelTrack {
             LabelFormat::TimitPhones => timit::to_text(self, recording, false),
             LabelFormat::TimitWords => timit::to_text(self, recording, true),
             LabelFormat::Srt => srt::to_text(self),
+            LabelFormat::Json => json::to_text(self),
         }
     }
 }

@@ -1,0 +1,183 @@
+//! `labyrinth shard`: manifests to tar shards.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use labyrinth_corpus::shard::MOST_UTTERANCES;
+use labyrinth_corpus::{ShardAudio, ShardOptions, ShardReport, write_shards};
+
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::{output, wording};
+
+/// Arguments of `labyrinth shard`.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Shard {
+    /// Prepared folders or manifests.
+    #[arg(required = true, value_name = "DIR|MANIFEST")]
+    inputs: Vec<PathBuf>,
+    /// The output folder.
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// What happens to the audio.
+    #[arg(long, value_enum, default_value_t = Audio::Keep)]
+    audio: Audio,
+    /// Utterances in a shard, at most.
+    #[arg(long, value_name = "N", default_value_t = 512,
+          value_parser = clap::value_parser!(u64).range(1..=MOST_UTTERANCES as u64))]
+    utterances: u64,
+    /// Seconds of sound in a shard, at most, by the manifest's durations.
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
+    /// Writes part i of N alone, such as 1/4; other processes or machines write the others.
+    #[arg(long, value_name = "i/N")]
+    shard: Option<Part>,
+    /// Threads, each with a shard of its own; as many as the machine runs at once where not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Writes shards anew that lack refused utterances: their recordings were repaired.
+    #[arg(long)]
+    retry: bool,
+    /// The form of the manifest over all shards; JSON Lines are written in either case.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Jsonl)]
+    manifest: Form,
+}
+
+const AFTER_HELP: &str = "\
+For each manifest NAME.jsonl: NAME-000000.tar and so on, in WebDataset's form (KEY.flac, KEY.json,
+KEY.labels.EXT), each with its index (NAME-000000.json), and when all are there NAME.jsonl, which
+train, check and evaluate read like any manifest, NAME.shards.json with digests, and ledger.jsonl.
+Training from shards gives the same weights as from loose files.
+
+Run again, it goes on where it was stopped. The files are the same bytes whether one process writes
+them or many. An utterance that cannot be read is named in the ledger.
+
+Audio is kept as it is: bytes are copied, and a section of a longer recording is cut without loss
+(FLAC, or WAV of 32-bit floats where FLAC cannot hold it). With --audio flac everything becomes FLAC:
+without loss where 16 or 24 bits hold the samples exactly; recordings in lossy formats (MP3, Ogg) and
+in floats are rounded to 16 bits, and what is above full scale is cut off there.
+
+Examples:
+  labyrinth shard data/an4 -o shards/an4
+  labyrinth shard data/big/train.jsonl -o shards --audio flac --utterances 2000
+  for i in 1 2 3 4; do labyrinth shard data/big -o shards --shard $i/4 --threads 1 & done; wait
+  labyrinth shard data/big -o shards --shard $((SLURM_ARRAY_TASK_ID + 1))/$SLURM_ARRAY_TASK_COUNT
+  labyrinth train recipes/an4.toml --set data.train=shards/an4/train.jsonl";
+
+/// What happens to the audio.
+#[derive(Clone, Copy, ValueEnum)]
+enum Audio {
+    /// Copied byte by byte; sections are cut without loss.
+    Keep,
+    /// Everything becomes FLAC.
+    Flac,
+}
+
+/// The form of the manifest.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Form {
+    /// NAME.jsonl.
+    Jsonl,
+    /// Also NAME.parquet, with the same columns.
+    Parquet,
+}
+
+/// Part i of N, counted from one.
+#[derive(Clone, Copy)]
+struct Part {
+    number: usize,
+    of: usize,
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(number, of)| {
+            Some(Self { number: number.parse().ok()?, of: of.parse().ok()? })
+        });
+        parts
+            .filter(|part| (1..=part.of).contains(&part.number))
+            .ok_or_else(|| "it must be i/N with i from 1 to N, such as 1/4".to_owned())
+    }
+}
+
+impl Shard {
+    /// Writes the shards and says what stands.
+    pub fn run(self) -> Result<ExitCode, Failure> {
+        let part = self.shard.unwrap_or(Part { number: 1, of: 1 });
+        let mut options = ShardOptions {
+            inputs: self.inputs,
+            audio: match self.audio {
+                Audio::Keep => ShardAudio::Keep,
+                Audio::Flac => ShardAudio::Flac,
+            },
+            utterances: self.utterances as usize,
+            seconds: self.seconds,
+            part: (part.number - 1, part.of),
+            retry: self.retry,
+            parquet: self.manifest == Form::Parquet,
+            ..ShardOptions::new("", self.out)
+        };
+        if let Some(threads) = self.threads {
+            options.threads = usize::from(threads);
+        }
+        let progress = Progress::new("sharding");
+        let reports = write_shards(&options, &|done, total| progress.at(done, total));
+        progress.finish();
+        let reports = reports?;
+        for report in &reports {
+            output::line(describe(report, part.of > 1))?;
+        }
+        let read: usize = reports.iter().map(|report| report.ledger.read_count()).sum();
+        let refusals = || reports.iter().flat_map(|report| report.ledger.refusals());
+        if let Some(first) = refusals().next()
+            && refusals().count() == read
+        {
+            return Err(Failure::Sentence(format!(
+                "not one of the {} read can go into a shard (the first, {}: {}); correct the recordings \
+                 and run the command again with --retry",
+                wording::count(read, "utterance"),
+                first.id,
+                first.detail
+            )));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// `train: 2 shards, 46.1 MB, read 948 = kept 948 + refused 0`.
+fn describe(report: &ShardReport, parts: bool) -> String {
+    let ShardReport { name, shards, written, done, bytes, ledger, .. } = report;
+    let Some(bytes) = bytes else {
+        return format!(
+            "{name}: {written} of {} written, {} not done yet; {}",
+            wording::count(*shards, "shard"),
+            shards - done,
+            if parts { "run the other parts too" } else { "run the command again" }
+        );
+    };
+    let mut text =
+        format!("{name}: {}, {}, {ledger}", wording::count(*shards, "shard"), size(*bytes));
+    let before = shards - written;
+    if before > 0 {
+        text += &format!("; {} done before", wording::count(before, "shard"));
+    }
+    if ledger.refused_count() > 0 {
+        text += "; see ledger.jsonl, and --retry once they are repaired";
+    }
+    text
+}
+
+/// `46.1 MB`.
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} kB", bytes / 1e3),
+    }
+}

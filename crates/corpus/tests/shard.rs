@@ -1,0 +1,604 @@
+//! Shards: the same sound, the same labels and the same batches as from loose files; the same bytes in one
+//! part or many; and every fault of a shard told as what it is.
+
+mod common;
+
+use common::{noise, sound_corpus, training};
+use labyrinth_corpus::clip::{ClipFault, read_clip};
+use labyrinth_corpus::{
+    Batch, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest, Position,
+    Reason, ShardAudio, ShardError, ShardOptions, Utterance, read_labels, write_shards,
+};
+use labyrinth_signal::{Encoding, write_wav};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The batches of an epoch.
+fn batches(options: LoaderOptions, epoch: u64) -> Result<Vec<Batch>, LoaderError> {
+    let mut loader = Loader::new(options, Position::start_of_epoch(epoch))?;
+    let mut batches = Vec::new();
+    while let Some(batch) = loader.next_batch()? {
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn assert_same_batches(loose: &[Batch], shards: &[Batch]) {
+    assert_eq!(loose.len(), shards.len());
+    for (a, b) in loose.iter().zip(shards) {
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+        assert_eq!(a.ids, b.ids);
+        assert_eq!((&a.targets, &a.lengths, &a.refused), (&b.targets, &b.lengths, &b.refused));
+        assert!(bits(&a.features) == bits(&b.features), "{:?}", a.ids);
+    }
+}
+
+/// Writes shards and gives the reports; nobody watches.
+fn shard(options: &ShardOptions) -> Result<Vec<labyrinth_corpus::ShardReport>, ShardError> {
+    write_shards(options, &|_, _| {})
+}
+
+/// Every file of a folder with its bytes.
+fn snapshot(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entry = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(|e| entry(e.unwrap())).collect()
+}
+
+/// A WAV of 32-bit floats that no integers hold.
+fn write_float_wav(path: &Path, rate: u32, samples: &[f32]) {
+    let mut bytes = b"RIFF".to_vec();
+    let data = samples.len() as u32 * 4;
+    bytes.extend((data + 36).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x03\0\x01\0");
+    bytes.extend(rate.to_le_bytes());
+    bytes.extend((rate * 4).to_le_bytes());
+    bytes.extend(b"\x04\0\x20\0data");
+    bytes.extend(data.to_le_bytes());
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    fs::write(path, bytes).unwrap();
+}
+
+fn section(id: &str, file: &str, offset: f64, duration: f64) -> Utterance {
+    Utterance { offset: Some(offset), ..Utterance::new(id, file, duration, "a b") }
+}
+
+fn labelled(utterance: Utterance, labels: &str) -> Utterance {
+    Utterance { labels: Some(labels.to_owned()), ..utterance }
+}
+
+/// Every way in which audio and labels can stand in a manifest.
+fn varied(folder: &Path) -> Manifest {
+    fs::create_dir_all(folder.join("deep")).unwrap();
+    let second = noise(1, 8000);
+    write_wav(&folder.join("one.WAV"), 8000, &second).unwrap();
+    write_wav(&folder.join("deep/long.wav"), 8000, &noise(2, 40_000)).unwrap();
+    write_float_wav(&folder.join("float.wav"), 16_000, &noise(3, 32_000));
+    let raw: Vec<u8> =
+        noise(4, 8000).iter().flat_map(|x| ((x * 32768.0) as i16).to_be_bytes()).collect();
+    fs::write(folder.join("headerless"), raw).unwrap();
+    fs::write(folder.join("words.txt"), "0.1\t0.45\tein\n0.3\t0.6\tzwei\n1.2\t2.0\tdrei\n")
+        .unwrap();
+    let grid =
+        LabelTrack::single(vec![Label::new(0.1, 0.5, "\u{e4} \"x\""), Label::new(0.5, 0.9, "y")]);
+    grid.write(&folder.join("one.TextGrid"), &labyrinth_corpus::labels::Recording::default())
+        .unwrap();
+    fs::write(
+        folder.join("all.ctm"),
+        "one A 0.1 0.25 ja 0.875\nlong A 0.3 0.4 nein 0.3\nlong A 1.5 0.1 doch 0.2\nlong B 1.4 0.3 hm\n",
+    )
+    .unwrap();
+    fs::write(folder.join("one.phn"), "0 800 h#\n800 7000 aa\n").unwrap();
+    let raw_keys = |utterance: Utterance| Utterance {
+        encoding: Some(Encoding::PcmS16be),
+        sample_rate: Some(16_000),
+        channels: Some(1),
+        ..utterance
+    };
+    let mut extra = Utterance::new("a/b.c", "one.WAV", 1.0, "ä \"q\"");
+    extra.extra.insert("lang".into(), serde_json::json!(["en", 0.1]));
+    extra.speaker = Some("s".into());
+    let utterances = vec![
+        extra,
+        labelled(Utterance::new("a%2Fb", "one.WAV", 1.0, "grid"), "one.TextGrid"),
+        labelled(Utterance::new("ä ö", "one.WAV", 1.0, "ctm"), "all.ctm"),
+        labelled(Utterance::new("phn", "one.WAV", 1.0, "phn"), "one.phn"),
+        section("all", "one.WAV", 0.0, 1.0),
+        section("head", "deep/long.wav", 0.0, 0.7),
+        labelled(section("long-1", "deep/long.wav", 0.25, 1.0 / 3.0), "words.txt"),
+        labelled(section("long-2", "deep/long.wav", 1.3, 1.7), "all.ctm"),
+        section("float-1", "float.wav", 0.5, 0.1234567),
+        section("float-2", "float.wav", 1.0, 1.0),
+        Utterance::new("float-3", "float.wav", 2.0, "whole"),
+        raw_keys(Utterance::new("raw-1", "headerless", 0.5, "raw")),
+        raw_keys(section("raw-2", "headerless", 0.125, 0.25)),
+        Utterance::new("i".repeat(300), "one.WAV", 1.0, "a long name"),
+    ];
+    let manifest = Manifest { path: folder.join("train.jsonl"), utterances };
+    manifest.write().unwrap();
+    Manifest::read(&manifest.path).unwrap()
+}
+
+fn assert_same_sound_and_labels(loose: &Manifest, shards: &Manifest) {
+    assert_eq!(loose.utterances.len(), shards.utterances.len());
+    for (before, after) in loose.utterances.iter().zip(&shards.utterances) {
+        let id = &before.id;
+        assert_eq!((id, &before.text, &before.speaker), (&after.id, &after.text, &after.speaker));
+        assert_eq!(before.duration.to_bits(), after.duration.to_bits());
+        assert_eq!(before.extra, after.extra);
+        assert!(after.shard.is_some() && after.offset.is_none(), "{id}");
+        let [one, other] = [(loose, before), (shards, after)]
+            .map(|(manifest, utterance)| read_clip(manifest.folder(), utterance).unwrap());
+        assert_eq!(one.sample_rate, other.sample_rate, "{id}");
+        let bits = |audio: &labyrinth_signal::Audio| -> Vec<Vec<u32>> {
+            audio.channels.iter().map(|c| c.iter().map(|x| x.to_bits()).collect()).collect()
+        };
+        assert!(bits(&one) == bits(&other), "{id}: the sound differs");
+        let labels = [(loose, before), (shards, after)].map(|(manifest, utterance)| {
+            read_labels(manifest.folder(), utterance, one.sample_rate).unwrap()
+        });
+        assert_eq!(labels[0], labels[1], "{id}");
+        assert_eq!(before.labels.is_some(), labels[1].is_some(), "{id}");
+    }
+}
+
+#[test]
+fn sound_and_labels_come_back_to_the_last_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let loose = varied(&folder.path().join("loose"));
+    let out = folder.path().join("shards");
+    let options = ShardOptions { utterances: 5, ..ShardOptions::new(&loose.path, &out) };
+    let reports = shard(&options).unwrap();
+    let [report] = &reports[..] else { panic!("{reports:?}") };
+    assert!(report.is_complete());
+    assert_eq!((report.shards, report.written, report.ledger.kept_count()), (3, 3, 14));
+    let shards = Manifest::read(&out.join("train.jsonl")).unwrap();
+    assert_same_sound_and_labels(&loose, &shards);
+    let name = |index: usize| shards.utterances[index].audio_filepath.as_str();
+    // What is a file of its own is copied, and what was cut is stored as it is kept exactly.
+    assert_eq!(
+        (name(0), name(4), name(5), name(8), name(10), name(11), name(12)),
+        (
+            "a%2Fb%2Ec.wav",
+            "all.wav",
+            "head.flac",
+            "float-1.wav",
+            "float-3.wav",
+            "raw-1.audio",
+            "raw-2.flac"
+        )
+    );
+    assert_eq!(shards.utterances[1].labels.as_deref(), Some("a%252Fb.labels.textgrid"));
+    assert_eq!(shards.utterances[2].labels.as_deref(), Some("%C3%A4%20%C3%B6.labels.json"));
+    let bytes = shards.utterances[0].shard.as_ref().unwrap().read(&out).unwrap();
+    assert!(bytes == fs::read(loose.folder().join("one.WAV")).unwrap());
+    // From shards to shards, in other portions: nothing changes any more.
+    let again = folder.path().join("again");
+    let options = ShardOptions { seconds: Some(2.5), ..ShardOptions::new(&shards.path, &again) };
+    assert!(shard(&options).unwrap()[0].shards > 3);
+    assert_same_sound_and_labels(&loose, &Manifest::read(&again.join("train.jsonl")).unwrap());
+}
+
+#[test]
+fn flac_throughout_is_exact_for_integers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut loose = varied(&folder.path().join("loose"));
+    let out = folder.path().join("shards");
+    let options = ShardOptions { audio: ShardAudio::Flac, ..ShardOptions::new(&loose.path, &out) };
+    shard(&options).unwrap();
+    let mut shards = Manifest::read(&out.join("train.jsonl")).unwrap();
+    assert!(shards.utterances.iter().all(|u| u.audio_filepath.ends_with(".flac")));
+    assert!(shards.utterances.iter().all(|u| u.encoding.is_none()));
+    let is_float = |utterance: &Utterance| utterance.id.starts_with("float");
+    for (before, after) in
+        loose.utterances.iter().zip(&shards.utterances).filter(|(u, _)| is_float(u))
+    {
+        let [one, other] = [(&loose, before), (&shards, after)]
+            .map(|(manifest, utterance)| read_clip(manifest.folder(), utterance).unwrap());
+        assert_eq!(one.samples(), other.samples());
+        for (a, b) in one.channels[0].iter().zip(&other.channels[0]) {
+            assert!((a - b).abs() <= 0.5 / 32768.0);
+        }
+    }
+    loose.utterances.retain(|utterance| !is_float(utterance));
+    shards.utterances.retain(|utterance| !is_float(utterance));
+    assert_same_sound_and_labels(&loose, &shards);
+}
+
+/// Neighbours that share what stands before the first dot are one sample of WebDataset.
+#[test]
+fn members_are_grouped_as_webdataset_groups_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let loose = varied(&folder.path().join("loose"));
+    let out = folder.path().join("shards");
+    shard(&ShardOptions::new(&loose.path, &out)).unwrap();
+    let tar = fs::read(out.join("train-000000.tar")).unwrap();
+    let mut archive = tar::Archive::new(&tar[..]);
+    let mut samples: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let (key, ending) = name.split_once('.').unwrap();
+        if samples.last().is_none_or(|(last, _)| last != key) {
+            samples.push((key.to_owned(), Vec::new()));
+        }
+        samples.last_mut().unwrap().1.push(ending.to_owned());
+        if ending == "json" {
+            let line: serde_json::Value = serde_json::from_reader(&mut entry).unwrap();
+            let before = &loose.utterances[samples.len() - 1];
+            assert_eq!(line, serde_json::to_value(before).unwrap());
+        }
+    }
+    assert_eq!(samples.len(), loose.utterances.len());
+    assert_eq!(samples[1].1, ["wav", "json", "labels.textgrid"]);
+    assert_eq!(samples[6].1, ["flac", "json", "labels.json"]);
+    let keys: std::collections::HashSet<&String> = samples.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), samples.len());
+}
+
+/// What one process writes, several do, whatever the order and the number of their threads.
+#[test]
+fn parts_and_threads_change_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let corpus = sound_corpus(&data, 23);
+    corpus.write().unwrap();
+    Manifest { path: data.join("dev.jsonl"), utterances: corpus.utterances[5..9].to_vec() }
+        .write()
+        .unwrap();
+    fs::write(data.join("corpus.json"), "{}").unwrap();
+    fs::write(data.join("ledger.jsonl"), "no manifest").unwrap();
+    let options = |out: &str| ShardOptions {
+        utterances: 4,
+        ..ShardOptions::new(&data, folder.path().join(out))
+    };
+    let one = ShardOptions { threads: 1, ..options("one") };
+    let reports = shard(&one).unwrap();
+    let count: Vec<(&str, usize)> = reports.iter().map(|r| (r.name.as_str(), r.shards)).collect();
+    assert_eq!(count, [("dev", 1), ("train", 6)]);
+    let expected = snapshot(&one.out);
+    assert_eq!(expected.len(), 2 * 7 + 2 * 2 + 2);
+    assert_eq!(Ledger::read(&one.out.join("ledger.jsonl")).unwrap().kept_count(), 27);
+    for (out, order) in [("many", [3, 0, 2, 1]), ("more", [1, 2, 3, 0])] {
+        for (turn, part) in order.into_iter().enumerate() {
+            let options = ShardOptions { part: (part, 4), threads: 1 + turn, ..options(out) };
+            let reports = shard(&options).unwrap();
+            // The one with the last shard of a manifest completes it.
+            assert_eq!(reports[1].is_complete(), turn == 3);
+            assert_eq!(options.out.join("train.jsonl").exists(), turn == 3);
+        }
+        assert!(snapshot(&folder.path().join(out)) == expected, "{out}");
+    }
+    // A manifest apart, the other later: the ledger is of both.
+    for name in ["train.jsonl", "dev.jsonl"] {
+        let options = ShardOptions { inputs: vec![data.join(name)], ..options("apart") };
+        shard(&options).unwrap();
+    }
+    assert!(snapshot(&folder.path().join("apart")) == expected);
+    // What is done is not done again; a shard that went missing is.
+    assert_eq!(shard(&one).unwrap().iter().map(|report| report.written).sum::<usize>(), 0);
+    fs::remove_file(one.out.join("train-000002.tar")).unwrap();
+    fs::remove_file(one.out.join("train-000004.json")).unwrap();
+    fs::write(one.out.join(".train-000004.tar.4242-17f.partial"), "left by a killed run").unwrap();
+    fs::write(one.out.join(".other-000004.tar.4242-17f.partial"), "of another manifest").unwrap();
+    assert_eq!(shard(&one).unwrap()[1].written, 2);
+    fs::remove_file(one.out.join(".other-000004.tar.4242-17f.partial")).unwrap();
+    assert!(snapshot(&one.out) == expected);
+}
+
+#[test]
+fn batches_from_shards_are_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut loose = sound_corpus(folder.path(), 30);
+    // Six utterances that are cut from one recording, among those that are files.
+    write_wav(&folder.path().join("long.wav"), 16_000, &noise(99, 80_000)).unwrap();
+    for index in 0..6 {
+        let (offset, duration) = (0.1 + 0.7 * f64::from(index), 0.3 + 0.05 * f64::from(index));
+        loose.utterances.push(section(&format!("cut-{index}"), "long.wav", offset, duration));
+    }
+    loose.write().unwrap();
+    let out = folder.path().join("shards");
+    shard(&ShardOptions { utterances: 7, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = Manifest::read(&out.join("train.jsonl")).unwrap();
+    for epoch in 0..2 {
+        let [one, other] =
+            [&loose, &shards].map(|manifest| batches(training(manifest), epoch).unwrap());
+        assert!(one.len() > 10, "{}", one.len());
+        assert_same_batches(&one, &other);
+    }
+}
+
+/// Each is in the ledger by id and reason, and whatever is sound is in a shard.
+#[test]
+fn what_cannot_be_read_goes_to_the_ledger_and_comes_back_when_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut loose = varied(&folder.path().join("loose"));
+    let sound = loose.clone();
+    let path = |name: &str| loose.path.with_file_name(name);
+    fs::write(path("text.wav"), "no sound at all, only text").unwrap();
+    fs::write(path("empty.wav"), "").unwrap();
+    let whole = fs::read(path("one.WAV")).unwrap();
+    fs::write(path("cut.wav"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(path("bad.txt"), "0.5\t0.1\tends before it starts\n").unwrap();
+    let faults = [
+        (Utterance::new("missing", "none.wav", 1.0, "x"), Reason::MissingAudio),
+        (Utterance::new("text", "text.wav", 1.0, "x"), Reason::UnreadableAudio),
+        (Utterance::new("empty", "empty.wav", 1.0, "x"), Reason::EmptyAudio),
+        (Utterance::new("cut", "cut.wav", 1.0, "x"), Reason::UnreadableAudio),
+        (Utterance::new("folder", "deep", 1.0, "x"), Reason::UnreadableAudio),
+        (section("past", "deep/long.wav", 99.0, 1.0), Reason::OffsetPastEnd),
+        (section("past-0", "deep/long.wav", 0.0, 99.0), Reason::OffsetPastEnd),
+        (section("nothing", "deep/long.wav", 1.0, 0.0), Reason::EmptyAudio),
+        (
+            labelled(Utterance::new("no-labels", "one.WAV", 1.0, "x"), "none.srt"),
+            Reason::MissingLabels,
+        ),
+        (
+            labelled(Utterance::new("bad-labels", "one.WAV", 1.0, "x"), "bad.txt"),
+            Reason::UnusableLabels,
+        ),
+    ];
+    for (index, (utterance, _)) in faults.iter().enumerate() {
+        loose.utterances.insert(index * 2, utterance.clone());
+    }
+    loose.write().unwrap();
+    let out = folder.path().join("shards");
+    let options = ShardOptions { utterances: 6, ..ShardOptions::new(&loose.path, &out) };
+    let report = &shard(&options).unwrap()[0];
+    let refused: BTreeMap<&str, Reason> =
+        report.ledger.refusals().iter().map(|r| (r.id.as_str(), r.reason)).collect();
+    let expected: BTreeMap<&str, Reason> =
+        faults.iter().map(|(utterance, reason)| (utterance.id.as_str(), *reason)).collect();
+    assert_eq!(refused, expected);
+    assert_eq!((report.ledger.read_count(), report.ledger.kept_count()), (24, 14));
+    assert_eq!(Ledger::read(&out.join("ledger.jsonl")).unwrap(), report.ledger);
+    assert_same_sound_and_labels(&sound, &Manifest::read(&out.join("train.jsonl")).unwrap());
+
+    fs::copy(path("one.WAV"), path("none.wav")).unwrap();
+    assert_eq!(shard(&options).unwrap()[0].written, 0);
+    let report = &shard(&ShardOptions { retry: true, ..options }).unwrap()[0];
+    assert_eq!(report.ledger.kept_count(), 15);
+    // Each of the four has refusals.
+    assert_eq!((report.shards, report.written), (4, 4));
+}
+
+fn small_shards() -> (TempDir, Manifest) {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = sound_corpus(folder.path(), 8);
+    corpus.write().unwrap();
+    let out = folder.path().join("shards");
+    shard(&ShardOptions { utterances: 4, ..ShardOptions::new(&corpus.path, &out) }).unwrap();
+    let manifest = Manifest::read(&out.join("train.jsonl")).unwrap();
+    (folder, manifest)
+}
+
+/// Cut at any place, replaced, overwritten, gone, a folder: the training stops and names the shard, and no
+/// utterance is refused for it.
+#[test]
+fn a_shard_that_is_not_what_it_was_stops_the_run() {
+    let (_folder, manifest) = small_shards();
+    let path = manifest.folder().join("train-000001.tar");
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    let place = manifest.utterances[5].shard.as_ref().unwrap().offset as usize + 700;
+    flipped[place] ^= 1;
+    let other = fs::read(manifest.folder().join("train-000000.tar")).unwrap();
+    type Damage<'a> = (&'a str, Box<dyn Fn(&Path) + 'a>, &'a str);
+    let write = |bytes: Vec<u8>| Box::new(move |path: &Path| fs::write(path, &bytes).unwrap());
+    let cases: [Damage<'_>; 6] = [
+        ("cut", write(whole[..place].to_vec()), "cut short"),
+        ("empty", write(Vec::new()), "cut short"),
+        ("a bit", write(flipped), "not those"),
+        ("another shard", write([other, vec![0; 100_000]].concat()), "not those"),
+        ("gone", Box::new(|path| fs::remove_file(path).unwrap()), "not there"),
+        (
+            "a folder",
+            Box::new(|path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            }),
+            "",
+        ),
+    ];
+    for (name, damage, said) in cases {
+        damage(&path);
+        let fault = read_clip(manifest.folder(), &manifest.utterances[5]).unwrap_err();
+        let ClipFault::Disk { path: named, source } = fault else { panic!("{name}: {fault:?}") };
+        assert!(named.ends_with("train-000001.tar"), "{name}: {}", named.display());
+        assert!(source.to_string().contains(said), "{name}: {source}");
+        let error = batches(training(&manifest), 0)
+            .map(|batches| panic!("{name}: the epoch ended, {} batches", batches.len()))
+            .unwrap_err();
+        assert!(matches!(&error, LoaderError::Disk { .. }), "{name}: {error}");
+        assert!(error.to_string().contains("train-000001.tar"), "{name}: {error}");
+        if path.is_dir() {
+            fs::remove_dir(&path).unwrap();
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    read_clip(manifest.folder(), &manifest.utterances[5]).unwrap();
+}
+
+#[test]
+fn ranges_that_lead_elsewhere_are_faults_of_the_line() {
+    let (_folder, manifest) = small_shards();
+    let text = fs::read_to_string(&manifest.path).unwrap();
+    let with = |from: &str, to: &str| text.replacen(from, to, 1);
+    let file = "\"file\":\"train-000000.tar\"";
+    let first = manifest.utterances[0].shard.clone().unwrap();
+    let length = format!("\"bytes\":{}", first.bytes);
+    for (changed, reason) in [
+        (with(file, "\"file\":\"/etc/passwd\""), "folder"),
+        (with(file, "\"file\":\"../train.tar\""), "folder"),
+        (with(file, "\"file\":\"a/../../train.tar\""), "folder"),
+        (with(file, "\"file\":\"..\\\\train.tar\""), "folder"),
+        (with(file, "\"file\":\"\""), "folder"),
+        (with(file, "\"file\":7"), "a text in quotes is needed, not 7"),
+        (with(&length, "\"bytes\":0"), "0 bytes"),
+        (with(&length, &format!("\"bytes\":{}", u64::MAX)), "no part of a file"),
+        (with("\"digest\":\"", "\"digest\":\"x"), "32 hexadecimal digits"),
+        (with("\"shard\":{", "\"shard\":7,\"other\":{"), "`shard` must be an object"),
+        (with("\"shard\":{", "\"shard\":{\"more\":1,"), "more"),
+        (with("\"shard\":{", "\"labels_shard\":{"), "without labels"),
+    ] {
+        assert_ne!(changed, text);
+        fs::write(&manifest.path, changed).unwrap();
+        let error = Manifest::read(&manifest.path).unwrap_err().to_string();
+        assert!(error.contains("train.jsonl, line 1"), "{error}");
+        assert!(error.contains(reason), "{error} should tell of {reason}");
+    }
+    // In a folder below, it may lie.
+    let below = manifest.folder().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::rename(manifest.folder().join("train-000000.tar"), below.join("train-000000.tar")).unwrap();
+    fs::write(&manifest.path, text.replace("train-000000.tar", "below/train-000000.tar")).unwrap();
+    let manifest = Manifest::read(&manifest.path).unwrap();
+    read_clip(manifest.folder(), &manifest.utterances[0]).unwrap();
+}
+
+/// Every refusal names the file, and changes nothing.
+#[test]
+fn nothing_that_stands_there_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a", "b"] {
+        fs::create_dir(path(name)).unwrap();
+        sound_corpus(&path(name), 6 + u64::from(name == "b")).write().unwrap();
+    }
+    fs::create_dir(path("empty")).unwrap();
+    let refuses = |inputs: &[&str], out: &str, more: fn(&mut ShardOptions), said: &[&str]| {
+        let before = path(out).is_dir().then(|| snapshot(&path(out)));
+        let mut options = ShardOptions::new("", path(out));
+        options.inputs = inputs.iter().map(|input| path(input)).collect::<Vec<PathBuf>>();
+        more(&mut options);
+        let error = shard(&options).unwrap_err().to_string();
+        for said in said {
+            assert!(error.contains(said), "{error} should tell of {said}");
+        }
+        assert_eq!(path(out).is_dir().then(|| snapshot(&path(out))), before, "{error}");
+    };
+    let nothing: fn(&mut ShardOptions) = |_| {};
+    shard(&ShardOptions::new(path("a"), path("out"))).unwrap();
+    let other = ["out/train.shards.json", "train.jsonl (SHA-256", "-o"];
+    refuses(&["b"], "out", nothing, &other);
+    refuses(&["a"], "out", |o| o.utterances = 7, &["--utterances 512", "--utterances 7"]);
+    refuses(&["a"], "out", |o| o.audio = ShardAudio::Flac, &["--audio keep", "--audio flac"]);
+    refuses(&["a"], "out", |o| o.seconds = Some(9.5), &["--seconds 9.5"]);
+    refuses(&["a"], "a", nothing, &["a/train.jsonl", "-o"]);
+    refuses(&["a"], "a/.", nothing, &["train.jsonl"]);
+    refuses(&["b/train.jsonl"], "a", nothing, &["a/train.jsonl stands there already", "-o"]);
+    refuses(&["a", "b"], "new", nothing, &["a/train.jsonl", "b/train.jsonl", "own"]);
+    refuses(&["empty"], "new", nothing, &["empty holds no manifest"]);
+    refuses(&["missing"], "new", nothing, &["missing"]);
+    refuses(&["a", "missing.jsonl"], "new", nothing, &["missing.jsonl"]);
+    refuses(&["a"], "new", |o| o.utterances = 0, &["--utterances is 0"]);
+    refuses(&["a"], "new", |o| o.seconds = Some(f64::NAN), &["--seconds"]);
+    refuses(&["a"], "new", |o| o.part = (4, 4), &["5/4"]);
+    assert!(!path("new").exists());
+    // Somebody else's files of these names, or a ledger of a preparation.
+    for name in ["train-000000.tar", "train-000003.json", "train.parquet", "ledger.jsonl"] {
+        let out = format!("with-{name}");
+        fs::create_dir(path(&out)).unwrap();
+        fs::write(path(&out).join(name), "mine").unwrap();
+        refuses(&["a"], &out, nothing, &[name, "-o"]);
+    }
+    // An index of other options among ours, and one that is none.
+    let index = path("out/train-000000.json");
+    let good = fs::read_to_string(&index).unwrap();
+    fs::write(&index, good.replacen("512", "99", 1)).unwrap();
+    refuses(&["a"], "out", nothing, &["train-000000.json", "--utterances 99", "--utterances 512"]);
+    fs::write(&index, "{\"made_from\":").unwrap();
+    refuses(&["a"], "out", nothing, &["train-000000.json is damaged", "delete"]);
+    // Below the input it may be, and beside other corpora of other names.
+    shard(&ShardOptions::new(path("a"), path("a/shards"))).unwrap();
+    fs::rename(path("b/train.jsonl"), path("b/test.jsonl")).unwrap();
+    shard(&ShardOptions::new(path("b"), path("a/shards"))).unwrap();
+    assert_eq!(Ledger::read(&path("a/shards/ledger.jsonl")).unwrap().kept_count(), 13);
+}
+
+#[test]
+fn a_shard_ends_at_so_many_utterances_or_so_much_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut corpus = sound_corpus(folder.path(), 12);
+    for (utterance, duration) in
+        corpus.utterances.iter_mut().zip([1.0, 1.0, 1.0, 9.0, 0.5].iter().cycle())
+    {
+        utterance.duration = *duration;
+    }
+    corpus.write().unwrap();
+    let out = folder.path().join("shards");
+    let limits =
+        ShardOptions { utterances: 3, seconds: Some(2.0), ..ShardOptions::new(&corpus.path, &out) };
+    shard(&limits).unwrap();
+    let manifest = Manifest::read(&out.join("train.jsonl")).unwrap();
+    let shards: Vec<&str> =
+        manifest.utterances.iter().map(|u| &u.shard.as_ref().unwrap().file[6..12]).collect();
+    let numbers: Vec<usize> = shards.iter().map(|digits| digits.parse().unwrap()).collect();
+    // 1+1 | 1 | 9 | .5+1 | 1+1 | 9 | .5+1 ...: a shard of its own for what alone is too long.
+    assert_eq!(numbers, [0, 0, 1, 2, 3, 3, 4, 4, 5, 6, 6, 7]);
+    // An empty manifest has no shards, and is complete.
+    let empty = Manifest { path: folder.path().join("dev.jsonl"), utterances: Vec::new() };
+    empty.write().unwrap();
+    let report = &shard(&ShardOptions::new(&empty.path, &out)).unwrap()[0];
+    assert!(report.is_complete() && report.shards == 0);
+    assert!(Manifest::read(&report.manifest).unwrap().utterances.is_empty());
+}
+
+/// The corpora themselves: AN4 (FLAC and headerless), FSDD, yesno, and MP3 of LibriSpeech, whole and cut.
+#[test]
+fn real_recordings_come_back_to_the_last_bit() {
+    let Ok(data) = std::env::var("LABYRINTH_DATA") else {
+        println!("skipped: LABYRINTH_DATA names no folder of real recordings");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (info, from) in [
+        (labyrinth_corpus::CorpusInfo::named("an4"), "an4"),
+        (labyrinth_corpus::CorpusInfo::named("fsdd"), "fsdd"),
+        (labyrinth_corpus::CorpusInfo::named("yesno"), "yesno"),
+        (labyrinth_corpus::CorpusInfo::named("librispeech"), "librispeech-dev-clean-half"),
+    ] {
+        let prepared = folder.path().join(from);
+        let options =
+            labyrinth_corpus::PrepareOptions::new(Path::new(&data).join(from), prepared.clone());
+        (info.unwrap().prepare)(&options, &|_, _| {}).unwrap();
+        let mut loose = Manifest::read(&prepared.join("test.jsonl")).unwrap();
+        for index in 0..loose.utterances.len() / 4 {
+            let mut cut = loose.utterances[index * 4].clone();
+            cut.id += "-cut";
+            (cut.offset, cut.duration) = (Some(cut.duration / 7.0), cut.duration / 3.0);
+            loose.utterances.push(cut);
+        }
+        if from == "an4" {
+            let raw = Path::new(&data).join("an4/wav/an4test_clstk/fcaw/an406-fcaw-b.raw");
+            let seconds = fs::metadata(&raw).unwrap().len() as f64 / 32_000.0;
+            for offset in [None, Some(0.3)] {
+                loose.utterances.push(Utterance {
+                    offset,
+                    encoding: Some(Encoding::PcmS16be),
+                    sample_rate: Some(16_000),
+                    ..Utterance::new(
+                        format!("raw-{offset:?}"),
+                        raw.to_str().unwrap(),
+                        seconds - offset.unwrap_or(0.0),
+                        "x",
+                    )
+                });
+            }
+        }
+        loose.path = prepared.join("all.jsonl");
+        loose.write().unwrap();
+        let loose = Manifest::read(&loose.path).unwrap();
+        let out = folder.path().join(format!("shards-{from}"));
+        let report = &shard(&ShardOptions::new(&loose.path, &out)).unwrap()[0];
+        assert_eq!(report.ledger.refused_count(), 0);
+        assert_same_sound_and_labels(&loose, &Manifest::read(&out.join("all.jsonl")).unwrap());
+        let [one, other] = [&loose.path, &out.join("all.jsonl")]
+            .map(|path| batches(common::evaluation(&Manifest::read(path).unwrap()), 0).unwrap());
+        assert_same_batches(&one, &other);
+    }
+}
