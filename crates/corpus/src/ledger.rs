@@ -24,6 +24,12 @@ pub enum Reason {
     SampleRate,
     /// The offset, or the end of the utterance, lies past the end of the audio.
     OffsetPastEnd,
+    /// Nothing can be heard in the audio.
+    SilentAudio,
+    /// The channels cancel each other when they are mixed.
+    CancellingChannels,
+    /// The same sound stands elsewhere: in another set, or with another transcript.
+    DuplicateAudio,
     /// No transcript belongs to the audio.
     MissingTranscript,
     /// The transcript cannot be read as UTF-8 text.
@@ -32,6 +38,9 @@ pub enum Reason {
     EmptyTranscript,
     /// The transcript holds characters or words that the alphabet lacks.
     OutsideAlphabet,
+    /// The transcript holds characters that are no text: control characters, wrongly decoded letters,
+    /// look-alikes of another alphabet.
+    UnusableTranscript,
     /// Fewer frames than labels plus repeated neighbours: no CTC path exists.
     TooShortForCtc,
     /// An utterance before it has the same id.
@@ -52,6 +61,8 @@ pub enum Reason {
     MissingLabels,
     /// The label track cannot be read, or is broken.
     UnusableLabels,
+    /// The line of the manifest is no utterance.
+    BrokenLine,
     /// The published rule of the corpus leaves it out.
     LeftOut,
 }
@@ -66,10 +77,14 @@ impl Reason {
             Self::ShorterThanAFrame => "shorter-than-a-frame",
             Self::SampleRate => "sample-rate",
             Self::OffsetPastEnd => "offset-past-end",
+            Self::SilentAudio => "silent-audio",
+            Self::CancellingChannels => "cancelling-channels",
+            Self::DuplicateAudio => "duplicate-audio",
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",
             Self::EmptyTranscript => "empty-transcript",
             Self::OutsideAlphabet => "outside-alphabet",
+            Self::UnusableTranscript => "unusable-transcript",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
             Self::NotListed => "not-listed",
@@ -80,6 +95,7 @@ impl Reason {
             Self::UnusableTimes => "unusable-times",
             Self::MissingLabels => "missing-labels",
             Self::UnusableLabels => "unusable-labels",
+            Self::BrokenLine => "broken-line",
             Self::LeftOut => "left-out",
         }
     }
@@ -371,6 +387,11 @@ mod tests {
             Reason::NotListed,
             Reason::UnexpectedName,
             Reason::UnusableName,
+            Reason::SilentAudio,
+            Reason::CancellingChannels,
+            Reason::DuplicateAudio,
+            Reason::UnusableTranscript,
+            Reason::BrokenLine,
         ] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
         }

@@ -32,7 +32,8 @@ pub mod prepare;
 pub mod recordings;
 
 pub use check::{
-    CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check, training_alphabet,
+    CheckContext, CheckError, CheckReport, Checked, Finding, FindingKind, FixReport, Severity,
+    Survey, check, training_alphabet,
 };
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};

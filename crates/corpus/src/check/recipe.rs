@@ -1,0 +1,87 @@
+//! What a recipe adds to the checks: its alphabet, and how many frames its model has for the labels.
+
+use super::error::CheckError;
+use super::finding::{Finding, FindingKind, Severity};
+use super::survey::Set;
+use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
+use crate::manifest::Manifest;
+use labyrinth_signal::{FeatureExtractor, FeatureOptions};
+use labyrinth_text::{Alphabet, Normalizer, Units, ctc_minimum_frames};
+
+/// What a recipe adds to the checks: its text and its frame rate.
+#[derive(Clone)]
+pub struct CheckContext {
+    /// Of the recipe.
+    pub normalizer: Normalizer,
+    /// Of the recipe, or of the training set: see [`training_alphabet`].
+    pub alphabet: Alphabet,
+    /// For the number of feature frames.
+    pub features: FeatureOptions,
+    /// Model frames from feature frames.
+    pub output_frames: OutputFrames,
+}
+
+/// The alphabet of a training set: every character or word of its normalised transcripts.
+pub fn training_alphabet(manifest: &Manifest, normalizer: &Normalizer, units: Units) -> Alphabet {
+    let texts: Vec<String> =
+        manifest.utterances.iter().map(|utterance| normalizer.apply(&utterance.text)).collect();
+    Alphabet::from_transcripts(units, texts.iter().map(String::as_str))
+}
+
+/// Unknown characters, transcripts that are too long for the recipe's frames, rates that its features
+/// refuse.
+pub(super) fn judge(
+    context: &CheckContext,
+    published: bool,
+    sets: &[Set],
+    findings: &mut Vec<Finding>,
+) -> Result<(), CheckError> {
+    let extractor = FeatureExtractor::new(&context.features).map_err(LoaderError::from)?;
+    let severity = if published { Severity::Warning } else { Severity::Error };
+    for set in sets {
+        for (utterance, sound) in set.manifest.utterances.iter().zip(&set.sounds) {
+            let mut report = |kind, detail| {
+                findings.push(Finding::of_one(severity, kind, &set.name, &utterance.id, detail));
+            };
+            let text = context.normalizer.apply(&utterance.text);
+            if text.is_empty() && !utterance.text.trim().is_empty() {
+                let detail = format!("nothing is left of {:?} after normalisation", utterance.text);
+                report(FindingKind::EmptyTranscript, detail);
+            }
+            let labels = match context.alphabet.encode(&text) {
+                Ok(labels) => labels,
+                Err(error) => {
+                    report(FindingKind::OutsideAlphabet, error.to_string());
+                    continue;
+                }
+            };
+            let Some(sound) = sound else { continue };
+            let (rate, wanted) = (sound.sample_rate, extractor.sample_rate());
+            let refused = rate > wanted && !context.features.allow_downsample
+                || rate < wanted && !context.features.allow_upsample;
+            if refused {
+                let detail = format!("it has {rate} Hz, and the recipe takes {wanted} Hz alone");
+                report(FindingKind::SampleRate, detail);
+                continue;
+            }
+            let samples = (sound.seconds * f64::from(wanted) + 1e-6).round() as usize;
+            let feature_frames = extractor.frame_count(samples);
+            if feature_frames == 0 {
+                let detail = shorter_than_a_frame(&context.features, sound.seconds);
+                report(FindingKind::ShorterThanAFrame, detail);
+                continue;
+            }
+            let frames = (context.output_frames)(feature_frames);
+            let needed = ctc_minimum_frames(&labels);
+            if frames < needed {
+                let detail = format!(
+                    "{} labels with {} repeated neighbours need {needed} frames, the model has {frames}",
+                    labels.len(),
+                    needed - labels.len()
+                );
+                report(FindingKind::TooShortForCtc, detail);
+            }
+        }
+    }
+    Ok(())
+}
