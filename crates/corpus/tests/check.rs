@@ -197,7 +197,7 @@ fn what_a_published_split_contains_is_a_warning() {
 #[test]
 fn a_folder_of_recordings_is_checked_as_it_lies() {
     let folder = tempfile::tempdir().unwrap();
-    for key in 0..4 {
+    for key in 0..5 {
         utterance(folder.path(), key, 16000, 8000, "");
         fs::write(folder.path().join(format!("u{key:03}.txt")), "some words").unwrap();
     }
@@ -206,16 +206,47 @@ fn a_folder_of_recordings_is_checked_as_it_lies() {
     fs::remove_file(folder.path().join("u001.wav")).unwrap();
     fs::write(folder.path().join("u002.wav"), "text").unwrap();
     fs::write(folder.path().join("u003.txt"), "").unwrap();
+    fs::write(folder.path().join("u004.txt"), b"caf\xe9").unwrap();
     let report = check(folder.path(), None, &silent).unwrap();
     for (kind, id) in [
         (FindingKind::MissingTranscript, "u000"),
         (FindingKind::MissingAudio, "u001"),
         (FindingKind::UnreadableAudio, "u002"),
         (FindingKind::EmptyTranscript, "u003"),
+        (FindingKind::UnreadableTranscript, "u004"),
     ] {
         assert!(found(&report, kind, id).is_some(), "{} not found in\n{report}", kind.code());
     }
-    assert_eq!(report.errors(), 4);
+    assert_eq!(report.errors(), 5);
+}
+
+#[test]
+fn what_a_recipe_refuses_is_found_by_its_own_measure() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = clean(folder.path());
+    let mut context = context(&sets);
+    context.features.frame_length = 500.0;
+    let report = report_on(folder.path(), &sets, Some(&context));
+    let short = sets.iter().flat_map(|set| &set.utterances).filter(|u| u.duration < 0.5);
+    let short: Vec<&Utterance> = short.collect();
+    assert!(!short.is_empty());
+    for utterance in &short {
+        assert!(
+            found(&report, FindingKind::ShorterThanAFrame, &utterance.id).is_some(),
+            "{report}"
+        );
+    }
+    context.features.frame_length = 25.0;
+    for (rate, allowed, errors) in
+        [(8000.0, false, 45), (8000.0, true, 0), (16000.0, false, 0), (32000.0, false, 45)]
+    {
+        context.features.sample_frequency = rate;
+        context.features.allow_downsample = allowed;
+        context.features.allow_upsample = allowed;
+        let report = report_on(folder.path(), &sets, Some(&context));
+        let refused = report.findings.iter().filter(|f| f.kind == FindingKind::SampleRate).count();
+        assert_eq!((refused, report.errors()), (errors, errors), "{rate} {allowed}");
+    }
 }
 
 #[test]

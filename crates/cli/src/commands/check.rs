@@ -70,7 +70,7 @@ impl Check {
         progress.finish();
         let fixed = self.fix.as_deref().map(|out| checked.fix(out)).transpose()?;
         if let Some(path) = &self.html {
-            let page = checked.page(path)?;
+            let page = checked.page()?;
             write_atomically(path, |file| std::io::Write::write_all(file, page.as_bytes()))
                 .map_err(Failure::write(path))?;
         }
