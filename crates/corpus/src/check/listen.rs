@@ -148,7 +148,9 @@ fn judge(
         // Whatever else is measured on silence says nothing.
         return report(Error, SilentAudio, detail);
     }
-    judge_channels(sound, report);
+    if judge_channels(sound, report) {
+        return;
+    }
     if sound.loudest_channel_db < QUIET_DB {
         let level = sound.loudest_channel_db;
         let detail = format!("its loudest 25 ms lie at {level:.0} dB of full scale");
@@ -191,20 +193,30 @@ fn judge(
     }
 }
 
-fn judge_channels(sound: &Sound, report: &mut impl FnMut(Severity, FindingKind, String)) {
+/// Whether what is left of the channels when they are mixed says nothing.
+fn judge_channels(sound: &Sound, report: &mut impl FnMut(Severity, FindingKind, String)) -> bool {
     let (loud, soft) = (sound.loudest_channel_db, sound.softest_channel_db);
     if sound.channels < 2 {
-    } else if soft < SILENCE_DB && soft < loud - CANCELLED_DB {
-        let detail = format!("one channel has {loud:.0} dB, another {soft:.0} dB");
+        return false;
+    }
+    if soft < SILENCE_DB && soft < loud - CANCELLED_DB {
+        let detail = format!("one channel has {}, another {}", spell(loud), spell(soft));
         report(Severity::Warning, FindingKind::DeadChannel, detail);
     } else if sound.loudest_db < loud - CANCELLED_DB {
-        let mix = sound.loudest_db;
-        let detail = format!("a channel has {loud:.0} dB, the mean of all {mix:.0} dB");
+        let (loud, mixed) = (spell(loud), spell(sound.loudest_db));
+        let detail = format!("a channel has {loud}, the mean of all {mixed}");
         report(Severity::Error, FindingKind::CancellingChannels, detail);
+        return true;
     } else if sound.correlation < SAME_SOUND {
         let correlation = sound.correlation;
         let detail =
             format!("of {} channels the first two correlate by {correlation:.2}", sound.channels);
         report(Severity::Warning, FindingKind::DifferingChannels, detail);
     }
+    false
+}
+
+/// A level in words; below the last step of 24 bits there is none.
+fn spell(decibels: f32) -> String {
+    if decibels < -150.0 { "no signal".to_owned() } else { format!("{decibels:.0} dB") }
 }

@@ -304,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rare_character_is_told_among_many() {
+        let findings = |texts: &[&str], times: usize| {
+            let numbered = texts.iter().enumerate();
+            let mut utterances: Vec<Utterance> = numbered
+                .map(|(n, text)| Utterance::new(format!("u{n}"), "a.wav", 1.0, *text))
+                .collect();
+            let plain = |n| Utterance::new(format!("p{n}"), "a.wav", 1.0, "the quick brown fox");
+            utterances.extend((0..times).map(plain));
+            let manifest = crate::Manifest { path: "train.jsonl".into(), utterances };
+            let name = "train".to_owned();
+            let (broken, repeated, sounds) = (Vec::new(), Vec::new(), Vec::new());
+            let mut found = Vec::new();
+            characters(&[Set { name, manifest, broken, repeated, sounds }], &mut found);
+            found.into_iter().filter_map(|finding| finding.id).collect::<Vec<_>>()
+        };
+        let texts = ["the quíck fox", "the fox 7", "Fox the quick brown"];
+        assert_eq!(findings(&texts, 700), ["u0"]);
+        assert_eq!(findings(&["the quíck fox"; 3], 700), [""; 0]);
+        // Among few characters many are rare.
+        assert_eq!(findings(&texts, 500), [""; 0]);
+    }
+
+    #[test]
     fn repetitions_of_words_and_phrases_are_counted() {
         let of = |text: &str| {
             let words: Vec<&str> = text.split_whitespace().collect();

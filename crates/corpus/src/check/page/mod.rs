@@ -3,7 +3,8 @@
 //!
 //! The page is one file without scripts and without anything from elsewhere; its own policy forbids both,
 //! so that a transcript that slipped through [`escape`] still could not run. It stays below some eight
-//! megabytes whatever the corpus: [`SUSPECTS`] recordings at most, of each the beginning.
+//! megabytes whatever the corpus: [`SUSPECTS`] recordings at most, of each a few
+//! seconds.
 
 mod charts;
 mod player;
@@ -20,6 +21,7 @@ use crate::clip::{ClipFault, read_clip};
 use player::Clip;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use suspects::Suspect;
 
 /// Utterances that are shown.
@@ -28,8 +30,9 @@ const SUSPECTS: usize = 40;
 /// Bytes of sound in the page; base64 makes a third more of them.
 const SOUND: usize = 4 << 20;
 
-/// Findings of one kind that are listed.
+/// Findings of one kind that are listed, and of these that are seen at once.
 const LISTED: usize = 100;
+const OPEN: usize = 3;
 
 /// Speakers that have a bar of their own.
 const SPEAKERS: usize = 24;
@@ -74,6 +77,13 @@ fn severity_class(severity: Severity) -> &'static str {
     }
 }
 
+/// The last part of a path, also of `.`.
+fn name_of(path: &Path) -> String {
+    let whole = path.canonicalize();
+    let name = path.file_name().or_else(|| whole.as_ref().ok()?.file_name());
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
 /// `1 h 12 min`, `4.5 min`, `12 s`.
 fn time(seconds: f64) -> String {
     if seconds >= 3600.0 {
@@ -104,7 +114,7 @@ impl Checked {
         let _ = write!(
             html,
             "<h1>{}</h1><p class=\"soft\">labyrinth check of <bdi>{target}</bdi></p>",
-            title.unwrap_or_else(|| target.clone())
+            title.unwrap_or_else(|| escape(&name_of(&report.target)))
         );
         self.verdict(&mut html);
         self.totals(&mut html);
@@ -131,7 +141,9 @@ impl Checked {
             let _ = write!(html, "<span class=\"is-warning\">{text}</span>");
         }
         html.push_str(
-            "</p><p class=\"soft\">An error spoils a training or its figure; a warning is worth knowing.</p>",
+            "</p><p class=\"soft\">An error spoils a training or its figure; a warning is worth \
+             knowing. <a href=\"#findings\">Findings</a> · \
+             <a href=\"#suspicious\">suspicious utterances</a></p>",
         );
     }
 
@@ -160,7 +172,7 @@ impl Checked {
                 .collect();
             let _ = write!(
                 html,
-                "<tr><td><bdi>{}</bdi></td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
+                "<tr><td class=\"name\"><bdi>{}</bdi></td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
                  <td class=\"number\">{:.2} s</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
                  <td class=\"number\">{}</td><td>{}</td></tr>",
                 escape(&summary.name),
@@ -297,7 +309,7 @@ impl Checked {
     }
 
     fn kinds(&self, html: &mut String) {
-        html.push_str("<h2>Findings</h2>");
+        html.push_str("<h2 id=\"findings\">Findings</h2>");
         if self.report.findings.is_empty() {
             html.push_str("<p class=\"card\">None.</p>");
             return;
@@ -311,23 +323,27 @@ impl Checked {
             let _ = write!(
                 html,
                 "<tr><td><span class=\"mark {}\">{}</span></td><td class=\"number\">{}</td>\
-                 <td>{} <span class=\"soft\">{}</span><details><summary>{}</summary><ul>",
+                 <td>{} <span class=\"soft\">{}</span><ul>",
                 severity_class(*severity),
                 kind.code(),
                 group.len(),
                 escape(kind.meaning()),
                 escape(kind.advice()),
-                if group.len() > 1 { "show them" } else { "show it" }
             );
-            for finding in group.iter().take(LISTED) {
-                let id = finding.id.as_deref().unwrap_or_default();
-                let (set, id, detail) = (escape(&finding.set), escape(id), escape(&finding.detail));
-                let _ = write!(html, "<li><bdi>{set} {id}: {detail}</bdi></li>");
+            for (place, finding) in group.iter().take(LISTED).enumerate() {
+                if place == OPEN {
+                    let more = group.len() - OPEN;
+                    let _ = write!(html, "</ul><details><summary>{more} more</summary><ul>");
+                }
+                let id = finding.id.iter().map(|id| format!(" {}", escape(id))).collect::<String>();
+                let (set, detail) = (escape(&finding.set), escape(&finding.detail));
+                let _ = write!(html, "<li><bdi>{set}{id}: {detail}</bdi></li>");
             }
             if group.len() > LISTED {
                 let _ = write!(html, "<li>and {} more</li>", group.len() - LISTED);
             }
-            html.push_str("</ul></details></td></tr>");
+            html.push_str(if group.len() > OPEN { "</ul></details>" } else { "</ul>" });
+            html.push_str("</td></tr>");
         }
         html.push_str("</table></div>");
     }
@@ -343,7 +359,7 @@ impl Checked {
             .iter()
             .filter_map(|finding| Some((finding.set.as_str(), finding.id.as_deref()?)))
             .collect();
-        html.push_str("<h2>Suspicious utterances</h2>");
+        html.push_str("<h2 id=\"suspicious\">Suspicious utterances</h2>");
         if all.len() > suspects.len() {
             let (shown, all) = (suspects.len(), all.len());
             let _ = write!(
@@ -372,13 +388,16 @@ impl Checked {
         });
         html.push_str("<article class=\"card suspect\"><div>");
         let clip = match found {
-            Some((set, utterance, Some(_))) => match read_clip(set.manifest.folder(), utterance) {
-                Ok(audio) => Some(Clip::of(&audio)),
-                Err(ClipFault::Refused { .. }) => None,
-                Err(ClipFault::Disk { path, source }) => {
-                    return Err(CheckError::Disk { path, source });
+            Some((set, utterance, Some(sound))) => {
+                match read_clip(set.manifest.folder(), utterance) {
+                    // From half a second before the speech on.
+                    Ok(audio) => Some(Clip::of(&audio, f64::from(sound.silence[0]) - 0.5)),
+                    Err(ClipFault::Refused { .. }) => None,
+                    Err(ClipFault::Disk { path, source }) => {
+                        return Err(CheckError::Disk { path, source });
+                    }
                 }
-            },
+            }
             _ => None,
         };
         match clip {
@@ -410,7 +429,7 @@ impl Checked {
                     let _ = write!(html, ", {} channels", sound.channels);
                 }
                 if sound.seconds > player::SECONDS {
-                    let _ = write!(html, ", the first {:.0} s of it here", player::SECONDS);
+                    let _ = write!(html, ", {:.0} s of it here", player::SECONDS);
                 }
             }
             let _ = write!(

@@ -7,7 +7,7 @@ use super::super::sound::FULL_SCALE;
 use labyrinth_signal::{Audio, resample};
 use std::fmt::Write;
 
-/// Of a recording, its beginning.
+/// Of a recording at most.
 pub(super) const SECONDS: f64 = 8.0;
 
 /// Enough for speech, and a third of what 48 kHz would take.
@@ -19,6 +19,11 @@ const POINTS: usize = 300;
 /// Height of its drawing, twice its amplitude.
 const HALF: f32 = 50.0;
 
+/// A peak below this is drawn as if it were nearly full, with a word about it; next to nothing is drawn as
+/// what it is.
+const LOW_PEAK: f32 = 0.2;
+const NO_PEAK: f32 = 0.002;
+
 /// What the page holds of a recording.
 pub(super) struct Clip {
     rate: u32,
@@ -26,11 +31,14 @@ pub(super) struct Clip {
 }
 
 impl Clip {
-    /// The beginning of the mean of the channels, which is what features are computed of.
-    pub(super) fn of(audio: &Audio) -> Self {
-        let length = (SECONDS * f64::from(audio.sample_rate)) as usize;
-        let channels =
-            audio.channels.iter().map(|channel| channel[..channel.len().min(length)].to_vec());
+    /// A part of the mean of the channels, which is what features are computed of, from `start` seconds
+    /// on where the whole is too long.
+    pub(super) fn of(audio: &Audio, start: f64) -> Self {
+        let at = |seconds: f64| (seconds * f64::from(audio.sample_rate)) as usize;
+        let spare = audio.samples().saturating_sub(at(SECONDS));
+        let first = at(start).min(spare);
+        let end = (first + at(SECONDS)).min(audio.samples());
+        let channels = audio.channels.iter().map(|channel| channel[first..end].to_vec());
         let begin = Audio { sample_rate: audio.sample_rate, channels: channels.collect() };
         let (mono, rate) = (begin.mono(), audio.sample_rate);
         match rate > HIGHEST_RATE {
@@ -69,7 +77,9 @@ impl Clip {
     /// The player.
     pub(super) fn player(&self) -> String {
         let sound = base64(&self.wav());
-        format!("<audio controls preload=\"none\" src=\"data:audio/wav;base64,{sound}\"></audio>")
+        format!(
+            "<audio controls preload=\"metadata\" src=\"data:audio/wav;base64,{sound}\"></audio>"
+        )
     }
 
     /// Least and greatest sample of each stretch as an outline; stretches at full scale in red.
@@ -79,7 +89,9 @@ impl Clip {
             let at = |point: usize| point * self.samples.len() / points;
             &self.samples[at(point)..at(point + 1)]
         };
-        let y = |value: f32| HALF - HALF * value.clamp(-1.0, 1.0);
+        let peak = self.samples.iter().fold(0f32, |peak, x| peak.max(x.abs()));
+        let gain = if peak > NO_PEAK && peak < LOW_PEAK { 0.9 / peak } else { 1.0 };
+        let y = |value: f32| HALF - HALF * (gain * value).clamp(-1.0, 1.0);
         let (mut upper, mut lower, mut cut) = (String::new(), Vec::new(), String::new());
         for point in 0..points {
             let samples = stretch(point);
@@ -98,9 +110,14 @@ impl Clip {
             }
         }
         lower.reverse();
+        let raised = match gain > 1.0 {
+            true => format!("<small>drawn {gain:.0} times as high as it is</small>"),
+            false => String::new(),
+        };
         format!(
-            "<svg class=\"wave\" viewBox=\"0 0 {points} 100\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-             <line x1=\"0\" x2=\"{points}\" y1=\"50\" y2=\"50\"/><path d=\"{upper}{}Z\"/>{cut}</svg>",
+            "<svg class=\"wave\" viewBox=\"0 0 {points} 100\" preserveAspectRatio=\"none\" \
+             aria-hidden=\"true\"><line x1=\"0\" x2=\"{points}\" y1=\"50\" y2=\"50\"/>\
+             <path d=\"{upper}{}Z\"/>{cut}</svg>{raised}",
             lower.concat()
         )
     }
@@ -150,12 +167,12 @@ mod tests {
     fn a_clip_is_a_recording_again() {
         let samples: Vec<f32> = (0..48000 * 10).map(|i| 0.5 * (i as f32 * 0.05).sin()).collect();
         let audio = Audio { sample_rate: 48000, channels: vec![samples.clone(), samples] };
-        let clip = Clip::of(&audio);
+        let clip = Clip::of(&audio, 1.0);
         let again = decode_audio(clip.wav(), Path::new("clip.wav"), None).unwrap();
         assert_eq!((again.sample_rate, again.channels.len()), (16000, 1));
         assert!((again.duration() - SECONDS).abs() < 0.01);
         assert_eq!(clip.wav().len(), clip.bytes());
-        let low = Clip::of(&Audio { sample_rate: 8000, channels: vec![vec![0.25; 80]] });
+        let low = Clip::of(&Audio { sample_rate: 8000, channels: vec![vec![0.25; 80]] }, 0.0);
         let again = decode_audio(low.wav(), Path::new("clip.wav"), None).unwrap();
         assert_eq!((again.sample_rate, &again.channels[0][..]), (8000, &[0.25; 80][..]));
     }
@@ -164,10 +181,11 @@ mod tests {
     fn clipping_is_drawn() {
         let clip = |level: f32| {
             let samples = (0..8000).map(|i| level * (i as f32 * 0.3).sin()).collect();
-            Clip::of(&Audio { sample_rate: 8000, channels: vec![samples] }).waveform()
+            Clip::of(&Audio { sample_rate: 8000, channels: vec![samples] }, 0.0).waveform()
         };
         assert!(clip(1.5).contains("class=\"cut\"") && !clip(0.9).contains("cut"));
-        let empty = Clip::of(&Audio { sample_rate: 8000, channels: vec![Vec::new()] });
+        assert!(clip(0.009).contains("100 times") && !clip(0.9).contains("times"));
+        let empty = Clip::of(&Audio { sample_rate: 8000, channels: vec![Vec::new()] }, 0.0);
         assert!(empty.waveform().contains("<svg"));
     }
 }
