@@ -44,11 +44,10 @@ pub struct Check {
     /// Also checks for this recipe's alphabet and frame rate.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// Writes cleaned manifests, a ledger of what was left out and a list of what was changed into
-    /// another folder; the audio is not touched.
+    /// Writes cleaned manifests and a ledger into this folder; the audio is not touched.
     #[arg(long, value_name = "DIR")]
     fix: Option<PathBuf>,
-    /// Writes a page with charts and the suspicious utterances to listen to.
+    /// Writes a page with charts and the suspicious utterances, to listen to.
     #[arg(long, value_name = "PAGE.html")]
     html: Option<PathBuf>,
     /// Prints one object of JSON with every finding.
@@ -64,6 +63,9 @@ impl Check {
         }
         let context = self.recipe.as_deref().map(context).transpose()?;
         let survey = Survey::read(&self.target)?;
+        if let Some(out) = &self.fix {
+            survey.refuse_fix_into(out)?;
+        }
         tell_broken_lines(&survey);
         let progress = Progress::new("listening");
         let checked = survey.listen(context.as_ref(), &|done, total| progress.at(done, total))?;
@@ -103,16 +105,19 @@ impl Check {
     }
 }
 
-/// A page is written over a page, and over nothing else.
+/// A page is written over a page, and over nothing else; and its folder must be there before hours of
+/// recordings are listened to.
 fn refuse_page(path: &Path) -> Result<(), Failure> {
     let html = path.extension().is_some_and(|end| end == "html" || end == "htm");
-    match (html, path.is_dir()) {
-        (true, false) => Ok(()),
-        _ => Err(Failure::Sentence(format!(
-            "{} is no name for a page; name a file that ends in .html with --html",
-            path.display()
-        ))),
-    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let reason = if !html || path.is_dir() {
+        "is no name for a page; name a file that ends in .html"
+    } else if folder.is_some_and(|folder| !folder.is_dir()) {
+        "cannot be written, since its folder is not there; make it, or name another place"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Sentence(format!("{} {reason} with --html", path.display())))
 }
 
 /// Lines that cannot be read are told before hours of recordings are listened to.

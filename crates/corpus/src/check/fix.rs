@@ -11,7 +11,7 @@ use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity, plural};
 use super::recordings::groups_of_one_sound;
 use super::sets::plain;
-use super::survey::Set;
+use super::survey::{Set, Survey};
 use super::transcript::mended;
 use crate::atomic::write_atomically;
 use crate::ledger::{Ledger, Reason, Refusal};
@@ -63,10 +63,7 @@ impl Checked {
     /// [`CheckError::NoManifests`] for a folder of recordings. [`CheckError::Write`] where the disk
     /// fails or is full.
     pub fn fix(&self, out: &Path) -> Result<FixReport, CheckError> {
-        if self.is_folder {
-            return Err(CheckError::NoManifests { path: self.report.target.clone() });
-        }
-        self.refuse_own_folder(out)?;
+        refuse_folder(&self.report.target, &self.sets, self.is_folder, out)?;
         let write = |source| CheckError::Write { path: out.to_owned(), source };
         fs::create_dir_all(out).map_err(write)?;
         let result = out.canonicalize().map_err(write).and_then(|to| self.fix_into(out, &to));
@@ -75,23 +72,6 @@ impl Checked {
             let _ = fs::remove_dir(out);
         }
         result
-    }
-
-    /// Neither the folder of a manifest nor a file may be the output.
-    fn refuse_own_folder(&self, out: &Path) -> Result<(), CheckError> {
-        let occupied = |reason| Err(CheckError::Occupied { path: out.to_owned(), reason });
-        if out.exists() && !out.is_dir() {
-            return occupied("is a file");
-        }
-        let canonical = |path: &Path| {
-            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-            path.canonicalize().ok()
-        };
-        let own = |set: &Set| canonical(set.manifest.folder()) == canonical(out);
-        match canonical(out).is_some() && self.sets.iter().any(own) {
-            true => occupied("is where the manifests lie that were checked"),
-            false => Ok(()),
-        }
     }
 
     fn fix_into(&self, out: &Path, canonical: &Path) -> Result<FixReport, CheckError> {
@@ -209,6 +189,43 @@ impl Checked {
             better.text = mended(&utterance.text);
         }
         better
+    }
+}
+
+/// A folder of recordings has nothing to clean; neither a manifest's own folder nor a file may be the
+/// output.
+fn refuse_folder(
+    target: &Path,
+    sets: &[Set],
+    is_folder: bool,
+    out: &Path,
+) -> Result<(), CheckError> {
+    if is_folder {
+        return Err(CheckError::NoManifests { path: target.to_owned() });
+    }
+    let occupied = |reason| Err(CheckError::Occupied { path: out.to_owned(), reason });
+    if out.exists() && !out.is_dir() {
+        return occupied("is a file");
+    }
+    let canonical = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        path.canonicalize().ok()
+    };
+    let own = |set: &Set| canonical(set.manifest.folder()) == canonical(out);
+    match canonical(out).is_some() && sets.iter().any(own) {
+        true => occupied("is where the manifests lie that were checked"),
+        false => Ok(()),
+    }
+}
+
+impl Survey {
+    /// Whether cleaned manifests could be written into `out`, so that nobody waits for a check whose
+    /// result then has no place.
+    ///
+    /// # Errors
+    /// [`CheckError::NoManifests`] and [`CheckError::Occupied`], as [`Checked::fix`].
+    pub fn refuse_fix_into(&self, out: &Path) -> Result<(), CheckError> {
+        refuse_folder(&self.target, &self.sets, self.is_folder, out)
     }
 }
 
