@@ -6,7 +6,7 @@ use common::{noise, sound_corpus, training, utterance};
 use labyrinth_corpus::{
     CheckContext, CheckReport, CorpusRecord, FindingKind, Manifest, Severity, Utterance, check,
 };
-use labyrinth_signal::write_wav;
+use labyrinth_signal::{CmvnStats, FeatureExtractor, write_wav};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -290,4 +290,26 @@ fn a_manifest_that_names_a_device_is_told_so() {
         assert!(detail.contains("/dev/zero is no regular file"), "{detail}");
     }
     assert_eq!(report.errors(), 2, "{report}");
+}
+
+/// Statistics of the whole corpus have seen the test set.
+#[test]
+fn sums_over_more_than_the_training_set_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let sets = clean(folder.path());
+    let mut context = context(&sets);
+    let extractor = FeatureExtractor::new(&context.features).unwrap();
+    let frames = |sets: &[Manifest]| -> f64 {
+        let seconds = sets.iter().flat_map(|set| &set.utterances).map(|u| u.duration);
+        seconds.map(|s| extractor.frame_count((16000.0 * s).round() as usize) as f64).sum()
+    };
+    for (sums_over, errors) in [(&sets[..1], 0), (&sets[..2], 1), (&sets[..], 1)] {
+        let (sums, squares) = (vec![0.0; 6], vec![1.0; 6]);
+        let stats = CmvnStats { count: frames(sums_over), sums, squares };
+        let options = serde_json::json!({"kind": "global", "stats": stats});
+        context.features.cmn = Some(serde_json::from_value(options).unwrap());
+        let report = report_on(folder.path(), &sets, Some(&context));
+        let found = found(&report, FindingKind::ForeignStatistics, "");
+        assert_eq!((usize::from(found.is_some()), report.errors()), (errors, errors), "{report}");
+    }
 }

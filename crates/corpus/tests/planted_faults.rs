@@ -554,9 +554,10 @@ fn every_kind_is_planted_or_tested_elsewhere() {
         // Of a folder of recordings: tests/check.rs.
         FindingKind::MissingTranscript,
         FindingKind::UnreadableTranscript,
-        // Of recipes with long frames or without resampling: tests/check.rs.
+        // Of recipes: tests/check.rs.
         FindingKind::ShorterThanAFrame,
         FindingKind::SampleRate,
+        FindingKind::ForeignStatistics,
         // Needs ten thousand characters: src/check/norms.rs.
         FindingKind::RareCharacter,
     ];

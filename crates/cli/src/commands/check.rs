@@ -7,8 +7,8 @@ use std::sync::Arc;
 use clap::Args;
 use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::check::training_alphabet;
-use labyrinth_corpus::{CheckContext, FindingKind, Manifest, Survey};
-use labyrinth_text::Normalizer;
+use labyrinth_corpus::{CheckContext, CheckError, FindingKind, ManifestError, Survey};
+use labyrinth_text::{Alphabet, Normalizer};
 use labyrinth_train::{Recipe, TrainError};
 use serde_json::json;
 
@@ -137,8 +137,16 @@ fn tell_broken_lines(survey: &Survey) {
 fn context(path: &Path) -> Result<CheckContext, Failure> {
     let recipe = Recipe::read(path, &[])?.with_paths_from(recipe_folder(path));
     let normalizer = Normalizer::new(&recipe.data.normalizer).map_err(TrainError::from)?;
-    let alphabet =
-        training_alphabet(&Manifest::read(&recipe.data.train)?, &normalizer, recipe.data.units);
+    // A broken line of it is for the check to tell, where it is among what is checked.
+    let training = match Survey::read(&recipe.data.train) {
+        Ok(survey) => survey,
+        Err(CheckError::Missing { path }) => return Err(ManifestError::Missing { path }.into()),
+        Err(error) => return Err(error.into()),
+    };
+    let manifest = training.manifests().next();
+    let alphabet = manifest
+        .map(|manifest| training_alphabet(manifest, &normalizer, recipe.data.units))
+        .unwrap_or_else(|| Alphabet::from_transcripts(recipe.data.units, std::iter::empty()));
     let model = recipe.model.clone();
     Ok(CheckContext {
         normalizer,

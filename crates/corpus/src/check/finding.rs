@@ -136,6 +136,8 @@ kinds! {
     UnusualDuration "unusual-duration" "Listen whether the transcript belongs to the recording.",
     /// Words that follow each other again and again.
     RepeatedWords "repeated-words" "Listen: machine transcripts repeat themselves where they fail.",
+    /// The recipe normalises with sums over more than its training set: what is tested was looked at.
+    ForeignStatistics "foreign-statistics" "Sum over the training set alone.",
     /// A file name that cannot stand in a manifest.
     UnusableName "unusable-name" "Rename the file.",
     /// The label track is not there.

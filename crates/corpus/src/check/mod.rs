@@ -71,11 +71,12 @@ impl Survey {
     /// # Errors
     /// [`CheckError`] where a disk fails, or the recipe's features cannot be computed.
     pub fn listen(
-        self,
+        mut self,
         context: Option<&CheckContext>,
         progress: Progress<'_>,
     ) -> Result<Checked, CheckError> {
-        let Self { target, corpus, mut sets, mut findings, is_folder } = self;
+        self.find_unlisted()?;
+        let Self { target, corpus, mut sets, mut findings, is_folder, .. } = self;
         let published = corpus.as_ref().is_some_and(|record| record.published_split);
         let shared = published || corpus.as_ref().is_some_and(|record| record.speakers_shared);
         listen::listen(&mut sets, &mut findings, progress)?;

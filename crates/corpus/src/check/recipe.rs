@@ -2,10 +2,11 @@
 
 use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity};
+use super::sound::Sound;
 use super::survey::Set;
 use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
 use crate::manifest::Manifest;
-use labyrinth_signal::{FeatureExtractor, FeatureOptions};
+use labyrinth_signal::{CmnOptions, FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, Normalizer, Units, ctc_minimum_frames};
 
 /// What a recipe adds to the checks: its text and its frame rate.
@@ -37,6 +38,7 @@ pub(super) fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<(), CheckError> {
     let extractor = FeatureExtractor::new(&context.features).map_err(LoaderError::from)?;
+    statistics(context, &extractor, sets, findings);
     let severity = if published { Severity::Warning } else { Severity::Error };
     for set in sets {
         for (utterance, sound) in set.manifest.utterances.iter().zip(&set.sounds) {
@@ -64,8 +66,7 @@ pub(super) fn judge(
                 report(FindingKind::SampleRate, detail);
                 continue;
             }
-            let samples = (sound.seconds * f64::from(wanted) + 1e-6).round() as usize;
-            let feature_frames = extractor.frame_count(samples);
+            let feature_frames = frames_of(&extractor, sound);
             if feature_frames == 0 {
                 let detail = shorter_than_a_frame(&context.features, sound.seconds);
                 report(FindingKind::ShorterThanAFrame, detail);
@@ -84,4 +85,42 @@ pub(super) fn judge(
         }
     }
     Ok(())
+}
+
+/// Feature frames of a recording, once it is resampled to the recipe's rate.
+fn frames_of(extractor: &FeatureExtractor, sound: &Sound) -> usize {
+    let samples = sound.seconds * f64::from(extractor.sample_rate()) + 1e-6;
+    extractor.frame_count(samples.round() as usize)
+}
+
+/// Sums over so many more frames than the training set has hold others' frames too: rounding and the
+/// handling of edges differ by less.
+const MORE_FRAMES: f64 = 1.005;
+
+/// Sums for normalisation that stand in a recipe must come from its training set alone; their count tells
+/// where they do not. A part of the training set is enough.
+fn statistics(
+    context: &CheckContext,
+    extractor: &FeatureExtractor,
+    sets: &[Set],
+    findings: &mut Vec<Finding>,
+) {
+    let stats = match &context.features.cmn {
+        Some(CmnOptions::Global(options)) => &options.stats,
+        Some(CmnOptions::Online(options)) => &options.stats,
+        Some(CmnOptions::Sliding(_)) | None => return,
+    };
+    let frames =
+        |set: &Set| set.heard().map(|(_, sound)| frames_of(extractor, sound)).sum::<usize>();
+    let Some(train) = sets.iter().find(|set| set.name == "train") else { return };
+    let (training, all) = (frames(train), sets.iter().map(frames).sum::<usize>());
+    if stats.count > MORE_FRAMES * training as f64 {
+        let detail = format!(
+            "the sums of the recipe's cmn are of {:.0} frames; the training set has {training}, all \
+             sets together {all}",
+            stats.count
+        );
+        let (severity, kind) = (Severity::Error, FindingKind::ForeignStatistics);
+        findings.push(Finding::of_set(severity, kind, &train.name, detail));
+    }
 }

@@ -52,6 +52,8 @@ pub struct Survey {
     pub(super) findings: Vec<Finding>,
     /// The folder's own recordings are checked, for want of manifests.
     pub(super) is_folder: bool,
+    /// All manifests of a folder are checked, not one that was named.
+    whole: bool,
 }
 
 impl Survey {
@@ -74,6 +76,7 @@ impl Survey {
             sets: Vec::new(),
             findings: Vec::new(),
             is_folder: paths.is_empty(),
+            whole,
         };
         if survey.is_folder {
             let set = folder_set(target, &mut survey.findings)?;
@@ -94,7 +97,6 @@ impl Survey {
         if whole {
             survey.read_ledger()?;
             missing_sets(folder, &paths, &mut survey.findings);
-            survey.find_unlisted()?;
         }
         Ok(survey)
     }
@@ -102,6 +104,11 @@ impl Survey {
     /// What is known without listening: broken lines, ids that stand twice, missing sets.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// The manifests, without the lines that are no utterances.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.sets.iter().map(|set| &set.manifest)
     }
 
     /// How many utterances there are to listen to.
@@ -140,7 +147,10 @@ impl Survey {
     }
 
     /// Recordings that lie in the folder, and in none of its manifests.
-    fn find_unlisted(&mut self) -> Result<(), CheckError> {
+    pub(super) fn find_unlisted(&mut self) -> Result<(), CheckError> {
+        if self.is_folder || !self.whole {
+            return Ok(());
+        }
         let mut listed: BTreeSet<PathBuf> = BTreeSet::new();
         // Also the manifests beside the three sets, such as those of the parts of a test set.
         let others = jsonl_files(&self.target)?;
@@ -158,7 +168,9 @@ impl Survey {
             // What was refused lies there with good reason, under ids that are no paths.
             return Ok(());
         }
-        let unlisted: Vec<PathBuf> = files_under(&self.target)?
+        // A folder below that may not be read hides its recordings from every other program too.
+        let Ok(files) = files_under(&self.target) else { return Ok(()) };
+        let unlisted: Vec<PathBuf> = files
             .into_iter()
             .filter(|path| AUDIO_EXTENSIONS.contains(&extension(path).as_str()))
             .filter(|path| path.canonicalize().is_ok_and(|path| !listed.contains(&path)))

@@ -80,7 +80,13 @@ pub(super) fn histogram(
     }
     for (place, bar) in bars.iter().enumerate() {
         let begin = (first + place as f64) * step;
-        let more = if place + 1 == count && most > cap + step { " and more" } else { "" };
+        let more = if place + 1 == count && most > begin + step {
+            " and more"
+        } else if place == 0 && least < begin {
+            " and less"
+        } else {
+            ""
+        };
         let mut y = TOP + plot_height;
         for (set, number) in bar.iter().enumerate().filter(|(_, number)| **number > 0) {
             let height = plot_height * *number as f64 / tallest as f64;
