@@ -154,7 +154,7 @@ impl Corpus {
                 let (id, text) = (format!("{set}-{index:02}"), said(key));
                 let sound = voice(key, &text);
                 let name = format!("{id}.wav");
-                write_wav(&folder.join(&name), 16000, &[sound.clone()]);
+                write_wav(&folder.join(&name), 16000, std::slice::from_ref(&sound));
                 let mut utterance = Utterance::new(id, name, sound.len() as f64 / RATE, text);
                 utterance.speaker = Some(format!("{set}-{}", ["A", "B", "C"][index % 3]));
                 utterance
