@@ -24,10 +24,10 @@ const TOLD_AT_ONCE: usize = 5;
 /// Arguments of `labyrinth check`.
 #[derive(Args)]
 #[command(after_help = "\
-Finds audio that is unreadable, empty, cut short, silent, clipped, off zero or upsampled, channels that
-cancel, transcripts that are empty, wrongly decoded, full of marks or much too long for their sound,
-broken lines, duplicates, and a speaker, a sentence or a recording in two sets. With a recipe also
-characters outside its alphabet and utterances too short for their transcript.
+Finds audio that is unreadable, empty, cut short, silent, clipped, off zero or upsampled, channels
+that cancel, transcripts that are empty, wrongly decoded, full of marks or much too long for their
+sound, broken lines, duplicates, and a speaker, a sentence or a recording in two sets. With a recipe
+also characters outside its alphabet and utterances too short for their transcript.
 
 Exit status 1 where there are errors (with --fix: where some are left); warnings alone give 0.
 
@@ -44,7 +44,7 @@ pub struct Check {
     /// Also checks for this recipe's alphabet and frame rate.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// Writes cleaned manifests and a ledger into this folder; the audio is not touched.
+    /// Writes cleaned manifests and a ledger into this folder; audio is not touched.
     #[arg(long, value_name = "DIR")]
     fix: Option<PathBuf>,
     /// Writes a page with charts and the suspicious utterances, to listen to.
