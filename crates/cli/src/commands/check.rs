@@ -44,7 +44,7 @@ pub struct Check {
     /// Also checks for this recipe's alphabet and frame rate.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// Writes cleaned manifests and a ledger into this folder; audio is not touched.
+    /// Writes cleaned manifests and a ledger into this folder; touches no audio.
     #[arg(long, value_name = "DIR")]
     fix: Option<PathBuf>,
     /// Writes a page with charts and the suspicious utterances, to listen to.
