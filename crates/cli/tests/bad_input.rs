@@ -84,7 +84,11 @@ fn a_manifest_with_a_broken_line_is_refused_by_its_number() {
         sandbox.write("data/broken.jsonl", format!("{good}{broken}\n"));
         let line = format!("data/broken.jsonl, line {}", good.lines().count() + 1);
         sandbox.refuses(&["evaluate", MODEL, "data/broken.jsonl"], &line);
-        sandbox.refuses(&["check", "data/broken.jsonl"], &line);
+        // To find such lines is what `check` is for: status 1, and told before it listens.
+        let ran = sandbox.run(&["check", "data/broken.jsonl"]);
+        assert_eq!(ran.status, Some(1), "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(&line), "{}", ran.stdout);
+        assert!(broken == duplicate || ran.stderr.starts_with(&line), "{}", ran.stderr);
     }
     sandbox.write("data/train.jsonl", [&train, &b"{\"id\":\n"[..]].concat());
     sandbox.refuses(&["train", "data/tones.toml", "--run", "other"], "train.jsonl, line 21");

@@ -24,6 +24,12 @@ pub enum Reason {
     SampleRate,
     /// The offset, or the end of the utterance, lies past the end of the audio.
     OffsetPastEnd,
+    /// Nothing can be heard in the audio.
+    SilentAudio,
+    /// The channels cancel each other when they are mixed.
+    CancellingChannels,
+    /// The same sound stands elsewhere: in another set, or with another transcript.
+    DuplicateAudio,
     /// No transcript belongs to the audio.
     MissingTranscript,
     /// The transcript cannot be read as UTF-8 text.
@@ -32,11 +38,14 @@ pub enum Reason {
     EmptyTranscript,
     /// The transcript holds characters or words that the alphabet lacks.
     OutsideAlphabet,
+    /// The transcript holds characters that are no text: control characters, wrongly decoded letters,
+    /// look-alikes of another alphabet.
+    UnusableTranscript,
     /// Fewer frames than labels plus repeated neighbours: no CTC path exists.
     TooShortForCtc,
     /// An utterance before it has the same id.
     DuplicateId,
-    /// A line of a list that cannot be read; what it would have named is not known.
+    /// A line of a list or manifest that cannot be read; what it would have named is not known.
     BrokenLine,
     /// The corpus's own lists do not name it.
     NotListed,
@@ -68,10 +77,14 @@ impl Reason {
             Self::ShorterThanAFrame => "shorter-than-a-frame",
             Self::SampleRate => "sample-rate",
             Self::OffsetPastEnd => "offset-past-end",
+            Self::SilentAudio => "silent-audio",
+            Self::CancellingChannels => "cancelling-channels",
+            Self::DuplicateAudio => "duplicate-audio",
             Self::MissingTranscript => "missing-transcript",
             Self::UnreadableTranscript => "unreadable-transcript",
             Self::EmptyTranscript => "empty-transcript",
             Self::OutsideAlphabet => "outside-alphabet",
+            Self::UnusableTranscript => "unusable-transcript",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
             Self::BrokenLine => "broken-line",
@@ -375,6 +388,10 @@ mod tests {
             Reason::NotListed,
             Reason::UnexpectedName,
             Reason::UnusableName,
+            Reason::SilentAudio,
+            Reason::CancellingChannels,
+            Reason::DuplicateAudio,
+            Reason::UnusableTranscript,
         ] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
         }

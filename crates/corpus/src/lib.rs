@@ -35,7 +35,10 @@ pub mod recordings;
 pub mod shard;
 pub mod source;
 
-pub use check::{CheckContext, CheckError, CheckReport, Finding, FindingKind, Severity, check};
+pub use check::{
+    CheckContext, CheckError, CheckReport, Checked, Finding, FindingKind, FixReport, Severity,
+    Survey, check,
+};
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};

@@ -1,6 +1,8 @@
 //! Small corpora made on the spot: noise bursts with transcripts.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod fault;
+pub mod spoken;
 pub mod trees;
 
 use labyrinth_corpus::loader::LoaderOptions;
