@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_corpus::source::HELD_IN_MEMORY;
 use labyrinth_corpus::{Batch, Ledger, Loader, Position};
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
@@ -244,6 +245,14 @@ impl Training {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Self, Loader), TrainError> {
         let recipe = &options.recipe;
+        for one in recipe.data.train.manifests() {
+            if one.manifest.metadata().is_ok_and(|file| file.len() > HELD_IN_MEMORY) {
+                let path = one.manifest.display();
+                let note =
+                    format!("reading {path} once: for its index, its alphabet, its refusals");
+                tell(Event::Note(&note));
+            }
+        }
         let data = Data::read(recipe)?;
         let network =
             Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
