@@ -47,8 +47,8 @@ pub use loader::{
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
-    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals,
-    prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
+    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Published,
+    PublishedArchive, Totals, prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
 pub use source::{Source, open_source, training_alphabet};

@@ -52,9 +52,7 @@ pub(super) enum Fault {
     Address { url: String, reason: String },
     /// It leads to an address of https.
     NeedsTls { url: String },
-    /// The name has no address.
-    UnknownHost(String),
-    /// Refused, no route, no answer to the call.
+    /// A name without an address, refused, no route, no answer to the call.
     NoConnection(String),
     /// Connected, but it says nothing.
     NoAnswer(String),
@@ -146,13 +144,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 
 fn fault(error: Error, uri: &Uri, patience: &Patience) -> Fault {
     match error {
-        Error::HostNotFound => Fault::UnknownHost(uri.host().unwrap_or_default().to_owned()),
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
             Fault::NoConnection(silence(patience))
         }
         Error::Timeout(_) => Fault::NoAnswer(silence(patience)),
         Error::Protocol(error) => Fault::NotHttp(error.to_string()),
-        error @ (Error::LargeResponseHeader(..) | Error::Http(_)) => Fault::NotHttp(error.to_string()),
+        error @ (Error::LargeResponseHeader(..) | Error::Http(_)) => {
+            Fault::NotHttp(error.to_string())
+        }
         Error::BadUri(reason) => Fault::Address { url: uri.to_string(), reason },
         Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionReset

@@ -108,8 +108,8 @@ pub enum DownloadError {
     },
     /// The file is served over TLS only.
     #[error(
-        "{url} can be had over TLS only, which is not spoken here; fetch it with \
-         `curl -fL -C - -o {} {url}` and begin again",
+        "{url} can be had over TLS only, which is not spoken here; fetch it by other means, as {}, and \
+         begin again to have it verified",
         path.display()
     )]
     NeedsTls {
@@ -118,13 +118,7 @@ pub enum DownloadError {
         /// Where it belongs.
         path: PathBuf,
     },
-    /// Nobody knows the host.
-    #[error("no address is known of {host}; check its name and the network")]
-    UnknownHost {
-        /// The host.
-        host: String,
-    },
-    /// There is no connection or no answer.
+    /// The host is not known, there is no connection, or no answer.
     #[error("{url} cannot be reached ({reason}); check the network, or try again later")]
     Unreachable {
         /// What was asked for.
@@ -388,7 +382,8 @@ fn attempt(
         206 => {
             let known = partial.note.total;
             let fits = response.range.filter(|range| {
-                range.first == from && (range.total == known || known.is_none() || range.total.is_none())
+                range.first == from
+                    && (range.total == known || known.is_none() || range.total.is_none())
             });
             let Some(range) = fits else {
                 partial.restart(Note::default())?;
@@ -458,7 +453,6 @@ fn final_error(fault: Fault, file: &RemoteFile, path: &Path) -> DownloadError {
     match fault {
         Fault::Address { url, reason } => DownloadError::Address { url, reason },
         Fault::NeedsTls { url } => DownloadError::NeedsTls { url, path: path.to_owned() },
-        Fault::UnknownHost(host) => DownloadError::UnknownHost { host },
         Fault::NoConnection(reason) | Fault::NoAnswer(reason) | Fault::Dropped(reason) => {
             DownloadError::Unreachable { url, reason }
         }

@@ -79,14 +79,12 @@ const LIBRISPEECH: [PublishedArchive; 7] = [
     },
 ];
 
-const YESNO: [PublishedArchive; 1] = [
-    PublishedArchive {
-        part: "waves",
-        base: "http://www.openslr.org/resources/1",
-        name: "waves_yesno.tar.gz",
-        sha256: "c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73",
-    },
-];
+const YESNO: [PublishedArchive; 1] = [PublishedArchive {
+    part: "waves",
+    base: "http://www.openslr.org/resources/1",
+    name: "waves_yesno.tar.gz",
+    sha256: "c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73",
+}];
 
 const SPEECH_COMMANDS: [PublishedArchive; 2] = [
     PublishedArchive {

@@ -1,6 +1,7 @@
 //! Small corpora made on the spot: noise bursts with transcripts.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod server;
 pub mod trees;
 
 use labyrinth_corpus::loader::LoaderOptions;
