@@ -121,6 +121,7 @@ fn a_server_that_is_not_there_is_one_sentence() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     sandbox.run(&fetch(&format!("http://{free}"))).is_one_sentence("cannot be reached");
     sandbox.run(&fetch("http://nobody.invalid")).is_one_sentence("nobody.invalid");
+    assert!(!sandbox.path("archives").exists());
 }
 
 #[test]

@@ -47,11 +47,11 @@ impl Wanted<'_> {
         let narrator = RefCell::new(narrator);
         let paths = archives.iter().map(|archive| {
             let file = archive.at(self.mirror);
-            narrator.borrow_mut().line(format_args!(
-                "  fetch    {}\n  to       {}",
-                file.url,
-                self.folder.join(&file.name).display()
-            ));
+            let to = self.folder.join(&file.name);
+            narrator.borrow_mut().line(match to.exists() {
+                true => format!("  here     {}", to.display()),
+                false => format!("  fetch    {}\n  to       {}", file.url, to.display()),
+            });
             let teller = Teller::new(&narrator);
             let path =
                 download(&file, self.folder, &Patience::default(), &|event| teller.tell(event));

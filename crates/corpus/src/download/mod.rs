@@ -250,6 +250,7 @@ pub fn download(
         return taken_as_it_is(file, path, tell);
     }
     http::check_address(&file.url).map_err(|fault| final_error(fault, file, &path))?;
+    let made = !folder.exists();
     fs::create_dir_all(folder).map_err(DownloadError::write(folder))?;
     let mut partial = Partial::open(&path)?;
     if path.exists() {
@@ -257,7 +258,17 @@ pub fn download(
         partial.remove()?;
         return taken_as_it_is(file, path, tell);
     }
-    fetch(file, &path, &mut partial, patience, tell)?;
+    if let Err(error) = fetch(file, &path, &mut partial, patience, tell) {
+        if partial.length == 0 {
+            // Nothing came, so nothing is left behind; the error that brought us here is the one to tell.
+            let _ = partial.remove();
+            if made {
+                // Only an empty folder can be removed this way.
+                let _ = fs::remove_dir(folder);
+            }
+        }
+        return Err(error);
+    }
     let found = digest(&mut partial.file, &partial.path, tell)?;
     if found != file.sha256 {
         let rejected = folder.join(format!("{}.rejected", file.name));
