@@ -25,10 +25,10 @@ pub struct Wanted<'a> {
 pub fn parts(corpus: &CorpusInfo) -> Option<String> {
     let Published { archives, usual, .. } = corpus.published_archives()?;
     match archives {
-        [only] => Some(only.name.to_owned()),
+        [only] => Some(format!("--download: {}", only.name)),
         _ => {
             let usual = usual.map_or_else(String::new, |usual| format!("; {usual} if not named"));
-            Some(format!("--part {}{usual}", names(archives)))
+            Some(format!("--download: --part {}{usual}", names(archives)))
         }
     }
 }

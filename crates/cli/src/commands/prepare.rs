@@ -30,14 +30,13 @@ pub struct Prepare {
     /// Where it lies: its folder, a folder that holds its archive, or the archive.
     #[arg(long, value_name = "DIR", required_unless_present = "download")]
     from: Option<PathBuf>,
-    /// Fetches its archives into this folder first, over the network; begun ones go on, complete ones are
-    /// verified and not fetched again. Without this option the network is never touched.
+    /// Fetches its archives into this folder first; without it no network is touched.
     #[arg(long, value_name = "DIR", conflicts_with = "from")]
     download: Option<PathBuf>,
-    /// What to fetch of a corpus in parts, with commas between: dev-clean,test-clean.
+    /// Which parts to fetch, with commas between: dev-clean,test-clean.
     #[arg(long = "part", value_name = "PARTS", value_delimiter = ',', requires = "download")]
     parts: Vec<String>,
-    /// Fetches from this folder of a web server instead of the publisher's: http://host/folder.
+    /// Fetches from another server than the publisher's: http://host/folder.
     #[arg(long, value_name = "URL", requires = "download")]
     mirror: Option<String>,
     /// The output folder; data/NAME where not given.
@@ -59,7 +58,9 @@ pub struct Prepare {
 
 const OUTPUT: &str = "\
 Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. Every
-utterance that was read is in one of the sets or, with its reason, in the ledger.";
+utterance that was read is in one of the sets or, with its reason, in the ledger.
+
+With --download, what was begun goes on, and what is there is verified and not fetched again.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,9 +93,7 @@ fn long_table() -> String {
             info.split,
             "",
             info.licence,
-            fetch::parts(info).map_or_else(String::new, |parts| {
-                format!("\n{:20}--download: {parts}", "")
-            })
+            fetch::parts(info).map_or_else(String::new, |parts| indented(&parts))
         )
     };
     let entries: Vec<String> = CORPORA.iter().map(entry).collect();
@@ -103,6 +102,22 @@ fn long_table() -> String {
          {OUTPUT}\n\n{EXAMPLES}",
         entries.join("\n")
     )
+}
+
+/// Words in lines of their own, as wide as the rest of the help.
+fn indented(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = usize::MAX;
+    for word in text.split(' ') {
+        if width.saturating_add(1 + word.len()) > 100 {
+            lines.push_str(&format!("\n{:20}{word}", ""));
+            width = 20 + word.len();
+        } else {
+            lines.push_str(&format!(" {word}"));
+            width += 1 + word.len();
+        }
+    }
+    lines
 }
 
 fn corpus_parser() -> impl TypedValueParser<Value = &'static CorpusInfo> {

@@ -321,9 +321,13 @@ mod tests {
         fs::create_dir_all(options.out.join("audio.partial/left-by-a-killed-run")).unwrap();
         assert!(unpack(std::slice::from_ref(&first), &options).unwrap().1);
         assert!(!unpack(std::slice::from_ref(&first), &options).unwrap().1);
-        assert!(matches!(unpack(std::slice::from_ref(&second), &options), Err(PrepareError::Occupied { .. })));
+        assert!(matches!(
+            unpack(std::slice::from_ref(&second), &options),
+            Err(PrepareError::Occupied { .. })
+        ));
         assert!(options.out.join("audio/a").exists());
-        unpack(std::slice::from_ref(&second), &PrepareOptions { force: true, ..options.clone() }).unwrap();
+        unpack(std::slice::from_ref(&second), &PrepareOptions { force: true, ..options.clone() })
+            .unwrap();
         assert!(options.out.join("audio/b").exists() && !options.out.join("audio/a").exists());
         assert!(!options.out.join("audio.partial").exists());
     }
