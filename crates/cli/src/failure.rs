@@ -13,6 +13,9 @@ pub enum Failure {
     /// A preparation.
     #[error(transparent)]
     Prepare(#[from] labyrinth_corpus::PrepareError),
+    /// A download.
+    #[error(transparent)]
+    Download(#[from] labyrinth_corpus::DownloadError),
     /// A check.
     #[error(transparent)]
     Check(#[from] labyrinth_corpus::CheckError),

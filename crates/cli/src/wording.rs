@@ -24,6 +24,20 @@ pub fn thousands(number: usize) -> String {
     text
 }
 
+/// The size of a file: `999 bytes`, `4.7 MB`, `6.39 GB`; a MB is a million bytes.
+pub fn bytes(number: u64) -> String {
+    let number = number as f64;
+    if number < 1e3 {
+        format!("{number} bytes")
+    } else if number < 1e6 {
+        format!("{:.1} kB", number / 1e3)
+    } else if number < 1e9 {
+        format!("{:.1} MB", number / 1e6)
+    } else {
+        format!("{:.2} GB", number / 1e9)
+    }
+}
+
 /// A path as it can be pasted into a shell: as it is where no character of it means anything there, else
 /// in quotes.
 pub fn shell(path: &Path) -> String {
@@ -127,6 +141,19 @@ mod tests {
             [(0, "0"), (999, "999"), (1000, "1,000"), (65_536, "65,536"), (3_312_345, "3,312,345")]
         {
             assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        for (number, text) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1_500, "1.5 kB"),
+            (4_703_754, "4.7 MB"),
+            (6_387_309_499, "6.39 GB"),
+        ] {
+            assert_eq!(bytes(number), text);
         }
     }
 

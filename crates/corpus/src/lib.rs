@@ -5,6 +5,7 @@
 //! - [`index`]: a manifest of any size, opened without being held.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
+//! - [`download`]: a publisher's file, fetched when it is asked for: resumed and verified.
 //! - [`labels`]: what is said when: Audacity, CTM, TextGrid, TIMIT and SRT, read and written.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
 //! - [`loader`]: manifests to batches of features in worker threads, in bounded memory, with an
@@ -23,6 +24,8 @@
 pub mod atomic;
 pub mod check;
 pub mod clip;
+mod digest;
+pub mod download;
 pub mod index;
 pub mod labels;
 pub mod ledger;
@@ -39,6 +42,7 @@ pub use check::{
     CheckContext, CheckError, CheckReport, Checked, Finding, FindingKind, FixReport, Severity,
     Survey, check,
 };
+pub use download::{DownloadError, DownloadEvent, Patience, RemoteFile, download};
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
@@ -48,8 +52,8 @@ pub use loader::{
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
-    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Totals,
-    prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
+    CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Published,
+    PublishedArchive, Totals, prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
 pub use shard::{ShardAudio, ShardError, ShardOptions, ShardRange, ShardReport, write_shards};

@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod evaluate;
 mod features;
+mod fetch;
 mod folder_recipe;
 mod prepare;
 mod quickstart;

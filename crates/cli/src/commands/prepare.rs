@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use labyrinth_corpus::{CORPORA, CorpusInfo, PrepareOptions, PrepareReport};
 
+use crate::commands::fetch;
 use crate::commands::folder_recipe::{self, RecipeFile};
 use crate::commands::train::default_run;
 use crate::failure::Failure;
@@ -27,8 +28,17 @@ pub struct Prepare {
     #[arg(value_parser = corpus_parser(), hide_possible_values = true)]
     corpus: &'static CorpusInfo,
     /// Where it lies: its folder, a folder that holds its archive, or the archive.
-    #[arg(long, value_name = "DIR")]
-    from: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "download")]
+    from: Option<PathBuf>,
+    /// Fetches its archives into this folder first; without it no network is touched.
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    download: Option<PathBuf>,
+    /// Which parts to fetch, with commas between: dev-clean,test-clean.
+    #[arg(long = "part", value_name = "PARTS", value_delimiter = ',', requires = "download")]
+    parts: Vec<String>,
+    /// Fetches from another server than the publisher's: http://host/folder.
+    #[arg(long, value_name = "URL", requires = "download")]
+    mirror: Option<String>,
     /// The output folder; data/NAME where not given.
     #[arg(short, long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -48,13 +58,16 @@ pub struct Prepare {
 
 const OUTPUT: &str = "\
 Writes train.jsonl, dev.jsonl, test.jsonl and ledger.jsonl; recordings are not copied. Every
-utterance that was read is in one of the sets or, with its reason, in the ledger.";
+utterance that was read is in one of the sets or, with its reason, in the ledger.
+
+With --download, what was begun goes on, and what is there is verified and not fetched again.";
 
 const EXAMPLES: &str = "\
 Examples:
   labyrinth prepare an4 --from an4_raw.bigendian.tar.gz
   labyrinth prepare fsdd --from free-spoken-digit-dataset --hold-out george -o data/fsdd-george
   labyrinth prepare librispeech --from dev-clean --test-speakers 84,174 --dev-speakers 777
+  labyrinth prepare librispeech --download archives --part train-clean-100,dev-clean,test-clean
   labyrinth prepare kaldi --from egs/mine/data
   labyrinth prepare folder --from recordings -o data/mine";
 
@@ -72,14 +85,15 @@ fn short_table() -> String {
 fn long_table() -> String {
     let entry = |info: &&CorpusInfo| {
         format!(
-            "  {:<16}{} {}\n{:20}split: {}\n{:20}licence: {}",
+            "  {:<16}{} {}\n{:20}split: {}\n{:20}licence: {}{}",
             info.name,
             if info.tried { " " } else { "*" },
             info.title,
             "",
             info.split,
             "",
-            info.licence
+            info.licence,
+            fetch::parts(info).map_or_else(String::new, |parts| indented(&parts))
         )
     };
     let entries: Vec<String> = CORPORA.iter().map(entry).collect();
@@ -88,6 +102,22 @@ fn long_table() -> String {
          {OUTPUT}\n\n{EXAMPLES}",
         entries.join("\n")
     )
+}
+
+/// Words in lines of their own, as wide as the rest of the help.
+fn indented(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = usize::MAX;
+    for word in text.split(' ') {
+        if width.saturating_add(1 + word.len()) > 100 {
+            lines.push_str(&format!("\n{:20}{word}", ""));
+            width = 20 + word.len();
+        } else {
+            lines.push_str(&format!(" {word}"));
+            width += 1 + word.len();
+        }
+    }
+    lines
 }
 
 fn corpus_parser() -> impl TypedValueParser<Value = &'static CorpusInfo> {
@@ -99,10 +129,19 @@ fn corpus_parser() -> impl TypedValueParser<Value = &'static CorpusInfo> {
 
 impl Prepare {
     /// Prepares and prints the report.
-    pub fn run(self) -> Result<ExitCode, Failure> {
-        let out = self.out.clone().unwrap_or_else(|| self.default_out());
+    pub fn run(mut self) -> Result<ExitCode, Failure> {
+        let (from, archives) = match (self.from.take(), &self.download) {
+            (Some(from), _) => (from, Vec::new()),
+            (None, folder) => {
+                let folder = folder.clone().unwrap_or_default();
+                let archives = self.fetch(&folder)?;
+                (folder, archives)
+            }
+        };
+        let out = self.out.clone().unwrap_or_else(|| self.default_out(&from));
         let options = PrepareOptions {
-            from: self.from.clone(),
+            from,
+            archives,
             out: out.clone(),
             hold_out: self.hold_out.clone(),
             test_speakers: self.test_speakers.clone(),
@@ -124,11 +163,26 @@ impl Prepare {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Fetches what was asked for; gives the archives.
+    fn fetch(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let mut more = String::new();
+        if let Some(out) = &self.out {
+            more = format!(" -o {}", wording::shell(out));
+        }
+        let wanted = fetch::Wanted {
+            corpus: self.corpus,
+            folder,
+            parts: &self.parts,
+            mirror: self.mirror.as_deref(),
+        };
+        wanted.fetch(&more)
+    }
+
     /// `data/an4`; for one's own data the name of its folder or file.
-    fn default_out(&self) -> PathBuf {
+    fn default_out(&self, from: &Path) -> PathBuf {
         let name = match self.corpus.name {
             "folder" | "kaldi" | "nemo" | "lhotse" | "csv" => {
-                let from = std::path::absolute(&self.from).unwrap_or_else(|_| self.from.clone());
+                let from = std::path::absolute(from).unwrap_or_else(|_| from.to_owned());
                 let name = from.file_name().map(|name| name.to_string_lossy().into_owned());
                 match name.unwrap_or_else(|| self.corpus.name.to_owned()) {
                     name if from.is_file() => name.split('.').next().unwrap_or(&name).to_owned(),

@@ -1,10 +1,9 @@
-//! Unpacks a publisher's archive into the output folder, whole or not at all.
+//! Unpacks a publisher's archives into the output folder, whole or not at all.
 
 use super::{PrepareError, PrepareOptions};
 use crate::atomic::sync_folder;
-use crate::manifest::hexadecimal;
+use crate::digest::sha256;
 use flate2::bufread::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,18 +16,22 @@ const ORIGIN_FILE: &str = "unpacked-from.txt";
 /// A tar is made of blocks of so many bytes.
 const BLOCK: u64 = 512;
 
-/// Unpacks `archive` into `audio/` of the output folder; returns that folder, and whether this call filled
-/// it.
+/// Unpacks `archives`, which hold one tree together, into `audio/` of the output folder; returns that
+/// folder, and whether this call filled it. What several of them hold, such as a README, is that of the
+/// last.
 ///
 /// Everything goes to `audio.partial` first, which is renamed when it is complete; an unfinished one
-/// that a killed run left behind is removed. Where `audio/` holds this very archive already it is used
+/// that a killed run left behind is removed. Where `audio/` holds these very archives already it is used
 /// as it is; where it holds something else it stays, unless `--force` was given.
 pub(crate) fn unpack(
-    archive: &Path,
+    archives: &[PathBuf],
     options: &PrepareOptions,
 ) -> Result<(PathBuf, bool), PrepareError> {
-    let name = archive.file_name().unwrap_or_default().to_string_lossy();
-    let origin = format!("{name}\nsha256 {}\n", digest(archive)?);
+    let mut origin = String::new();
+    for archive in archives {
+        let name = archive.file_name().unwrap_or_default().to_string_lossy();
+        origin.push_str(&format!("{name}\nsha256 {}\n", digest(archive)?));
+    }
     let audio = options.out.join("audio");
     if audio.exists() {
         if fs::read_to_string(audio.join(ORIGIN_FILE)).is_ok_and(|text| text == origin) {
@@ -41,7 +44,8 @@ pub(crate) fn unpack(
     let partial = options.out.join("audio.partial");
     remove_folder(&partial)?;
     fs::create_dir_all(&partial).map_err(PrepareError::write(&partial))?;
-    let result = unpack_into(archive, &partial).and_then(|()| {
+    let all = archives.iter().try_for_each(|archive| unpack_into(archive, &partial));
+    let result = all.and_then(|()| {
         let path = partial.join(ORIGIN_FILE);
         fs::write(&path, &origin).map_err(PrepareError::write(&path))?;
         remove_folder(&audio)?;
@@ -65,16 +69,8 @@ fn remove_folder(folder: &Path) -> Result<(), PrepareError> {
 }
 
 fn digest(path: &Path) -> Result<String, PrepareError> {
-    let mut file = File::open(path).map_err(PrepareError::read(path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = file.read(&mut buffer).map_err(PrepareError::read(path))?;
-        if count == 0 {
-            return Ok(hexadecimal(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..count]);
-    }
+    let file = File::open(path).map_err(PrepareError::read(path))?;
+    sha256(file, &|_| {}).map_err(PrepareError::read(path))
 }
 
 fn unpack_into(path: &Path, folder: &Path) -> Result<(), PrepareError> {
@@ -242,7 +238,7 @@ mod tests {
         fs::write(&archive, bytes).unwrap();
         let out = folder.path().join("out");
         fs::create_dir(&out).unwrap();
-        let result = unpack(&archive, &PrepareOptions::new(&archive, &out));
+        let result = unpack(std::slice::from_ref(&archive), &PrepareOptions::new(&archive, &out));
         let names = super::super::paths::files_under(&out).unwrap();
         let name = |path: &PathBuf| path.strip_prefix(&out).unwrap().display().to_string();
         (result, names.iter().map(name).collect())
@@ -319,15 +315,19 @@ mod tests {
     fn another_archive_is_not_unpacked_over_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let options = PrepareOptions::new(folder.path(), folder.path().join("out"));
-        let (first, second) = (folder.path().join("1.tar"), folder.path().join("2.tar"));
+        let [first, second] = ["1.tar", "2.tar"].map(|name| folder.path().join(name));
         fs::write(&first, tar_with(&["a"])).unwrap();
         fs::write(&second, tar_with(&["b"])).unwrap();
         fs::create_dir_all(options.out.join("audio.partial/left-by-a-killed-run")).unwrap();
-        assert!(unpack(&first, &options).unwrap().1);
-        assert!(!unpack(&first, &options).unwrap().1);
-        assert!(matches!(unpack(&second, &options), Err(PrepareError::Occupied { .. })));
+        assert!(unpack(std::slice::from_ref(&first), &options).unwrap().1);
+        assert!(!unpack(std::slice::from_ref(&first), &options).unwrap().1);
+        assert!(matches!(
+            unpack(std::slice::from_ref(&second), &options),
+            Err(PrepareError::Occupied { .. })
+        ));
         assert!(options.out.join("audio/a").exists());
-        unpack(&second, &PrepareOptions { force: true, ..options.clone() }).unwrap();
+        unpack(std::slice::from_ref(&second), &PrepareOptions { force: true, ..options.clone() })
+            .unwrap();
         assert!(options.out.join("audio/b").exists() && !options.out.join("audio/a").exists());
         assert!(!options.out.join("audio.partial").exists());
     }

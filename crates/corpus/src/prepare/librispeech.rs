@@ -76,8 +76,10 @@ pub fn prepare_librispeech(
     let mut only = None;
     // One of the subsets itself: the tree above, and nothing else of it.
     if let Ok(from) = options.from.canonicalize() {
+        // A folder of archives may have any name.
+        let is_tree = from.is_dir() && options.archives.is_empty();
         let subset = from.file_name().and_then(|name| SUBSETS.iter().find(|(n, ..)| name == *n));
-        if let (Some((name, ..)), Some(above), true) = (subset, from.parent(), from.is_dir()) {
+        if let (Some((name, ..)), Some(above), true) = (subset, from.parent(), is_tree) {
             only = Some(*name);
             options.from = above.to_owned();
         }

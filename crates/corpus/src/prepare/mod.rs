@@ -32,6 +32,7 @@ pub mod nemo;
 mod output;
 pub(crate) mod paths;
 pub mod peoples_speech;
+mod published;
 mod report;
 mod section;
 mod source;
@@ -48,6 +49,7 @@ pub use catalog::{CORPORA, CorpusInfo};
 pub use folder::prepare_folder;
 pub use fsdd::prepare_fsdd;
 pub use output::{CORPUS_FILE, CorpusRecord};
+pub use published::{Published, PublishedArchive};
 pub use report::{PrepareReport, SplitReport, Totals};
 pub use yesno::prepare_yesno;
 
@@ -61,6 +63,9 @@ use std::path::{Path, PathBuf};
 pub struct PrepareOptions {
     /// The corpus: its folder, a folder that holds its archive, or the archive itself.
     pub from: PathBuf,
+    /// Where there are any, the corpus is what these archives hold together, and `from` is the folder they
+    /// lie in.
+    pub archives: Vec<PathBuf>,
     /// The output folder; made where it does not exist.
     pub out: PathBuf,
     /// This speaker alone becomes the test set, and leaves the other two.
@@ -79,6 +84,7 @@ impl PrepareOptions {
     pub fn new(from: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
         Self {
             from: from.into(),
+            archives: Vec::new(),
             out: out.into(),
             hold_out: None,
             test_speakers: Vec::new(),

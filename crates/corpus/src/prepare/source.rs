@@ -77,11 +77,13 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located,
         reason,
         expected: shape.expected.to_owned(),
     };
-    let archive = if from.is_file() {
+    let archives = if !options.archives.is_empty() {
+        options.archives.clone()
+    } else if from.is_file() {
         if !is_archive(from) {
             return Err(not_this(from, "a file, but no .tar.gz, .tgz or .tar".to_owned()));
         }
-        from.clone()
+        vec![from.clone()]
     } else {
         if let Some(root) = find_root(shape, from)? {
             let root = root.canonicalize().map_err(PrepareError::read(&root))?;
@@ -96,17 +98,17 @@ pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located,
             let reason = format!("it holds {count} archives; unpack them into one folder");
             return Err(not_this(from, reason));
         }
-        best_archive(shape, &inside).ok_or_else(|| {
+        vec![best_archive(shape, &inside).ok_or_else(|| {
             not_this(from, format!("it holds neither {} nor its archive", shape.mark))
-        })?
+        })?]
     };
     let mut leftover =
         Leftover { unpacked: None, out: (!options.out.exists()).then(|| options.out.clone()) };
     make_folder(&options.out)?;
-    let (audio, fresh) = unpack(&archive, options)?;
+    let (audio, fresh) = unpack(&archives, options)?;
     leftover.unpacked = fresh.then(|| audio.clone());
     let root = find_root(shape, &audio)?
-        .ok_or_else(|| not_this(&archive, format!("it does not hold {}", shape.mark)))?;
+        .ok_or_else(|| not_this(&archives[0], format!("it does not hold {}", shape.mark)))?;
     let root = root.canonicalize().map_err(PrepareError::read(&root))?;
     Ok(Located { root, leftover })
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod fault;
+pub mod server;
 pub mod spoken;
 pub mod trees;
 
