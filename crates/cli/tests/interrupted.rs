@@ -240,3 +240,33 @@ fn another_instruction_set_is_refused_unless_told_otherwise() {
     let anyway = ["train", "data/tones.toml", "--set", "train.epochs=1", "--resume", "--anyway"];
     sandbox.run_well(&anyway);
 }
+
+/// Of a mixture, the manifest that changed is named, and no other.
+#[test]
+fn a_manifest_that_changed_before_a_resume_is_named() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let other = sandbox.read_text("data/train.jsonl").replace("\"id\":\"", "\"id\":\"other-");
+    sandbox.write("data/other.jsonl", &other);
+    let mixture = "data.train=[{manifest=\"train.jsonl\"},{manifest=\"other.jsonl\",weight=0.5}]";
+    let train = |resume: &'static [&str]| {
+        [
+            &[
+                "train",
+                "data/tones.toml",
+                "--set",
+                "train.epochs=1",
+                "--set",
+                mixture,
+                "--run",
+                "mixed",
+            ],
+            resume,
+        ]
+        .concat()
+    };
+    sandbox.run_well(&train(&[]));
+    sandbox.write("data/other.jsonl", format!("{other}\n"));
+    let sentence = sandbox.run(&train(&["--resume"])).is_one_sentence("other.jsonl");
+    assert!(!sentence.contains("train.jsonl"), "{sentence}");
+}

@@ -32,6 +32,16 @@ pub enum ClipFault {
     },
 }
 
+/// What to say where reading stopped a run: the system's reason with the way out, or the reason alone where
+/// it is our own sentence (of a shard that was cut short, say), which holds its way out.
+pub fn reading_failed(path: &Path, source: &io::Error, way_out: &str) -> String {
+    let path = path.display();
+    match source.raw_os_error() {
+        Some(_) => format!("{path} cannot be read ({source}); {way_out}"),
+        None => format!("{path} cannot be read: {source}"),
+    }
+}
+
 /// Reads a whole audio file.
 ///
 /// # Errors

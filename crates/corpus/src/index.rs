@@ -44,6 +44,8 @@ pub struct IndexedManifest {
     path: PathBuf,
     lines: File,
     index: File,
+    /// What was indexed: bytes, and when they were last written.
+    indexed: (u64, u64),
     count: u64,
     seconds: f64,
     digest: [u8; 32],
@@ -121,21 +123,26 @@ impl IndexedManifest {
             entries.rewind()?;
             io::copy(&mut entries, writer).map(|_| ())
         };
-        let index = match write_atomically(&beside, |writer| fill(writer)) {
-            Ok(()) => File::open(&beside).map_err(write_error)?,
-            // A corpus on a read-only disk costs a reading at each start and nothing else.
-            Err(_) => {
-                let mut index = tempfile::tempfile().map_err(write_error)?;
-                fill(&mut index).map_err(write_error)?;
-                index
-            }
+        let written = match is_free(&beside) {
+            true => write_atomically(&beside, |writer| fill(writer)).is_ok(),
+            false => false,
+        };
+        let index = if written {
+            File::open(&beside).map_err(write_error)?
+        } else {
+            // A read-only disk, or somebody's own file of that name, costs a reading at each start
+            // and nothing else.
+            let mut index = tempfile::tempfile().map_err(write_error)?;
+            fill(&mut index).map_err(write_error)?;
+            index
         };
         Ok(Self::with(path, file, index, header))
     }
 
     fn with(path: &Path, lines: File, index: File, header: Header) -> Self {
-        let Header { count, seconds, digest, .. } = header;
-        Self { path: path.to_owned(), lines, index, count, seconds, digest }
+        let Header { bytes, modified, count, seconds, digest } = header;
+        let indexed = (bytes, modified);
+        Self { path: path.to_owned(), lines, index, indexed, count, seconds, digest }
     }
 
     /// The manifest's file; audio paths are relative to its folder.
@@ -174,31 +181,42 @@ impl IndexedManifest {
     /// One utterance, from its line.
     ///
     /// # Errors
-    /// [`ManifestError::Read`] where the disk fails, [`ManifestError::Changed`] where the line is not
-    /// the one that was indexed.
+    /// [`ManifestError::Read`] where the disk fails, [`ManifestError::Changed`] where the manifest is
+    /// not the one that was indexed, [`ManifestError::Index`] where the index is damaged.
     pub fn utterance(&self, index: usize) -> Result<Utterance, ManifestError> {
+        let read_error = |source| ManifestError::Read { path: self.path.clone(), source };
+        let metadata = self.lines.metadata().map_err(read_error)?;
+        if (metadata.len(), modified(&metadata)) != self.indexed {
+            return Err(ManifestError::Changed { path: self.path.clone() });
+        }
         let (start, duration, end) = self.entry(index)?;
-        let changed = || ManifestError::Changed { path: self.path.clone() };
-        let length = end.checked_sub(start).ok_or_else(changed)?;
-        let mut line = vec![0; usize::try_from(length).map_err(|_| changed())?];
-        read_at(&self.lines, &mut line, start).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => changed(),
-            _ => ManifestError::Read { path: self.path.clone(), source: error },
-        })?;
+        // The manifest is what it was: whatever does not fit now is the index's.
+        let length = end.checked_sub(start).filter(|_| end <= metadata.len());
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let mut line = vec![0; length.ok_or_else(|| self.damaged())?];
+        read_at(&self.lines, &mut line, start).map_err(read_error)?;
         match parse_line(&line) {
             Ok(Some(utterance)) if utterance.duration.to_bits() == duration.to_bits() => {
                 Ok(utterance)
             }
-            _ => Err(changed()),
+            _ => Err(self.damaged()),
         }
+    }
+
+    fn damaged(&self) -> ManifestError {
+        ManifestError::Index { path: index_path(&self.path) }
     }
 
     /// Where a line begins, its seconds, and where the next one begins.
     fn entry(&self, index: usize) -> Result<(u64, f64, u64), ManifestError> {
         debug_assert!(index < self.len());
         let mut bytes = [0; 24];
-        read_at(&self.index, &mut bytes, HEADER + index as u64 * ENTRY)
-            .map_err(|source| ManifestError::Read { path: index_path(&self.path), source })?;
+        read_at(&self.index, &mut bytes, HEADER + index as u64 * ENTRY).map_err(|source| {
+            match source.kind() {
+                io::ErrorKind::UnexpectedEof => self.damaged(),
+                _ => ManifestError::Read { path: index_path(&self.path), source },
+            }
+        })?;
         let [start, seconds, end] = [0, 8, 16].map(|at| number(&bytes[at..at + 8]));
         Ok((start, f64::from_bits(seconds), end))
     }
@@ -207,6 +225,20 @@ impl IndexedManifest {
 /// A number of the index: eight bytes, the least significant first.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// Whether an index may be written there: over nothing, or over what was one.
+fn is_free(path: &Path) -> bool {
+    let mut head = [0; MAGIC.len()];
+    match path.symlink_metadata() {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(metadata) => {
+            metadata.is_file()
+                && (metadata.len() == 0
+                    || File::open(path)
+                        .is_ok_and(|file| read_at(&file, &mut head, 0).is_ok() && head == *MAGIC))
+        }
+    }
 }
 
 /// Where the index of a manifest lies.
@@ -388,6 +420,46 @@ mod tests {
             std::fs::write(index_path(&path), foreign).unwrap();
             assert_eq!(IndexedManifest::open(&path, &quiet).unwrap().len(), 3);
         }
+        // Somebody's own file of that name is left alone.
+        std::fs::write(index_path(&path), "precious").unwrap();
+        assert_eq!(IndexedManifest::open(&path, &quiet).unwrap().len(), 3);
+        assert_eq!(std::fs::read_to_string(index_path(&path)).unwrap(), "precious");
+    }
+
+    /// Whatever byte of it is damaged: no panic, no endless allocation, and the index is named.
+    #[test]
+    fn a_damaged_index_is_told_from_a_changed_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.jsonl");
+        write(&path, &[line(1), line(2), line(3)]);
+        IndexedManifest::open(&path, &quiet).unwrap();
+        let whole = std::fs::read(index_path(&path)).unwrap();
+        let mut noticed = 0;
+        for place in HEADER as usize..whole.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut index = whole.clone();
+                index[place] ^= flip;
+                std::fs::write(index_path(&path), &index).unwrap();
+                let indexed = IndexedManifest::open(&path, &quiet).unwrap();
+                for number in 0..3 {
+                    match indexed.utterance(number) {
+                        Ok(utterance) => assert_eq!(utterance.id, format!("u{}", number + 1)),
+                        Err(error) => {
+                            let error = error.to_string();
+                            assert!(error.contains("train.jsonl.index is damaged"), "{error}");
+                            noticed += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(noticed > 100, "{noticed}");
+        // Cut while it is in use.
+        std::fs::write(index_path(&path), &whole).unwrap();
+        let indexed = IndexedManifest::open(&path, &quiet).unwrap();
+        File::options().write(true).open(index_path(&path)).unwrap().set_len(HEADER + 20).unwrap();
+        let error = indexed.utterance(2).unwrap_err().to_string();
+        assert!(error.contains("is damaged"), "{error}");
     }
 
     #[test]

@@ -198,6 +198,12 @@ pub enum ManifestError {
         /// The manifest.
         path: PathBuf,
     },
+    /// The index beside a manifest does not fit it.
+    #[error("{} is damaged; delete it, and it is made anew", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+    },
     /// A line is no utterance.
     #[error("{}, line {line}: {reason}; correct the line or remove it", path.display())]
     Line {

@@ -536,6 +536,11 @@ fn lhotse_cuts_are_sections_of_files() {
         let error = sandbox.told_of_line("lhotse", "l/bad.jsonl");
         assert!(error.contains("bad.jsonl, line") && error.contains(what), "{error}");
     }
+    // One channel of several would be trained on with all voices: refused, not mixed.
+    let stereo = train.replacen("\"channels\":[0]", "\"channels\":[0,1]", 1);
+    std::fs::write(sandbox.path("l/stereo.jsonl"), stereo).unwrap();
+    let error = sandbox.refusal("lhotse", "l/stereo.jsonl");
+    assert!(error.contains("u1, not-a-file") && error.contains("has 2 channels"), "{error}");
     let whole = gzip(train.as_bytes());
     std::fs::write(sandbox.path("cut.jsonl.gz"), &whole[..whole.len() / 2]).unwrap();
     let error = sandbox.refusal("lhotse", "cut.jsonl.gz");

@@ -414,13 +414,60 @@ fn a_shard_that_is_not_what_it_was_stops_the_run() {
             .map(|batches| panic!("{name}: the epoch ended, {} batches", batches.len()))
             .unwrap_err();
         assert!(matches!(&error, LoaderError::Disk { .. }), "{name}: {error}");
-        assert!(error.to_string().contains("train-000001.tar"), "{name}: {error}");
+        let sentence = error.to_string();
+        assert!(sentence.contains("train-000001.tar"), "{name}: {error}");
+        // One way out, not two.
+        assert_eq!(sentence.contains("the disk's failure"), said.is_empty(), "{name}: {error}");
         if path.is_dir() {
             fs::remove_dir(&path).unwrap();
         }
         fs::write(&path, &whole).unwrap();
     }
     read_clip(manifest.folder(), &manifest.utterances[5]).unwrap();
+}
+
+/// A pair of files that was copied over another is no shard that is done.
+#[test]
+fn a_shard_copied_over_another_is_written_anew() {
+    let (folder, manifest) = small_shards();
+    let out = manifest.folder();
+    let before = snapshot(out);
+    for ending in ["tar", "json"] {
+        let [from, to] = [0, 1].map(|shard| out.join(format!("train-00000{shard}.{ending}")));
+        fs::copy(from, to).unwrap();
+    }
+    let options = ShardOptions::new(folder.path().join("train.jsonl"), out);
+    shard(&ShardOptions { utterances: 4, ..options }).unwrap();
+    assert_eq!(snapshot(out), before);
+}
+
+/// A table that was asked for once is kept up when shards are written again without asking for it.
+#[test]
+fn a_table_never_tells_of_shards_that_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = sound_corpus(folder.path(), 8);
+    corpus.write().unwrap();
+    let sound = fs::read(folder.path().join("u003.wav")).unwrap();
+    fs::write(folder.path().join("u003.wav"), "none").unwrap();
+    let out = folder.path().join("shards");
+    let options = ShardOptions { utterances: 4, ..ShardOptions::new(&corpus.path, &out) };
+    shard(&ShardOptions { parquet: true, ..options.clone() }).unwrap();
+    let old = fs::read(out.join("train.parquet")).unwrap();
+    fs::write(folder.path().join("u003.wav"), sound).unwrap();
+    shard(&ShardOptions { retry: true, ..options.clone() }).unwrap();
+    let new = fs::read(out.join("train.parquet")).unwrap();
+    assert_ne!(new, old);
+    let fresh = ShardOptions { out: folder.path().join("fresh"), parquet: true, ..options };
+    shard(&fresh).unwrap();
+    assert_eq!(new, fs::read(fresh.out.join("train.parquet")).unwrap());
+}
+
+#[test]
+fn shards_are_not_cleaned_into_a_folder_without_them() {
+    let (folder, manifest) = small_shards();
+    let survey = labyrinth_corpus::Survey::read(manifest.folder()).unwrap();
+    let error = survey.refuse_fix_into(&folder.path().join("clean")).unwrap_err().to_string();
+    assert!(error.contains("train.jsonl") && error.contains("labyrinth shard"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::atomic::remedy;
+use labyrinth_corpus::clip::reading_failed;
 use labyrinth_corpus::{Ledger, Reason};
 
 /// Why a training or an evaluation could not be done.
@@ -190,7 +191,10 @@ pub enum TrainError {
     #[error(transparent)]
     Recognizer(#[from] labyrinth_decode::RecognizerError),
     /// The disk failed while audio was read.
-    #[error("the disk failed while reading {}: {source}; check it before you trust its data", path.display())]
+    #[error(
+        "{}",
+        reading_failed(path, source, "the disk failed: check it before you trust its data")
+    )]
     Disk {
         /// The audio file.
         path: PathBuf,

@@ -336,13 +336,12 @@ impl Training {
             return Ok(None);
         };
         let recipe = &self.options.recipe;
-        for (was, is, path) in [
-            (&found.train_digest, &self.data.train_digest, recipe.data.train.first()),
-            (&found.dev_digest, &self.data.dev_digest, &recipe.data.dev),
-        ] {
-            if was != is {
-                return Err(TrainError::OtherData { path: path.to_owned() });
-            }
+        let manifests = recipe.data.train.manifests().iter().map(|one| &one.manifest);
+        let was = found.train_digest.split(' ').chain([&*found.dev_digest]);
+        let is = self.data.train_digest.split(' ').chain([&*self.data.dev_digest]);
+        let changed = was.zip(is).zip(manifests.chain([&recipe.data.dev]));
+        if let Some((_, path)) = changed.into_iter().find(|((was, is), _)| was != is) {
+            return Err(TrainError::OtherData { path: path.to_owned() });
         }
         if found.recordings_digest != self.standing.recordings_digest {
             return Err(TrainError::OtherRecordings { path: self.run.path().into() });

@@ -1,6 +1,7 @@
 //! Why nothing could be checked, cleaned or shown: one sentence each, with the way out.
 
 use crate::atomic::remedy;
+use crate::clip::reading_failed;
 use crate::ledger::LedgerError;
 use crate::loader::LoaderError;
 use crate::manifest::ManifestError;
@@ -62,7 +63,7 @@ pub enum CheckError {
         reason: String,
     },
     /// The disk failed.
-    #[error("{} cannot be read ({source}); see to the disk or its permissions", path.display())]
+    #[error("{}", reading_failed(path, source, "see to the disk or its permissions"))]
     Disk {
         /// The file.
         path: PathBuf,
@@ -76,6 +77,16 @@ pub enum CheckError {
     )]
     NoManifests {
         /// What was named.
+        path: PathBuf,
+    },
+    /// Shards lie beside their manifest, and a cleaned one would lie elsewhere.
+    #[error(
+        "{} tells of shards, which a cleaned manifest elsewhere could not; clean the manifest that they \
+         were made from, and run `labyrinth shard` again",
+        path.display()
+    )]
+    Sharded {
+        /// The manifest.
         path: PathBuf,
     },
     /// The cleaned manifests would take the place of what is there.

@@ -200,6 +200,10 @@ fn refuse_folder(
     is_folder: bool,
     out: &Path,
 ) -> Result<(), CheckError> {
+    let sharded = |set: &&Set| set.manifest.utterances.iter().any(|u| u.shard.is_some());
+    if let Some(set) = sets.iter().find(sharded) {
+        return Err(CheckError::Sharded { path: set.manifest.path.clone() });
+    }
     if is_folder {
         return Err(CheckError::NoManifests { path: target.to_owned() });
     }

@@ -24,6 +24,7 @@ mod sound;
 
 pub use sound::{SoundOptions, SoundRecordings};
 
+use crate::clip::reading_failed;
 use crate::labels::LabelTrack;
 use crate::ledger::{Ledger, Refusal};
 use crate::manifest::{ManifestError, Utterance};
@@ -278,10 +279,7 @@ pub enum LoaderError {
         detail: String,
     },
     /// The disk failed: no fault of the data.
-    #[error(
-        "{} cannot be read ({source}); this is the disk's failure, see to it and resume",
-        path.display()
-    )]
+    #[error("{}", reading_failed(path, source, "this is the disk's failure, see to it and resume"))]
     Disk {
         /// The file that was being read.
         path: PathBuf,

@@ -188,8 +188,8 @@ pub(crate) fn read_directory(
         .collect();
     let audio_list = segments.as_ref().unwrap_or(&recordings);
     audio_list.refuse_repeated(found);
-    if let Some(texts) = &texts {
-        texts.refuse_repeated(found);
+    for table in [&texts, &speakers].into_iter().flatten() {
+        table.refuse_repeated(found);
     }
     let mut unused: BTreeSet<&str> = recordings.order.iter().map(String::as_str).collect();
     for id in &audio_list.order {

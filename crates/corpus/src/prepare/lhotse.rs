@@ -68,6 +68,8 @@ struct Recording {
 struct Source {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    channels: Vec<u32>,
     source: Value,
 }
 
@@ -185,7 +187,13 @@ fn audio_of(cut: &Cut, folders: &[PathBuf]) -> Result<Option<PathBuf>, String> {
         ));
     }
     match &recording.sources[..] {
-        [Source { kind, source: Value::String(path) }] if kind == "file" => {
+        [Source { channels, .. }] if channels.len() > 1 => Err(format!(
+            "the recording of cut {} has {} channels, and one of several is not read by itself; make a \
+             file of each channel",
+            cut.id,
+            channels.len()
+        )),
+        [Source { kind, source: Value::String(path), .. }] if kind == "file" => {
             Ok(Some(listed(folders, path)))
         }
         [Source { kind, .. }] => {

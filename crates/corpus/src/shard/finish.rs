@@ -35,8 +35,9 @@ pub(super) fn finish(
     if done < shards {
         return Ok((done, None, ledger));
     }
-    if with_parquet {
-        let path = job.names.parquet();
+    let path = job.names.parquet();
+    // One that stands there from before would go on telling of shards that were written anew.
+    if with_parquet || path.exists() {
         write(&path, |writer| {
             parquet::write(writer, &mut |each| {
                 each_index(job, shards, |index| each(&index.utterances))

@@ -41,9 +41,9 @@ pub use error::ShardError;
 pub use range::{ShardDigest, ShardRange};
 
 use crate::Progress;
-use crate::index::IndexedManifest;
 use crate::ledger::Ledger;
 use crate::prepare::CORPUS_FILE;
+use crate::source::open_source;
 use claim::{claim, is_unclaimed, record_of, refuse_inputs, write_file};
 use finish::{LEDGER, files};
 use record::{MadeFrom, Names};
@@ -161,22 +161,21 @@ pub fn write_shards(
     refuse_inputs(&options.out, &manifests)?;
     let mut opened = Vec::with_capacity(manifests.len());
     for (name, path) in &manifests {
-        let manifest = IndexedManifest::open(path, &|_, _| {})?;
-        opened.push((name.clone(), manifest));
+        opened.push((name.clone(), open_source(path, &|_, _| {})?));
     }
     let limits = Limits { utterances: options.utterances, seconds: options.seconds };
     let mut jobs = Vec::with_capacity(opened.len());
     for (name, manifest) in &opened {
         let made_from = MadeFrom::new(
             manifest.path(),
-            manifest.digest(),
+            manifest.digest()?,
             options.audio,
             options.utterances,
             options.seconds,
         );
         let names = Names { folder: options.out.clone(), name: name.clone() };
-        let plan = plan(manifest, &limits)?;
-        jobs.push((Job { manifest, made_from, names }, plan));
+        let plan = plan(&**manifest, &limits)?;
+        jobs.push((Job { manifest: &**manifest, made_from, names }, plan));
     }
     fs::create_dir_all(&options.out)
         .map_err(|source| ShardError::Write { path: options.out.clone(), source })?;

@@ -5,8 +5,8 @@ use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
 use super::temporary::{self, Temporary};
 use super::{ShardDigest, ShardError, ShardRange};
-use crate::index::IndexedManifest;
 use crate::manifest::{Utterance, hexadecimal};
+use crate::source::Source;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What all shards of a manifest share.
 pub(super) struct Job<'a> {
-    pub(super) manifest: &'a IndexedManifest,
+    pub(super) manifest: &'a dyn Source,
     pub(super) made_from: MadeFrom,
     pub(super) names: Names,
 }
@@ -34,7 +34,9 @@ impl Job<'_> {
             return Err(ShardError::Foreign { path, found, wanted });
         }
         let tar = self.names.folder.join(self.names.tar(shard));
-        let whole = tar.metadata().is_ok_and(|data| data.len() == index.shard.bytes);
+        // A pair that was copied over this one is as whole as this one was, and is not it.
+        let own = index.shard.file == self.names.tar(shard);
+        let whole = own && tar.metadata().is_ok_and(|data| data.len() == index.shard.bytes);
         Ok(whole.then_some(index))
     }
 
@@ -124,7 +126,7 @@ pub(super) struct Limits {
 
 /// Where each shard begins, and behind them where the last one ends. It depends on the manifest and the
 /// limits alone: durations are the manifest's, and what will be refused counts too.
-pub(super) fn plan(manifest: &IndexedManifest, limits: &Limits) -> Result<Vec<usize>, ShardError> {
+pub(super) fn plan(manifest: &dyn Source, limits: &Limits) -> Result<Vec<usize>, ShardError> {
     let count = manifest.len();
     let Some(most_seconds) = limits.seconds else {
         let starts = (0..count).step_by(limits.utterances);
