@@ -100,6 +100,9 @@ impl ShardRange {
         if is_special_file(&path) {
             return Err(broken("it is a pipe or a device and no shard".to_owned()));
         }
+        if path.is_dir() {
+            return Err(broken("it is a folder and no shard; put the shard back".to_owned()));
+        }
         let mut file = File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => fault(io::Error::new(
                 io::ErrorKind::NotFound,
