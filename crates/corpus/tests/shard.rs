@@ -6,8 +6,9 @@ mod common;
 use common::{noise, sound_corpus, training};
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{
-    Batch, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest, Position,
-    Reason, ShardAudio, ShardError, ShardOptions, Utterance, read_labels, write_shards,
+    Batch, FindingKind, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest,
+    Position, Reason, ShardAudio, ShardError, ShardOptions, Utterance, check, read_labels,
+    write_shards,
 };
 use labyrinth_signal::{Encoding, write_wav};
 use std::collections::BTreeMap;
@@ -414,6 +415,12 @@ fn a_shard_that_is_not_what_it_was_stops_the_run() {
             .map(|batches| panic!("{name}: the epoch ended, {} batches", batches.len()))
             .unwrap_err();
         assert!(matches!(&error, LoaderError::Disk { .. }), "{name}: {error}");
+        // `check` tells all that it spoils, and nothing else.
+        let findings = check(&manifest.path, None, &|_, _| {}).unwrap().findings;
+        let spoilt: Vec<_> =
+            findings.iter().filter(|f| f.kind == FindingKind::UnreadableAudio).collect();
+        assert!(spoilt.iter().any(|f| f.id.as_deref() == Some("u005")), "{name}: {findings:?}");
+        assert!(spoilt.iter().all(|f| f.detail.contains("train-000001.tar")), "{name}");
         let sentence = error.to_string();
         assert!(sentence.contains("train-000001.tar"), "{name}: {error}");
         // One way out, not two.

@@ -69,11 +69,17 @@ impl Data {
         let dev_digest = dev.digest()?;
         let mut digests = Vec::new();
         for corpus in &train {
-            digests.push(corpus.source.digest()?);
-            if digests.last() == Some(&dev_digest) {
-                let [train, dev] = [&corpus.source, &dev].map(|source| source.path().to_owned());
+            let digest = corpus.source.digest()?;
+            let path = |source: &Arc<dyn Source>| source.path().to_owned();
+            if digest == dev_digest {
+                let [train, dev] = [&corpus.source, &dev].map(path);
                 return Err(TrainError::SameData { train, dev });
             }
+            if let Some(same) = digests.iter().position(|other| *other == digest) {
+                let [first, second] = [&train[same].source, &corpus.source].map(path);
+                return Err(TrainError::TwiceInMixture { first, second });
+            }
+            digests.push(digest);
         }
         let recordings = recipe.train.sound().read_recordings()?;
         let sources = train.iter().map(|corpus| &*corpus.source);
@@ -261,6 +267,8 @@ mod tests {
         let digests = format!("{} {}", alone.train_digest, other.digest().unwrap());
         assert_eq!(mixed.train_digest, digests);
         assert!(matches!(read("dev.jsonl"), Err(TrainError::SameData { .. })));
+        let twice = read("train.jsonl").err().unwrap().to_string();
+        assert!(twice.contains("weight = 2"), "{twice}");
         let missing = read("none.jsonl").err().unwrap().to_string();
         assert!(missing.contains("none.jsonl"), "{missing}");
     }

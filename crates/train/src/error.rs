@@ -146,6 +146,14 @@ pub enum TrainError {
         /// The manifest to choose by.
         dev: PathBuf,
     },
+    /// A mixture that holds the same utterances twice.
+    #[error("{} and {} of the mixture in [data] are the same data; name it once, with weight = 2 if each of its utterances is to be read twice", first.display(), second.display())]
+    TwiceInMixture {
+        /// A manifest.
+        first: PathBuf,
+        /// The same again.
+        second: PathBuf,
+    },
     /// The gradient is not a number, again and again.
     #[error(
         "the training diverged: {count} steps in a row gave no finite gradient, the last at step {step} with utterances {ids}; {remedy}"

@@ -291,8 +291,8 @@ impl Recipe {
         let manifests = self.data.train.manifests();
         let fault = if train.epochs == 0 || train.batch_size == 0 || train.checkpoint_every == 0 {
             "epochs, batch-size and checkpoint-every must be at least 1"
-        } else if !manifests.iter().all(|one| positive(one.weight) && one.weight <= 1000.0) {
-            "the weight of a manifest must be above 0 and at most 1000"
+        } else if !manifests.iter().all(|one| (0.001..=1000.0).contains(&one.weight)) {
+            "the weight of a manifest must lie from 0.001 to 1000"
         } else if !positive(train.learning_rate) || !positive(train.clip) {
             "learning-rate and clip must be above 0"
         } else if !positive(train.max_batch_seconds) {

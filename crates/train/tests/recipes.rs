@@ -129,6 +129,7 @@ fn several_manifests_are_mixed_by_weight() {
     for (list, reason) in [
         (list.replace("0.25", "0"), "weight"),
         (list.replace("0.25", "nan"), "weight"),
+        (list.replace("0.25", "1e-300"), "weight"),
         (list.replace("0.25", "\"much\""), "much"),
         (list.replace("weight", "share"), "share"),
         ("train = []".to_owned(), "names no manifest"),

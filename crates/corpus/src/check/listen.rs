@@ -88,12 +88,21 @@ fn hear(manifest: &Manifest, utterance: &Utterance) -> Result<Heard, CheckError>
     let audio = match read_clip(manifest.folder(), utterance) {
         Ok(audio) => audio,
         Err(ClipFault::Refused { reason, detail }) => return Ok(Err((reason, detail))),
+        // A shard that was cut or replaced stops a training; here all that it spoils is told.
+        Err(ClipFault::Disk { path, source }) if source.raw_os_error().is_none() => {
+            let detail = format!("{}: {source}", path.display());
+            return Ok(Err((Reason::UnreadableAudio, detail)));
+        }
         Err(ClipFault::Disk { path, source }) => return Err(CheckError::Disk { path, source }),
     };
     let labels = match read_labels(manifest.folder(), utterance, audio.sample_rate) {
         Ok(track) => track.as_ref().and_then(overlap).into_iter().collect(),
         Err(ClipFault::Refused { reason, detail }) => {
             vec![(Severity::Error, FindingKind::of(reason), detail)]
+        }
+        Err(ClipFault::Disk { path, source }) if source.raw_os_error().is_none() => {
+            let detail = format!("{}: {source}", path.display());
+            vec![(Severity::Error, FindingKind::UnusableLabels, detail)]
         }
         Err(ClipFault::Disk { path, source }) => return Err(CheckError::Disk { path, source }),
     };

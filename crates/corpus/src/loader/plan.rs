@@ -79,10 +79,10 @@ impl Planner {
             if corpus.source.is_empty() {
                 return Err(LoaderError::Empty { path: corpus.source.path().to_owned() });
             }
-            // More readings of one recording in an epoch than this are a slip of the keyboard.
-            if !(corpus.weight > 0.0 && corpus.weight <= 1000.0) {
+            // More or fewer readings of a recording than this are a slip of the keyboard.
+            if !(0.001..=1000.0).contains(&corpus.weight) {
                 let value = corpus.weight.to_string();
-                return Err(error("weight", value, "a number above 0, at most 1000"));
+                return Err(error("weight", value, "a number from 0.001 to 1000"));
             }
         }
         if options.corpora.is_empty() {
