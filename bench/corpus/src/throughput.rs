@@ -29,8 +29,7 @@ pub fn serve(
             decode_all(&*source, workers)?
         } else {
             // An evaluation begins no second epoch: threads and all are part of the time.
-            let options = labyrinth_corpus::LoaderOptions { ..options.clone() };
-            let mut loader = Loader::new(options, Position::default())?;
+            let mut loader = Loader::new(options.clone(), Position::default())?;
             let mut count = 0;
             while let Some(batch) = loader.next_batch()? {
                 if let Some(refusal) = batch.refused.first() {

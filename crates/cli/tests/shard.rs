@@ -245,3 +245,16 @@ fn what_cannot_be_sharded_is_refused_in_a_sentence() {
     );
     ran.is_one_sentence("tone-000");
 }
+
+#[test]
+fn what_check_writes_beside_manifests_is_no_manifest() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    sandbox.write("data/train.jsonl", sandbox.read_text("data/train.jsonl").repeat(2));
+    let checked = sandbox.run(&["check", "data", "--fix", "mended"]);
+    assert_eq!(checked.status, Some(1), "{}", checked.stderr);
+    assert!(sandbox.path("mended/repairs.jsonl").exists());
+    let ran = sandbox.run(&["shard", "mended", "-o", OUT]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert!(!names(&files(&sandbox, OUT)).iter().any(|name| name.contains("repairs")));
+}

@@ -1,8 +1,10 @@
 //! Writes files that are either whole or not there, whenever the power goes.
 
+use crate::temporary::{Temporary, target_and_process_of};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Writes `path` through a temporary file in the same folder: fill, flush to the disk, rename, flush
 /// the folder. A reader sees the old file or the new one, never a part; where anything fails (a full
@@ -14,13 +16,10 @@ pub fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = temporary_name(path)?;
-    let result = write_and_rename(path, &temporary, fill);
-    if result.is_err() {
-        // The first error is the one worth telling; a failed removal changes nothing about it.
-        let _ = fs::remove_file(&temporary);
-    }
-    result
+    let (temporary, file) = Temporary::create(path)?;
+    let mut writer = BufWriter::new(file);
+    fill(&mut writer)?;
+    temporary.persist(writer.into_inner().map_err(io::IntoInnerError::into_error)?)
 }
 
 /// What a user can do about a write that failed, as the middle of a sentence.
@@ -33,20 +32,6 @@ pub fn remedy(error: &io::Error) -> &'static str {
         NotADirectory | AlreadyExists | IsADirectory => "move away what stands in its place",
         _ => "see to the disk",
     }
-}
-
-fn write_and_rename(
-    path: &Path,
-    temporary: &Path,
-    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut writer = BufWriter::new(File::create(temporary)?);
-    fill(&mut writer)?;
-    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(temporary, path)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Makes a rename in this folder last over a power failure. Only Unix lets a folder be opened for it.
@@ -64,40 +49,22 @@ pub fn sweep<'a>(paths: impl IntoIterator<Item = &'a Path>) {
     if !cfg!(target_os = "linux") {
         return;
     }
-    for path in paths {
-        let (Some(name), Some(folder)) = (path.file_name().and_then(|n| n.to_str()), path.parent())
-        else {
-            continue;
-        };
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    let paths: BTreeSet<&Path> = paths.into_iter().collect();
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    for folder in folders {
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        for entry in fs::read_dir(here).into_iter().flatten().flatten() {
             let file = entry.file_name();
-            let process = file.to_str().and_then(|file| {
-                file.strip_prefix('.')?
-                    .strip_prefix(name)?
-                    .strip_prefix('.')?
-                    .strip_suffix(".partial")
+            let left = target_and_process_of(&file).is_some_and(|(target, process)| {
+                let dead = !Path::new("/proc").join(process.to_string()).exists();
+                dead && paths.contains(&*folder.join(target))
             });
-            let dead = process.is_some_and(|process| {
-                process.parse::<u32>().is_ok() && !Path::new("/proc").join(process).exists()
-            });
-            if dead {
+            if left {
                 // Nobody needs it; that it stays does no harm either.
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
-}
-
-/// The process number keeps two writers of the same file from sharing one temporary file.
-fn temporary_name(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, "the path names no file to be written")
-    })?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.partial", std::process::id()));
-    Ok(path.with_file_name(temporary))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub mod prepare;
 pub mod recordings;
 pub mod shard;
 pub mod source;
+mod temporary;
 
 pub use check::{
     CheckContext, CheckError, CheckReport, Checked, Finding, FindingKind, FixReport, Severity,

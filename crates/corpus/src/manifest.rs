@@ -10,6 +10,8 @@
 //! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
 
 use crate::atomic::{remedy, write_atomically};
+use crate::check::REPAIRS_FILE;
+use crate::digest::sha256;
 use crate::shard::ShardRange;
 use labyrinth_signal::{Encoding, RawFormat, is_special_file};
 use labyrinth_text::plain_words::{Holds, explain_json_line};
@@ -297,19 +299,26 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] where the file cannot be read (any more).
     pub fn digest(&self) -> Result<String, ManifestError> {
-        let read_error = |source| ManifestError::Read { path: self.path.clone(), source };
-        let mut reader = open(&self.path)?;
-        let mut hasher = Sha256::new();
-        loop {
-            let bytes = reader.fill_buf().map_err(read_error)?;
-            if bytes.is_empty() {
-                return Ok(hexadecimal(&hasher.finalize()));
-            }
-            hasher.update(bytes);
-            let count = bytes.len();
-            reader.consume(count);
+        sha256(open(&self.path)?, &|_| {})
+            .map_err(|source| ManifestError::Read { path: self.path.clone(), source })
+    }
+}
+
+/// The manifests of a folder, sorted: its `.jsonl` but hidden ones and those that this program writes
+/// beside manifests.
+pub(crate) fn manifest_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        let beside = ["ledger.jsonl", REPAIRS_FILE].iter().any(|ours| name == *ours);
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        if path.extension().is_some_and(|end| end == "jsonl") && !beside && !hidden {
+            paths.push(path);
         }
     }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Opens a manifest's file, and nothing that is none.

@@ -25,6 +25,11 @@ pub trait Source: Send + Sync {
     /// The manifest: named in messages; paths are relative to its folder.
     fn path(&self) -> &Path;
 
+    /// What the manifest's paths are relative to.
+    fn folder(&self) -> &Path {
+        self.path().parent().unwrap_or(Path::new(""))
+    }
+
     /// Utterances.
     fn len(&self) -> usize;
 
@@ -61,7 +66,7 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`ClipFault`] says whether this utterance is at fault or the disk.
     fn audio(&self, utterance: &Utterance) -> Result<Audio, ClipFault> {
-        read_clip(self.path().parent().unwrap_or(Path::new("")), utterance)
+        read_clip(self.folder(), utterance)
     }
 
     /// The labels of one of its utterances, whose sound has `sample_rate`; `None` where it has none.
@@ -73,7 +78,7 @@ pub trait Source: Send + Sync {
         utterance: &Utterance,
         sample_rate: u32,
     ) -> Result<Option<LabelTrack>, ClipFault> {
-        read_labels(self.path().parent().unwrap_or(Path::new("")), utterance, sample_rate)
+        read_labels(self.folder(), utterance, sample_rate)
     }
 }
 

@@ -87,26 +87,28 @@ pub(super) fn listen(
 fn hear(manifest: &Manifest, utterance: &Utterance) -> Result<Heard, CheckError> {
     let audio = match read_clip(manifest.folder(), utterance) {
         Ok(audio) => audio,
-        Err(ClipFault::Refused { reason, detail }) => return Ok(Err((reason, detail))),
-        // A shard that was cut or replaced stops a training; here all that it spoils is told.
-        Err(ClipFault::Disk { path, source }) if source.raw_os_error().is_none() => {
-            let detail = format!("{}: {source}", path.display());
-            return Ok(Err((Reason::UnreadableAudio, detail)));
-        }
-        Err(ClipFault::Disk { path, source }) => return Err(CheckError::Disk { path, source }),
+        Err(fault) => return to_tell(fault, Reason::UnreadableAudio).map(Err),
     };
     let labels = match read_labels(manifest.folder(), utterance, audio.sample_rate) {
         Ok(track) => track.as_ref().and_then(overlap).into_iter().collect(),
-        Err(ClipFault::Refused { reason, detail }) => {
+        Err(fault) => {
+            let (reason, detail) = to_tell(fault, Reason::UnusableLabels)?;
             vec![(Severity::Error, FindingKind::of(reason), detail)]
         }
-        Err(ClipFault::Disk { path, source }) if source.raw_os_error().is_none() => {
-            let detail = format!("{}: {source}", path.display());
-            vec![(Severity::Error, FindingKind::UnusableLabels, detail)]
-        }
-        Err(ClipFault::Disk { path, source }) => return Err(CheckError::Disk { path, source }),
     };
     Ok(Ok((measure(&audio), labels)))
+}
+
+/// What is told of a fault; only a failing disk ends the check. A shard that was cut or replaced stops a
+/// training, and here all that it spoils is told, as `spoilt`.
+fn to_tell(fault: ClipFault, spoilt: Reason) -> Result<(Reason, String), CheckError> {
+    match fault {
+        ClipFault::Refused { reason, detail } => Ok((reason, detail)),
+        ClipFault::Disk { path, source } if source.raw_os_error().is_none() => {
+            Ok((spoilt, format!("{}: {source}", path.display())))
+        }
+        ClipFault::Disk { path, source } => Err(CheckError::Disk { path, source }),
+    }
 }
 
 /// The first two labels of a tier that overlap by more than rounding, where the format allows it.

@@ -7,7 +7,7 @@ use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity};
 use super::sound::Sound;
 use crate::ledger::Ledger;
-use crate::manifest::{Line, Manifest, ManifestError, ManifestLines, Utterance};
+use crate::manifest::{Line, Manifest, ManifestError, ManifestLines, Utterance, manifest_files};
 use crate::prepare::folder::{self, AUDIO_EXTENSIONS, FOREIGN_EXTENSIONS};
 use crate::prepare::paths::{extension, files_under};
 use crate::prepare::{CORPUS_FILE, CorpusRecord};
@@ -198,18 +198,7 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, CheckError> {
 }
 
 fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>, CheckError> {
-    let disk = |source| CheckError::Disk { path: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(disk)? {
-        let path = entry.map_err(disk)?.path();
-        let ours =
-            ["ledger.jsonl", super::fix::REPAIRS_FILE].iter().any(|name| path.ends_with(name));
-        if path.extension().is_some_and(|end| end == "jsonl") && !ours {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    manifest_files(folder).map_err(|source| CheckError::Disk { path: folder.to_owned(), source })
 }
 
 /// Whether a file that was named as a manifest is audio: by its name, or by how it begins.

@@ -4,14 +4,13 @@
 //! name stand in a folder without it are somebody else's, and stay.
 
 use super::ShardError;
-use super::finish::{LEDGER, files, lists};
+use super::finish::{LEDGER, files, lists, write};
 use super::record::ShardList;
-use super::temporary;
 use super::write::Job;
 use crate::prepare::CORPUS_FILE;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The output must be a folder, and not that of an input: the shards' manifest would replace it.
@@ -65,16 +64,7 @@ pub(super) fn is_unclaimed(job: &Job<'_>) -> Result<bool, ShardError> {
 pub(super) fn claim(job: &Job<'_>) -> Result<(), ShardError> {
     let made_from = job.made_from.clone();
     let list = ShardList { made_from, complete: false, read: 0, kept: 0, shards: Vec::new() };
-    let mut bytes = Vec::new();
-    let path = job.names.list();
-    list.write(&mut bytes).map_err(|source| ShardError::Write { path: path.clone(), source })?;
-    write_file(&path, &bytes)
-}
-
-/// Writes a small file.
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ShardError> {
-    temporary::write(path, |writer| writer.write_all(bytes))
-        .map_err(|source| ShardError::Write { path: path.to_owned(), source })
+    write(&job.names.list(), |writer| list.write(writer))
 }
 
 /// What says which corpus it is goes with the shards, where all manifests are of one prepared folder.

@@ -5,10 +5,10 @@
 //! looks once more whether another manifest became complete meanwhile.
 
 use super::record::{LIST_ENDING, Names, ShardIndex, ShardList};
-use super::temporary;
 use super::write::Job;
 use super::{ShardError, parquet};
 use crate::ledger::Ledger;
+use crate::temporary;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -83,7 +83,8 @@ fn each_index(
     Ok(())
 }
 
-fn write(
+/// Writes a small file of the shards' folder, whole or not at all.
+pub(super) fn write(
     path: &Path,
     fill: impl Fn(&mut BufWriter<fs::File>) -> io::Result<()>,
 ) -> Result<(), ShardError> {

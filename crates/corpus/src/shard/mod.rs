@@ -34,7 +34,6 @@ mod range;
 mod record;
 mod sample;
 mod tar;
-mod temporary;
 mod write;
 
 pub use error::ShardError;
@@ -42,15 +41,16 @@ pub use range::{ShardDigest, ShardRange};
 
 use crate::Progress;
 use crate::ledger::Ledger;
+use crate::manifest::manifest_files;
 use crate::prepare::CORPUS_FILE;
 use crate::source::open_source;
-use claim::{claim, is_unclaimed, record_of, refuse_inputs, write_file};
-use finish::{LEDGER, files};
+use claim::{claim, is_unclaimed, record_of, refuse_inputs};
 use record::{MadeFrom, Names};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -187,7 +187,7 @@ pub fn write_shards(
         claim(job)?;
     }
     if let Some(bytes) = record {
-        write_file(&options.out.join(CORPUS_FILE), &bytes)?;
+        finish::write(&options.out.join(CORPUS_FILE), |writer| writer.write_all(&bytes))?;
     }
     let written = write_all(&jobs, options, progress)?;
     let mut reports = Vec::with_capacity(jobs.len());
@@ -253,12 +253,9 @@ fn manifests(inputs: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>, ShardError
 }
 
 fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
-    let names = files(folder)?.into_iter().filter(|name| {
-        name.ends_with(".jsonl") && !name.starts_with('.') && name.as_str() != LEDGER
-    });
-    let mut paths: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
+    let failed = |source| ShardError::Read { path: folder.to_owned(), source };
+    let mut paths = manifest_files(folder).map_err(failed)?;
     paths.retain(|path| path.is_file());
-    paths.sort();
     if paths.is_empty() {
         return Err(ShardError::Nothing { path: folder.to_owned() });
     }

@@ -1,17 +1,17 @@
 //! One shard: its utterances read one after the other, its tar written as they come, its index after it.
 
+use super::finish;
 use super::record::{MadeFrom, Names, ShardEntry, ShardIndex};
 use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
-use super::temporary::{self, Temporary};
 use super::{ShardDigest, ShardError, ShardRange};
 use crate::manifest::{Utterance, hexadecimal};
 use crate::source::Source;
+use crate::temporary::Temporary;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What all shards of a manifest share.
@@ -53,8 +53,7 @@ impl Job<'_> {
         let (temporary, file) = Temporary::create(&target).map_err(failed)?;
         let mut tar =
             TarWriter::new(Hashed { writer: BufWriter::new(file), hasher: Sha256::new() });
-        let folder = self.manifest.path().parent().unwrap_or(Path::new(""));
-        let mut reader = SampleReader::new(folder, self.made_from.audio);
+        let mut reader = SampleReader::new(self.manifest.folder(), self.made_from.audio);
         let (mut lines, mut refused) = (Vec::with_capacity(utterances.len()), Vec::new());
         for index in utterances {
             if stop.load(Ordering::Relaxed) {
@@ -77,9 +76,7 @@ impl Job<'_> {
             ShardEntry { file: self.names.tar(shard), utterances: lines.len(), bytes, sha256 };
         let made_from = self.made_from.clone();
         let index = ShardIndex { made_from, shard: entry, utterances: lines, refused };
-        let path = self.names.index(shard);
-        temporary::write(&path, |writer| index.write(writer))
-            .map_err(|source| ShardError::Write { path: path.clone(), source })?;
+        finish::write(&self.names.index(shard), |writer| index.write(writer))?;
         Ok(true)
     }
 }

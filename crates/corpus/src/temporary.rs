@@ -1,9 +1,9 @@
 //! Files under a name that nobody else uses, until they are whole.
 //!
-//! Several processes, on several machines with one file system, may write the same shard at once. So the
-//! temporary name holds the process and the time, and the file must be new; whoever renames last has
-//! written the same bytes as whoever renamed first. What a killed process leaves behind is told by its
-//! name, and removed by the process that finds the work complete.
+//! Several processes, on several machines with one file system, may write the same file at once. So the
+//! temporary name holds the process and the time, and the file must be new; of those who write the same
+//! bytes it does not matter who renames last. What a killed process leaves behind is told by its name, and
+//! removed by the process that finds the work complete.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +16,7 @@ use crate::atomic::sync_folder;
 const ENDING: &str = ".partial";
 
 /// A file being written; removed where it is dropped before it has its name.
-pub(super) struct Temporary {
+pub(crate) struct Temporary {
     path: PathBuf,
     target: PathBuf,
     named: bool,
@@ -24,8 +24,11 @@ pub(super) struct Temporary {
 
 impl Temporary {
     /// Makes the file that shall become `target`.
-    pub(super) fn create(target: &Path) -> io::Result<(Self, File)> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
+    pub(crate) fn create(target: &Path) -> io::Result<(Self, File)> {
+        let name = target.file_name().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the path names no file to be written")
+        })?;
+        let name = name.to_string_lossy();
         loop {
             let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
             let unique = format!("{}-{time:x}", std::process::id());
@@ -42,7 +45,7 @@ impl Temporary {
     }
 
     /// Gives the file its name, once its content is on the disk.
-    pub(super) fn persist(mut self, file: File) -> io::Result<()> {
+    pub(crate) fn persist(mut self, file: File) -> io::Result<()> {
         file.sync_all()?;
         drop(file);
         fs::rename(&self.path, &self.target)?;
@@ -64,7 +67,7 @@ impl Drop for Temporary {
 const ATTEMPTS: usize = 20;
 
 /// Writes a small file, whole or not at all.
-pub(super) fn write(
+pub(crate) fn write(
     target: &Path,
     fill: impl Fn(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -85,9 +88,19 @@ pub(super) fn write(
 }
 
 /// The file that this name was to become, where it is a temporary name.
-pub(super) fn target_of(name: &OsStr) -> Option<&str> {
-    let inner = name.to_str()?.strip_prefix('.')?.strip_suffix(ENDING)?;
-    inner.rsplit_once('.').map(|(target, _)| target)
+pub(crate) fn target_of(name: &OsStr) -> Option<&str> {
+    parts_of(name).map(|(target, _)| target)
+}
+
+/// The same, and the process that began it.
+pub(crate) fn target_and_process_of(name: &OsStr) -> Option<(&str, u32)> {
+    let (target, unique) = parts_of(name)?;
+    let process = unique.split('-').next()?;
+    Some((target, process.parse().ok()?))
+}
+
+fn parts_of(name: &OsStr) -> Option<(&str, &str)> {
+    name.to_str()?.strip_prefix('.')?.strip_suffix(ENDING)?.rsplit_once('.')
 }
 
 #[cfg(test)]
