@@ -16,6 +16,7 @@ use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::NnError;
 use crate::parameters::ParameterSpec;
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// Whether a pass trains or only computes.
@@ -126,6 +127,11 @@ pub trait Layer<T: Real>: Send + Sync {
     /// Whether the backward pass reads `y`. Where it does not, the next layer may write over it.
     fn needs_output(&self) -> bool {
         true
+    }
+
+    /// Which input frames an output frame depends on.
+    fn reach(&self) -> Reach {
+        Reach::FRAME
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

@@ -5,8 +5,9 @@
 //! - [`parameters`]: every weight of a model by name, in one flat arena.
 //! - [`layer`]: the trait that a layer fulfils: lengths, forward, backward, memory it wants.
 //! - [`layers`]: one file per layer.
+//! - [`reach`]: which frames of its input an output frame depends on.
 //! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
-//! - [`architecture`]: `[model]` of a recipe, and the network it describes.
+//! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
 //!
@@ -26,14 +27,18 @@ pub mod model_file;
 pub mod network;
 pub mod parameters;
 mod plan;
+pub mod reach;
 pub mod sequence;
 pub mod shape;
 
-pub use architecture::{CnnGruOptions, ConvolutionOptions, ModelOptions, Recurrent};
+pub use architecture::{
+    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, ModelOptions, Recurrent,
+};
 pub use error::NnError;
 pub use layer::{Backward, Forward, Layer, Mode};
 pub use model_file::{ModelFile, ModelFileError, ModelHeader};
 pub use network::{Memory, Network};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
+pub use reach::Reach;
 pub use sequence::Sequence;
 pub use shape::Shape;

@@ -172,8 +172,9 @@ impl ModelFile {
             let program = value["program"].as_str().unwrap_or("unknown").to_owned();
             return Err(ModelFileError::Version { path: path.into(), found, program });
         }
-        let header: ModelHeader =
+        let mut header: ModelHeader =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        header.model = header.model.in_todays_words();
         let tensors =
             SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
         let dim = labyrinth_signal::FeatureExtractor::new(&header.features)

@@ -8,6 +8,7 @@ use crate::error::{NnError, expect_size};
 use crate::layer::{Backward, Forward, Layer, Mode};
 use crate::parameters::ParameterSpec;
 use crate::plan::{Plan, Purpose, pieces};
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A named layer and where its weights lie.
@@ -133,6 +134,11 @@ impl<T: Real> Sequence<T> {
             shape = step.layer.output_shape(&shape)?;
         }
         Ok(shape)
+    }
+
+    /// Which input frames an output frame of the last layer depends on.
+    pub fn reach(&self) -> Reach {
+        self.steps.iter().fold(Reach::FRAME, |reach, step| reach.then(step.layer.reach()))
     }
 
     /// Values of state that `batch` utterances carry from chunk to chunk.
@@ -336,6 +342,10 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn needs_output(&self) -> bool {
         self.steps.last().is_some_and(|step| step.layer.needs_output())
+    }
+
+    fn reach(&self) -> Reach {
+        Sequence::reach(self)
     }
 
     fn state_len(&self, batch: usize) -> usize {

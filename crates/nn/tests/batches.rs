@@ -3,7 +3,7 @@
 use labyrinth_kernels::{Cpu, Isa, Precision};
 use labyrinth_nn::network::remove_padding;
 use labyrinth_nn::{
-    CnnGruOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Recurrent, Shape,
+    CnnOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, Recurrent, Shape,
 };
 use labyrinth_signal::Random;
 use proptest::prelude::*;
@@ -12,14 +12,14 @@ const DIM: usize = 20;
 const LABELS: usize = 9;
 
 fn network(recurrent: Recurrent, bidirectional: bool) -> Network<f32> {
-    let options = ModelOptions::CnnGru(CnnGruOptions {
+    let options = ModelOptions::Cnn(CnnOptions {
         convolutions: vec![ConvolutionOptions { channels: 5, ..ConvolutionOptions::default() }; 2],
         projection: 24,
-        recurrent,
+        recurrent: Some(recurrent),
         recurrent_layers: 2,
         recurrent_hidden: 19,
         bidirectional,
-        ..CnnGruOptions::default()
+        ..CnnOptions::default()
     });
     Network::new(&options, DIM, LABELS, 5).unwrap()
 }
@@ -123,8 +123,8 @@ proptest! {
                 channels: 2, kernel: [kt, kf], stride: [st, sf],
             })
             .collect();
-        let options = ModelOptions::CnnGru(CnnGruOptions {
-            convolutions, projection: 3, recurrent_layers: 1, recurrent_hidden: 2, ..CnnGruOptions::default()
+        let options = ModelOptions::Cnn(CnnOptions {
+            convolutions, projection: 3, recurrent_layers: 1, recurrent_hidden: 2, ..CnnOptions::default()
         });
         let network = Network::<f32>::new(&options, DIM, LABELS, 1);
         prop_assume!(network.is_ok());

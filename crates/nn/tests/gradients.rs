@@ -12,7 +12,7 @@ use labyrinth_nn::layers::{
     GruLayer, LayerNorm, Linear, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
 };
 use labyrinth_nn::{
-    CnnGruOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Recurrent,
+    CnnOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Recurrent,
     Sequence, Shape,
 };
 use labyrinth_signal::Random;
@@ -359,14 +359,14 @@ fn the_whole_model() {
 
 fn whole_model(recurrent: Recurrent) {
     let convolution = |channels| ConvolutionOptions { channels, kernel: [3, 3], stride: [2, 2] };
-    let options = ModelOptions::CnnGru(CnnGruOptions {
+    let options = ModelOptions::Cnn(CnnOptions {
         convolutions: vec![convolution(3), convolution(2)],
         projection: 5,
-        recurrent,
+        recurrent: Some(recurrent),
         recurrent_layers: 2,
         recurrent_hidden: 4,
         dropout: 0.2,
-        ..CnnGruOptions::default()
+        ..CnnOptions::default()
     });
     let sequence = options.build(8, 6).unwrap();
     Check::new(sequence, Shape::features(&[21, 9, 14], 8), TRAINING).run(400);

@@ -3,20 +3,18 @@
 use std::path::Path;
 
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
-use labyrinth_nn::{
-    CnnGruOptions, ConvolutionOptions, ModelFile, ModelHeader, ModelOptions, Network,
-};
+use labyrinth_nn::{CnnOptions, ConvolutionOptions, ModelFile, ModelHeader, ModelOptions, Network};
 use labyrinth_signal::FeatureOptions;
 use labyrinth_text::{Alphabet, NormalizerOptions, Units};
 
 fn model() -> (ModelHeader, Network<f32>) {
     let alphabet = Alphabet::from_transcripts(Units::Characters, ["yes no"].into_iter());
-    let options = ModelOptions::CnnGru(CnnGruOptions {
+    let options = ModelOptions::Cnn(CnnOptions {
         convolutions: vec![ConvolutionOptions { channels: 2, ..ConvolutionOptions::default() }],
         projection: 4,
         recurrent_layers: 1,
         recurrent_hidden: 3,
-        ..CnnGruOptions::default()
+        ..CnnOptions::default()
     });
     let features = FeatureOptions::default();
     let dim = labyrinth_signal::FeatureExtractor::new(&features).unwrap().dim();
@@ -95,9 +93,9 @@ fn the_names_of_earlier_versions_are_read() {
         String::from_utf8_lossy(&ModelFile::to_bytes(&header, &network).unwrap()).into_owned();
     assert!(text.contains("recurrent-hidden") && !text.contains("gru-hidden"));
     let old = r#"{"architecture":"cnn-gru","projection":4,"gru-layers":1,"gru-hidden":3}"#;
-    let ModelOptions::CnnGru(options) = serde_json::from_str(old).unwrap();
+    let ModelOptions::Cnn(options) = serde_json::from_str(old).unwrap();
     assert_eq!((options.recurrent_layers, options.recurrent_hidden), (1, 3));
-    assert_eq!(options.recurrent, labyrinth_nn::Recurrent::Gru);
+    assert_eq!(options.recurrent_kind(), labyrinth_nn::Recurrent::Gru);
     let both = r#"{"architecture":"cnn-gru","gru-hidden":3,"recurrent-hidden":3}"#;
-    assert!(serde_json::from_str::<CnnGruOptions>(both).is_err());
+    assert!(serde_json::from_str::<CnnOptions>(both).is_err());
 }

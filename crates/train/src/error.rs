@@ -34,7 +34,7 @@ pub enum TrainError {
         fault: String,
     },
     /// The recipe names an architecture that does not exist.
-    #[error("the recipe {} asks for architecture \"{name}\"; this version has \"cnn-gru\"", path.display())]
+    #[error("the recipe {} asks for architecture \"{name}\"; this version has {}", path.display(), labyrinth_nn::ARCHITECTURES.join(", "))]
     Architecture {
         /// The recipe.
         path: PathBuf,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
-use labyrinth_nn::{CnnGruOptions, ModelOptions};
+use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
     RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
@@ -259,13 +259,14 @@ impl Recipe {
             .and_then(|name| name.as_str())
             .unwrap_or("cnn-gru");
         let mut recipe = match architecture {
-            "cnn-gru" => Self::of::<CnnGruOptions>(text, ModelOptions::CnnGru)?,
+            "cnn-gru" | "cnn-lstm" => Self::of::<CnnOptions>(text, ModelOptions::Cnn)?,
             other => return Err(Fault::Architecture(other.into())),
         };
         let folder = path.parent().unwrap_or(path);
         let read = recipe.features.read_stats(folder);
         read.map_err(|error| Fault::Value(error.to_string()))?;
         recipe.check().map_err(Fault::Value)?;
+        recipe.model = recipe.model.in_todays_words();
         Ok(recipe)
     }
 
@@ -381,7 +382,7 @@ enum Fault {
     Toml(toml::de::Error),
     #[error("{0}")]
     Value(String),
-    #[error("there is no architecture \"{0}\"; this version has \"cnn-gru\"")]
+    #[error("there is no architecture \"{0}\"; this version has {names}", names = ARCHITECTURES.join(", "))]
     Architecture(String),
 }
 

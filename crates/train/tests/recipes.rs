@@ -208,3 +208,12 @@ fn augmentation_out_of_range_is_refused_with_its_range() {
         assert!(message.contains(words), "{key}: {message}");
     }
 }
+
+#[test]
+fn a_recipe_of_earlier_versions_that_asks_for_an_lstm_gets_one() {
+    let old = RECIPE.replace("recurrent-hidden = 8", "recurrent-hidden = 8\nrecurrent = \"lstm\"");
+    let new = RECIPE.replace("cnn-gru", "cnn-lstm");
+    assert_eq!(parse(&old).unwrap(), parse(&new).unwrap());
+    let both = new.replace("recurrent-hidden = 8", "recurrent-hidden = 8\nrecurrent = \"gru\"");
+    assert!(parse(&both).unwrap_err().contains("leave recurrent out"));
+}

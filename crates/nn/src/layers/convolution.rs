@@ -6,6 +6,7 @@ use labyrinth_kernels::convolution::Convolution;
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A two-dimensional convolution over frames and bins.
@@ -57,6 +58,11 @@ impl<T: Real> Layer<T> for ConvolutionLayer {
             ),
             ParameterSpec::bias("bias", out_channels, bound),
         ]
+    }
+
+    fn reach(&self) -> Reach {
+        let window = self.convolution;
+        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
     fn needs_output(&self) -> bool {

@@ -6,6 +6,7 @@ use super::pooling::windowed_shape;
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A convolution with a kernel of its own for each channel.
@@ -34,6 +35,11 @@ impl<T: Real> Layer<T> for DepthwiseLayer {
             ParameterSpec::weight("weight", &[channels, 1, time, bins], bound),
             ParameterSpec::bias("bias", channels, bound),
         ]
+    }
+
+    fn reach(&self) -> Reach {
+        let window = self.convolution.window();
+        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
     fn needs_output(&self) -> bool {

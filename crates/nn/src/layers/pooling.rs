@@ -10,6 +10,7 @@ use labyrinth_kernels::{Real, Window};
 
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// What windows make of a shape; refuses utterances and bins that hold none.
@@ -41,6 +42,11 @@ impl<T: Real> Layer<T> for MaxPool {
         windowed_shape("a max pooling", self.window, input)
     }
 
+    fn reach(&self) -> Reach {
+        let window = self.window;
+        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let Shape { lengths, bins, channels } = pass.shape;
         max_pool_forward(pass.cpu, self.window, pass.x, lengths, *bins, *channels, pass.y)?;
@@ -69,6 +75,11 @@ pub struct AveragePool {
 impl<T: Real> Layer<T> for AveragePool {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         windowed_shape("an average pooling", self.window, input)
+    }
+
+    fn reach(&self) -> Reach {
+        let window = self.window;
+        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
     fn needs_output(&self) -> bool {
@@ -134,6 +145,10 @@ pub struct GlobalMean;
 impl<T: Real> Layer<T> for GlobalMean {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Ok(Shape { lengths: vec![1; input.lengths.len()], bins: 1, channels: input.channels })
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { stride: 1, before: None, after: None }
     }
 
     fn needs_output(&self) -> bool {

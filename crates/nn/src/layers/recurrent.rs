@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
+use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// Frames that one task copies or adds.
@@ -172,6 +173,11 @@ impl<T: Real, C: Cell> Layer<T> for C {
     fn forward_scratch_len(&self, input: &Shape) -> usize {
         // Both directions' outputs.
         if self.bidirectional() { 2 * input.rows() * self.hidden() } else { 0 }
+    }
+
+    fn reach(&self) -> Reach {
+        let after = if self.bidirectional() { None } else { Some(0) };
+        Reach { stride: 1, before: None, after }
     }
 
     fn state_len(&self, batch: usize) -> usize {

@@ -9,6 +9,7 @@ use labyrinth_kernels::residual::{
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
+use crate::reach::Reach;
 use crate::sequence::Sequence;
 use crate::shape::Shape;
 
@@ -115,6 +116,10 @@ impl<T: Real> Layer<T> for Residual<T> {
 
     fn needs_output(&self) -> bool {
         self.relu
+    }
+
+    fn reach(&self) -> Reach {
+        self.body.reach().beside(self.shortcut.reach())
     }
 
     fn state_len(&self, batch: usize) -> usize {
