@@ -15,6 +15,7 @@
 //! - [`recordings`]: noises and rooms that training mixes in.
 //! - [`clip`]: the one place where the audio of a manifest's line is read.
 //! - [`shard`]: corpora as tar shards, written in parallel and resumed; where in one an utterance lies.
+//! - [`page`]: what every HTML page of this program is made of.
 //! - [`atomic`]: files that are either whole or not there.
 //!
 //! Two kinds of fault are kept apart everywhere. A fault of one utterance (missing, unreadable,
@@ -31,6 +32,7 @@ pub mod labels;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;
+pub mod page;
 mod parallel;
 pub mod permutation;
 pub mod prepare;

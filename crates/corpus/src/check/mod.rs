@@ -38,7 +38,9 @@ pub use finding::{Finding, FindingKind, Severity};
 pub use fix::{FixReport, REPAIRS_FILE};
 pub use recipe::CheckContext;
 pub use report::{CheckReport, SetSummary};
+pub(crate) use sound::FULL_SCALE;
 pub use survey::Survey;
+pub(crate) use transcript::is_invisible;
 
 use crate::Progress;
 use std::path::Path;

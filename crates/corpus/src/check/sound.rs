@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// Samples at or above this count as full scale: 16-bit 32752 and up. A limiter or a converter that
 /// clips rarely hits the last step exactly.
-pub(super) const FULL_SCALE: f32 = 0.9995;
+pub(crate) const FULL_SCALE: f32 = 0.9995;
 
 /// A run of so many samples at full scale is clipped; one or two may be a peak that just fits.
 const CLIPPED_RUN: usize = 3;

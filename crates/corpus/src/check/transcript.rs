@@ -53,7 +53,7 @@ impl Script {
 }
 
 /// Soft hyphen, zero-width marks, marks of direction, byte order mark.
-pub(super) fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}'
         | '\u{2066}'..='\u{2069}' | '\u{feff}')
         // These two join and part letters in Indic scripts and Persian, where they are spelling.

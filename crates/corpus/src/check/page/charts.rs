@@ -1,6 +1,6 @@
 //! Histograms of the page as SVG, stacked by set.
 
-use super::escape;
+use crate::page::{escape, label, nice_step};
 use std::fmt::Write;
 
 /// Bars in a histogram at most.
@@ -12,21 +12,6 @@ const HEIGHT: f64 = 170.0;
 const LEFT: f64 = 40.0;
 const BOTTOM: f64 = 30.0;
 const TOP: f64 = 8.0;
-
-/// The step of 1, 2 or 5 times a power of ten that divides `range` into at most `parts`.
-fn nice_step(range: f64, parts: f64) -> f64 {
-    let least = (range / parts).max(1e-9);
-    let power = 10f64.powf(least.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0];
-    power * steps.into_iter().find(|step| step * power >= least * 0.999_999).unwrap_or(10.0)
-}
-
-/// A number as it stands at an axis.
-fn label(value: f64) -> String {
-    let text = format!("{value:.2}");
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" { "0".to_owned() } else { short.to_owned() }
-}
 
 /// A histogram of `values`: (place of the set in `sets`, value). `from_zero`: the axis begins at 0.
 pub(super) fn histogram(
@@ -130,19 +115,6 @@ pub(super) fn histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn steps_are_round() {
-        for (range, parts, step) in
-            [(10.0, 10.0, 1.0), (13.0, 10.0, 2.0), (0.4, 10.0, 0.05), (70.0, 30.0, 5.0)]
-        {
-            assert!((nice_step(range, parts) - step).abs() < 1e-9, "{range} {parts}");
-        }
-        assert_eq!(
-            (label(-0.001), label(0.5), label(30.0)),
-            ("0".into(), "0.5".into(), "30".into())
-        );
-    }
 
     #[test]
     fn every_value_is_in_a_bar() {

@@ -1,13 +1,10 @@
 //! The report of `check` as one HTML page: what the sets hold, how it is distributed, what was found, and
 //! the suspicious utterances to look at and to listen to.
 //!
-//! The page is one file without scripts and without anything from elsewhere; its own policy forbids both,
-//! so that a transcript that slipped through [`escape`] still could not run. It stays below some eight
-//! megabytes whatever the corpus: [`SUSPECTS`] recordings at most, of each a few
+//! It stays below some eight megabytes whatever the corpus: [`SUSPECTS`] recordings at most, of each a few
 //! seconds.
 
 mod charts;
-mod player;
 mod suspects;
 
 use super::finding::{Finding, Severity, percent, plural};
@@ -15,10 +12,9 @@ use super::norms::characters_per_second;
 use super::recordings::shared_files;
 use super::sets::{pairs, shared_sentences, shared_speakers};
 use super::survey::Set;
-use super::transcript::is_invisible;
 use super::{CheckError, Checked};
 use crate::clip::{ClipFault, read_clip};
-use player::Clip;
+use crate::page::{self, Clip, END, escape, time};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -36,29 +32,6 @@ const OPEN: usize = 3;
 
 /// Speakers that have a bar of their own.
 const SPEAKERS: usize = 24;
-
-const STYLE: &str = include_str!("style.css");
-
-/// Nothing from anywhere, no script; styles and sounds only from inside of the page.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:";
-
-/// Text for HTML. What cannot be seen, and what would turn the order of letters around, is spelled out.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c if c.is_control() || is_invisible(c) => escaped.extend(c.escape_unicode()),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
 
 /// The colour of a set.
 fn class(set: &str) -> &'static str {
@@ -84,18 +57,6 @@ fn name_of(path: &Path) -> String {
     name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// `1 h 12 min`, `4.5 min`, `12 s`.
-fn time(seconds: f64) -> String {
-    if seconds >= 3600.0 {
-        let minutes = (seconds / 60.0).round() as u64;
-        format!("{} h {} min", minutes / 60, minutes % 60)
-    } else if seconds >= 100.0 {
-        format!("{:.1} min", seconds / 60.0)
-    } else {
-        format!("{seconds:.0} s")
-    }
-}
-
 impl Checked {
     /// The report as an HTML page.
     ///
@@ -104,12 +65,7 @@ impl Checked {
     pub fn page(&self) -> Result<String, CheckError> {
         let report = &self.report;
         let target = escape(&report.target.display().to_string());
-        let mut html = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-             <title>check of {target}</title>\n<style>\n{STYLE}</style></head>\n<body><main>\n"
-        );
+        let mut html = page::begin(&format!("check of {}", report.target.display()));
         let title = report.corpus.as_ref().map(|corpus| escape(&corpus.title));
         let _ = write!(
             html,
@@ -123,7 +79,8 @@ impl Checked {
         self.overlaps(&mut html);
         self.kinds(&mut html);
         self.suspects(&mut html)?;
-        html.push_str("<footer>Written by <code>labyrinth check --html</code>.</footer></main></body></html>\n");
+        html.push_str("<footer>Written by <code>labyrinth check --html</code>.</footer>");
+        html.push_str(END);
         Ok(html)
     }
 
@@ -428,8 +385,8 @@ impl Checked {
                 if sound.channels > 1 {
                     let _ = write!(html, ", {} channels", sound.channels);
                 }
-                if sound.seconds > player::SECONDS {
-                    let _ = write!(html, ", {:.0} s of it here", player::SECONDS);
+                if sound.seconds > page::SECONDS {
+                    let _ = write!(html, ", {:.0} s of it here", page::SECONDS);
                 }
             }
             let _ = write!(
@@ -461,28 +418,4 @@ fn legend(sets: &[(&str, &str)], html: &mut String) {
         let _ = write!(html, "<span><i class=\"{class}\"></i>{}</span>", escape(name));
     }
     html.push_str("</p>");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_text_is_markup() {
-        assert_eq!(escape("<script>\"&'"), "&lt;script&gt;&quot;&amp;&#39;");
-        assert_eq!(escape("a\u{0}\u{202e}b\u{ad}"), "a\\u{0}\\u{202e}b\\u{ad}");
-        assert_eq!(escape("naïve 日本"), "naïve 日本");
-    }
-
-    #[test]
-    fn times_are_read_at_a_glance() {
-        assert_eq!((time(12.4), time(120.0)), ("12 s".to_owned(), "2.0 min".to_owned()));
-        assert_eq!(time(4320.0), "1 h 12 min");
-        assert_eq!(time(7199.0), "2 h 0 min");
-    }
-
-    #[test]
-    fn the_page_needs_nothing_from_elsewhere() {
-        assert!(!STYLE.contains("url(") && !STYLE.contains("@import") && !STYLE.contains("</"));
-    }
 }

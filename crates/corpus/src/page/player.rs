@@ -3,12 +3,12 @@
 //! The sound is a WAV in a `data:` URI, since browsers play neither SPHERE nor headerless files, and a page
 //! that was mailed or moved has lost the files. It is cut to [`SECONDS`] and brought to 16 kHz at most.
 
-use super::super::sound::FULL_SCALE;
+use crate::check::FULL_SCALE;
 use labyrinth_signal::{Audio, resample};
 use std::fmt::Write;
 
 /// Of a recording at most.
-pub(super) const SECONDS: f64 = 8.0;
+pub const SECONDS: f64 = 8.0;
 
 /// Enough for speech, and a third of what 48 kHz would take.
 const HIGHEST_RATE: u32 = 16_000;
@@ -25,7 +25,7 @@ const LOW_PEAK: f32 = 0.2;
 const NO_PEAK: f32 = 0.002;
 
 /// What the page holds of a recording.
-pub(super) struct Clip {
+pub struct Clip {
     rate: u32,
     samples: Vec<f32>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Clip {
 impl Clip {
     /// A part of the mean of the channels, which is what features are computed of, from `start` seconds
     /// on where the whole is too long.
-    pub(super) fn of(audio: &Audio, start: f64) -> Self {
+    pub fn of(audio: &Audio, start: f64) -> Self {
         let at = |seconds: f64| (seconds * f64::from(audio.sample_rate)) as usize;
         let spare = audio.samples().saturating_sub(at(SECONDS));
         let first = at(start).min(spare);
@@ -48,7 +48,7 @@ impl Clip {
     }
 
     /// Bytes of the WAV.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         44 + 2 * self.samples.len()
     }
 
@@ -75,7 +75,7 @@ impl Clip {
     }
 
     /// The player.
-    pub(super) fn player(&self) -> String {
+    pub fn player(&self) -> String {
         let sound = base64(&self.wav());
         format!(
             "<audio controls preload=\"metadata\" src=\"data:audio/wav;base64,{sound}\"></audio>"
@@ -83,7 +83,7 @@ impl Clip {
     }
 
     /// Least and greatest sample of each stretch as an outline; stretches at full scale in red.
-    pub(super) fn waveform(&self) -> String {
+    pub fn waveform(&self) -> String {
         let points = POINTS.min(self.samples.len().max(1));
         let stretch = |point: usize| {
             let at = |point: usize| point * self.samples.len() / points;
@@ -124,7 +124,7 @@ impl Clip {
 }
 
 /// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
@@ -147,7 +147,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn base64_is_that_of_the_standard() {
+    pub fn base64_is_that_of_the_standard() {
         // Its own examples.
         for (plain, coded) in [
             ("", ""),
