@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use clap::Args;
+pub use labyrinth_kernels::cpu_name;
 use labyrinth_kernels::{Cpu, Isa, Precision};
 
 use crate::failure::Failure;
@@ -96,25 +97,6 @@ impl WorkersOption {
 /// Threads that this process can run at once.
 pub fn cores() -> usize {
     available_parallelism().map_or(1, NonZero::get)
-}
-
-/// The processor's name as the system tells it, or "unknown CPU"; with its family and model, since
-/// some names ("AMD EPYC") stand for several generations.
-pub fn cpu_name() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |wanted: &str| {
-        text.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            (key.trim() == wanted).then(|| value.trim()).filter(|value| !value.is_empty())
-        })
-    };
-    match (value("model name"), value("cpu family"), value("model")) {
-        (Some(name), Some(family), Some(model)) => {
-            format!("{name} (family {family}, model {model})")
-        }
-        (Some(name), ..) => name.to_owned(),
-        (None, ..) => "unknown CPU".to_owned(),
-    }
 }
 
 /// Bytes of memory: (in all, available now), where the system tells.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use labyrinth_train::{Event, Summary, TrainError, TrainOptions, train};
+use labyrinth_train::{Event, Summary, TrainError, TrainOptions, train, write_report};
 
 use crate::failure::Failure;
 use crate::machine::{self, IsaOption, ThreadsOption, WorkersOption};
@@ -42,12 +42,18 @@ pub struct RunOptions {
 pub fn run(options: TrainOptions, threads: ThreadsOption) -> Result<Summary, Failure> {
     let pool = threads.pool()?;
     let mut teller = Teller::new(&options, threads.count());
+    let (run, cpu) = (options.run.clone(), options.cpu);
     let result: Result<Summary, TrainError> =
         pool.install(|| train(options, &mut |event| teller.tell(&event)));
     if let Some(bar) = &teller.bar {
         bar.finish_and_clear();
     }
     let summary = result?;
+    // The model is there; a page that cannot be made takes nothing away from it.
+    match write_report(&run, cpu, &mut |_, _| {}) {
+        Ok(page) => teller.line(&format!("report   {}", page.display())),
+        Err(error) => teller.line(&format!("note     there is no report: {error}")),
+    }
     teller.narrator.finish()?;
     Ok(summary)
 }

@@ -81,6 +81,17 @@ impl Recognizer {
         self.model.header.features.check_rate(audio.sample_rate)
     }
 
+    /// The features of the last recording, `[frames, dim]` as the network saw them, and `dim`.
+    pub fn features(&self) -> (&[f32], usize) {
+        (&self.features, self.extractor.dim())
+    }
+
+    /// The network's output for the last recording, `[output frames, labels]`; of an earlier one where
+    /// the last was too short for a single frame.
+    pub fn logits(&self) -> &[f32] {
+        self.memory.output()
+    }
+
     /// Recognises a whole recording; several channels are averaged. Another sample rate than the
     /// model's is resampled, whatever [`Recognizer::check_rate`] says of it; there is no dither,
     /// whatever the training had.

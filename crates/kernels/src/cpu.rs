@@ -244,6 +244,25 @@ macro_rules! per_isa {
 }
 pub(crate) use per_isa;
 
+/// The processor's name as the system tells it, or "unknown CPU"; with its family and model, since
+/// some names ("AMD EPYC") stand for several generations.
+pub fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let value = |wanted: &str| {
+        text.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == wanted).then(|| value.trim()).filter(|value| !value.is_empty())
+        })
+    };
+    match (value("model name"), value("cpu family"), value("model")) {
+        (Some(name), Some(family), Some(model)) => {
+            format!("{name} (family {family}, model {model})")
+        }
+        (Some(name), ..) => name.to_owned(),
+        (None, ..) => "unknown CPU".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,7 +43,7 @@ mod vector;
 mod window;
 
 pub use convolution::Convolution;
-pub use cpu::{Cpu, Isa, Precision};
+pub use cpu::{Cpu, Isa, Precision, cpu_name};
 pub use depthwise::DepthwiseConvolution;
 pub use error::KernelError;
 pub use gru::{Gru, GruVariant};

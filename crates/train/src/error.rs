@@ -60,6 +60,12 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// There is no run where one was named.
+    #[error("{} holds no run (it has no recipe.toml); name the folder that `labyrinth train` wrote, such as runs/an4", path.display())]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder for the run holds something else.
     #[error("{} holds {name}, which is not of a run, so no run goes there; name another folder with --run", path.display())]
     ForeignFolder {

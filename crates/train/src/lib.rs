@@ -9,6 +9,8 @@
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
 //! - [`trainer`]: the loop, on one screen.
+//! - `sessions`: which processes worked on a run, on what, for how long.
+//! - [`report`]: a run as a page to look at and to listen to.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
 //!
 //! # What a result depends on
@@ -21,8 +23,10 @@ pub mod error;
 pub mod evaluate;
 pub mod mixture;
 pub mod recipe;
+pub mod report;
 pub mod run_directory;
 pub mod schedule;
+mod sessions;
 pub mod trainer;
 
 pub use data::DevScore;
@@ -30,5 +34,6 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{DataSection, Recipe, TrainSection};
+pub use report::write_report;
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

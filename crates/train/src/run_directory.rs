@@ -1,5 +1,5 @@
-//! The folder of one training: `recipe.toml`, `log.jsonl`, `ledger.jsonl`, `checkpoints/`,
-//! `model.safetensors`.
+//! The folder of one training: `recipe.toml`, `log.jsonl`, `sessions.jsonl`, `ledger.jsonl`, `checkpoints/`,
+//! `model.safetensors`, `report.html`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -34,6 +34,11 @@ impl RunDirectory {
                 return Err(TrainError::RunExists { path: path.into() });
             }
             let found = fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
+            // A run of an earlier version may have said the same in other words.
+            let found = match Recipe::parse(&found, &recipe_path) {
+                Ok(recipe) => recipe.to_toml()?,
+                Err(_) => found,
+            };
             if let Some(difference) = first_difference(&found, &recipe_text) {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }

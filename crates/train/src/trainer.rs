@@ -25,6 +25,7 @@ use crate::error::TrainError;
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
 use crate::schedule::OneCycle;
+use crate::sessions;
 
 /// Steps in a row without a finite gradient after which the training gives up.
 const GIVE_UP_AFTER: u64 = 20;
@@ -295,6 +296,8 @@ impl Training {
         };
         let resumed_at = training.restore(tell)?;
         training.write_ledger()?;
+        let TrainOptions { run, cpu, workers, .. } = &training.options;
+        sessions::began(run, *cpu, *workers, training.standing.step)?;
         let loader_options =
             training.data.train_options(&training.options.recipe.train, training.options.workers);
         let loader = Loader::new(loader_options, training.standing.position)?;
@@ -512,14 +515,16 @@ impl Training {
     fn finish(self, start: Instant, loader: &Loader) -> Result<Summary, TrainError> {
         let best = self.standing.best;
         let model = ModelFile::read(&self.run.model())?;
+        let (seconds, waited) = (start.elapsed().as_secs_f64(), loader.waited().as_secs_f64());
+        sessions::ended(self.run.path(), self.standing.step, seconds, waited)?;
         Ok(Summary {
             model: self.run.model(),
             best_epoch: best.map_or(0, |best| best.epoch),
             dev_word_error_rate: model.header.scores.get("dev-wer").copied(),
             steps: self.standing.step,
             skipped: self.standing.skipped,
-            seconds: start.elapsed().as_secs_f64(),
-            waited: loader.waited().as_secs_f64(),
+            seconds,
+            waited,
             ledger: self.ledger,
         })
     }

@@ -8,6 +8,7 @@ mod fetch;
 mod folder_recipe;
 mod prepare;
 mod quickstart;
+mod report;
 mod score;
 mod shard;
 mod train;
@@ -34,6 +35,8 @@ pub enum Command {
     Train(train::Train),
     /// Measures a recogniser on a manifest: error rates, speed, the worst errors.
     Evaluate(evaluate::Evaluate),
+    /// Shows a training as a page: curves, letters, the worst utterances to listen to.
+    Report(report::Report),
     /// Writes down what is said in recordings.
     Transcribe(transcribe::Transcribe),
     /// Computes features of recordings, as Kaldi does, and writes them for other programs.
@@ -54,6 +57,7 @@ impl Command {
             Self::Shard(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Transcribe(command) => command.run(),
             Self::Features(command) => command.run(),
             Self::Score(command) => command.run(),

@@ -1,0 +1,133 @@
+//! What a run directory tells of its training: the lines of `log.jsonl` and `sessions.jsonl`.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::TrainError;
+
+/// One step of which the log tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub step: f64,
+    pub loss: f64,
+    pub learning_rate: f64,
+    pub gradient_norm: f64,
+}
+
+/// One epoch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epoch {
+    pub epoch: f64,
+    pub train_loss: f64,
+    pub dev_loss: f64,
+    /// Share of the words; `None` where nobody says a word.
+    pub word_error_rate: Option<f64>,
+    /// Its 95 % interval; runs of earlier versions have none.
+    pub interval: Option<(f64, f64)>,
+    pub character_error_rate: Option<f64>,
+    pub blank_share: f64,
+    pub best: bool,
+}
+
+/// A process that worked on the run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Session {
+    pub cpu: String,
+    pub instruction_set: String,
+    pub threads: u64,
+    pub workers: u64,
+    /// Step at which it began.
+    pub from: u64,
+    /// Seconds it took and steps it came to; `None` where it was killed.
+    pub end: Option<(f64, u64)>,
+    /// Largest memory it held, in bytes, where the system tells.
+    pub peak_memory: Option<u64>,
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    pub steps: Vec<Step>,
+    pub epochs: Vec<Epoch>,
+    pub skipped: usize,
+    pub sessions: Vec<Session>,
+}
+
+/// The lines of a file of JSON Lines; none where it is not there. A last line without its end, cut by
+/// a kill, is passed over, and so is any other that is no JSON: a report shows what there is.
+fn lines(path: &Path) -> Result<Vec<Value>, TrainError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(TrainError::Read { path: path.into(), source }),
+    }
+}
+
+impl History {
+    /// Reads what there is.
+    pub fn read(run: &Path) -> Result<Self, TrainError> {
+        let mut history = Self::default();
+        for line in lines(&run.join("log.jsonl"))? {
+            let number = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
+            match line["event"].as_str() {
+                Some("step") => history.steps.push(Step {
+                    step: number("step"),
+                    loss: number("loss"),
+                    learning_rate: number("learning-rate"),
+                    gradient_norm: number("gradient-norm"),
+                }),
+                Some("skipped") => history.skipped += 1,
+                Some("epoch") => {
+                    let bound = |index: usize| line["dev-wer-interval"][index].as_f64();
+                    history.epochs.push(Epoch {
+                        epoch: number("epoch"),
+                        train_loss: number("train-loss"),
+                        dev_loss: number("dev-loss"),
+                        word_error_rate: line["dev-wer"].as_f64(),
+                        interval: bound(0).zip(bound(1)),
+                        character_error_rate: line["dev-cer"].as_f64(),
+                        blank_share: number("blank-share"),
+                        best: line["best"] == true,
+                    });
+                }
+                _ => {}
+            }
+        }
+        for line in lines(&run.join("sessions.jsonl"))? {
+            let text = |key: &str| line[key].as_str().unwrap_or("unknown").to_owned();
+            let number = |key: &str| line[key].as_u64();
+            match (line["event"].as_str(), history.sessions.last_mut()) {
+                (Some("began"), _) => history.sessions.push(Session {
+                    cpu: text("cpu"),
+                    instruction_set: text("instruction-set"),
+                    threads: number("threads").unwrap_or(0),
+                    workers: number("workers").unwrap_or(0),
+                    from: number("step").unwrap_or(0),
+                    ..Session::default()
+                }),
+                (Some("ended"), Some(session)) => {
+                    session.end = line["seconds"].as_f64().zip(number("step"));
+                    session.peak_memory = number("peak-memory");
+                }
+                _ => {}
+            }
+        }
+        Ok(history)
+    }
+
+    /// The epoch whose model was kept.
+    pub fn best(&self) -> Option<&Epoch> {
+        self.epochs.iter().rev().find(|epoch| epoch.best)
+    }
+
+    /// Seconds of all sessions that came to their end, and whether all did; `None` where none did.
+    pub fn seconds(&self) -> Option<(f64, bool)> {
+        let ends = self.sessions.iter().filter_map(|session| session.end);
+        let whole = self.sessions.iter().all(|session| session.end.is_some());
+        let seconds = ends.map(|(seconds, _)| seconds).reduce(|sum, seconds| sum + seconds)?;
+        Some((seconds, whole))
+    }
+}

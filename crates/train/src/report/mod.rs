@@ -1,0 +1,574 @@
+//! `report.html` of a training: one file that shows how it went and what came out, to look at and to listen to.
+//!
+//! It is made from what lies in the run directory, at the end of a training or at any time later, also of a
+//! run that died after three steps: what is not there is said to be missing. The best model is tried once
+//! more on the dev set, by which it was chosen; a test set is never read.
+//!
+//! - `history`: the lines of the logs.
+//! - `charts`: lines, bands and points.
+//! - `picture`: one recording as the model sees it, and where the letters fire.
+
+mod charts;
+mod history;
+mod picture;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_corpus::clip::{ClipFault, read_clip};
+use labyrinth_corpus::page::{self, Clip, END, escape, time};
+use labyrinth_corpus::source::HELD_IN_MEMORY;
+use labyrinth_corpus::{Ledger, Manifest};
+use labyrinth_decode::Recognizer;
+use labyrinth_kernels::Cpu;
+use labyrinth_nn::ModelHeader;
+use labyrinth_text::score::UtteranceScore;
+
+use crate::error::TrainError;
+use crate::evaluate::{Evaluation, evaluate};
+use crate::recipe::Recipe;
+use charts::{Chart, Line};
+use history::History;
+use picture::Seen;
+
+/// Utterances with most errors that are shown, with their sound.
+const WORST: usize = 12;
+/// Utterances of which it is shown where the letters fire.
+const PICTURES: usize = 3;
+/// Utterances of a large dev set that are tried, taken evenly from it.
+const TRIED: usize = 2000;
+/// Rows of a table of confusions, and of a ledger.
+const ROWS: usize = 12;
+
+const STYLE: &str = include_str!("style.css");
+
+/// Writes `report.html` into a run directory and returns its path.
+///
+/// `progress` is told utterances tried and in all.
+///
+/// # Errors
+/// [`TrainError`] where there is no run, its model is damaged, or a disk fails.
+pub fn write_report(
+    run: &Path,
+    cpu: Cpu,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<PathBuf, TrainError> {
+    let html = Report::read(run, cpu, progress)?.into_html()?;
+    let path = run.join("report.html");
+    write_atomically(&path, |file| file.write_all(html.as_bytes()))
+        .map_err(TrainError::write(&path))?;
+    Ok(path)
+}
+
+/// The dev set as the best model hears it.
+struct Tried {
+    manifest: Manifest,
+    /// Utterances of the whole set, of which `manifest` may be a part.
+    of: usize,
+    evaluation: Evaluation,
+    recognizer: Recognizer,
+}
+
+/// All that a page is made of.
+struct Report {
+    run: PathBuf,
+    recipe: Recipe,
+    recipe_text: String,
+    history: History,
+    ledger: Option<Ledger>,
+    /// What was tried, or why nothing was.
+    tried: Result<Tried, String>,
+}
+
+impl Report {
+    fn read(
+        run: &Path,
+        cpu: Cpu,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, TrainError> {
+        let recipe_path = run.join("recipe.toml");
+        if !recipe_path.is_file() {
+            return Err(TrainError::NoRun { path: run.into() });
+        }
+        let recipe = Recipe::read(&recipe_path, &[])?;
+        let recipe_text =
+            std::fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
+        let ledger = run.join("ledger.jsonl");
+        let ledger = if ledger.exists() { Some(Ledger::read(&ledger)?) } else { None };
+        let history = History::read(run)?;
+        let tried = try_on_dev(run, &recipe, cpu, progress)?;
+        Ok(Self { run: run.into(), recipe, recipe_text, history, ledger, tried })
+    }
+
+    fn into_html(mut self) -> Result<String, TrainError> {
+        let name = self.run.file_name().unwrap_or(self.run.as_os_str()).to_string_lossy();
+        let name = name.into_owned();
+        let mut html = page::begin(&format!("training {name}"));
+        let _ = write!(html, "<style>\n{STYLE}</style><h1>{}</h1>", escape(&name));
+        self.summary(&mut html);
+        self.curves(&mut html);
+        self.fire(&mut html)?;
+        self.worst(&mut html)?;
+        self.confusions(&mut html);
+        self.lengths(&mut html);
+        self.data(&mut html);
+        self.machine(&mut html);
+        let _ = write!(
+            html,
+            "<h2 id=\"recipe\">Recipe</h2><div class=\"card scroll\"><pre>{}</pre></div>\
+             <footer>Written by <code>labyrinth report</code>, version {}.</footer>{END}",
+            escape(self.recipe_text.trim_end()),
+            env!("CARGO_PKG_VERSION")
+        );
+        Ok(html)
+    }
+
+    fn header(&self) -> Option<&ModelHeader> {
+        self.tried.as_ref().ok().map(|tried| tried.recognizer.header())
+    }
+
+    /// The figures that one looks for first.
+    fn summary(&self, html: &mut String) {
+        let epochs = self.recipe.train.epochs;
+        let done = self.history.epochs.len();
+        let _ = write!(html, "<p class=\"soft\">{done} of {epochs} epochs");
+        if let Some(best) = self.history.best() {
+            let _ = write!(html, ", the best after epoch {}", best.epoch);
+        }
+        html.push_str(". Every figure below is of the dev set, by which the best epoch was chosen, so it flatters; \
+             <code>labyrinth evaluate</code> on a test set says what the model is worth.</p><div class=\"figures\">");
+        let mut figure = |value: String, what: &str, more: String| {
+            let _ = write!(
+                html,
+                "<div class=\"card\"><b>{value}</b><span>{what}</span><small>{more}</small></div>"
+            );
+        };
+        match &self.tried {
+            Ok(Tried { evaluation, .. }) => {
+                let score = &evaluation.score;
+                let rates = [
+                    ("words wrong on dev", score.wer, &score.wer_interval),
+                    ("characters wrong on dev", score.cer, &score.cer_interval),
+                ];
+                for (what, rate, interval) in rates {
+                    let more = format!(
+                        "95 % interval {:.1} to {:.1} %",
+                        100.0 * interval.low,
+                        100.0 * interval.high
+                    );
+                    figure(percent(rate), what, more);
+                }
+            }
+            Err(_) => {
+                let best = self.history.best();
+                let rate = best.and_then(|best| best.word_error_rate);
+                figure(percent(rate), "words wrong on dev", "as the log tells".into());
+                let rate = best.and_then(|best| best.character_error_rate);
+                figure(percent(rate), "characters wrong on dev", "as the log tells".into());
+            }
+        }
+        if let Some(header) = self.header() {
+            let data = &header.data;
+            figure(
+                format!("{:.2} h", data.train_hours),
+                "of speech learnt from",
+                format!("{} utterances", data.train_utterances),
+            );
+        }
+        if let Some((seconds, whole)) = self.history.seconds() {
+            let more = if whole { "" } else { "at least; some of it was cut off" };
+            figure(time(seconds), "of training", more.into());
+        }
+        html.push_str("</div>");
+        if let Err(reason) = &self.tried {
+            let _ = write!(
+                html,
+                "<p class=\"verdict\"><span class=\"is-warning\">{}</span></p>",
+                escape(reason)
+            );
+        }
+    }
+
+    fn curves(&self, html: &mut String) {
+        let History { epochs, steps, skipped, .. } = &self.history;
+        html.push_str("<h2 id=\"curves\">How it went</h2><div class=\"charts\">");
+        let over = |of: fn(&history::Epoch) -> f64| -> Vec<(f64, f64)> {
+            epochs.iter().map(|epoch| (epoch.epoch, of(epoch))).collect()
+        };
+        // A dev set of which nothing is feasible yet has no loss, which the log writes as a huge number.
+        let dev_loss = |epoch: &history::Epoch| {
+            if epoch.dev_loss < 1e9 { epoch.dev_loss } else { f64::NAN }
+        };
+        let losses = epochs.iter().map(|epoch| epoch.train_loss).filter(|loss| loss.is_finite());
+        let mut losses: Vec<f64> = losses.collect();
+        losses.sort_unstable_by(f64::total_cmp);
+        *html += &Chart {
+            title: "Loss",
+            across: "epochs",
+            up: "per label",
+            lines: vec![
+                Line { name: "train", class: "train", points: over(|epoch| epoch.train_loss) },
+                Line { name: "dev", class: "dev", points: over(dev_loss) },
+            ],
+            band: Vec::new(),
+            dots: Vec::new(),
+            // The first epochs would flatten all others.
+            ceiling: losses.get(losses.len() / 2).map(|middle| (6.0 * middle).max(4.0)),
+        }
+        .to_html();
+        let rates = |of: fn(&history::Epoch) -> Option<f64>| {
+            over(|_| 0.0)
+                .into_iter()
+                .zip(epochs)
+                .map(|((x, _), epoch)| (x, of(epoch).map_or(f64::NAN, |rate| 100.0 * rate)))
+                .collect()
+        };
+        let band = epochs.iter().filter_map(|epoch| {
+            let (low, high) = epoch.interval?;
+            Some((epoch.epoch, 100.0 * low, 100.0 * high))
+        });
+        *html += &Chart {
+            title: "Errors on dev",
+            across: "epochs",
+            up: "percent",
+            lines: vec![
+                Line { name: "words", class: "test", points: rates(|e| e.word_error_rate) },
+                Line {
+                    name: "characters",
+                    class: "dev",
+                    points: rates(|e| e.character_error_rate),
+                },
+            ],
+            band: band.collect(),
+            dots: Vec::new(),
+            ceiling: Some(100.0),
+        }
+        .to_html();
+        let steps_of = |of: fn(&history::Step) -> f64| {
+            steps.iter().map(|step| (step.step, of(step))).collect()
+        };
+        let single = |title, up, class, points, ceiling| Chart {
+            title,
+            across: "steps",
+            up,
+            lines: vec![Line { name: title, class, points }],
+            band: Vec::new(),
+            dots: Vec::new(),
+            ceiling,
+        };
+        *html +=
+            &single("Learning rate", "of the step", "other", steps_of(|s| s.learning_rate), None)
+                .to_html();
+        *html +=
+            &single("Loss of single batches", "per label", "train", steps_of(|s| s.loss), None)
+                .to_html();
+        let clip = self.recipe.train.clip;
+        *html += &single(
+            "Norm of the gradient",
+            "before clipping",
+            "other",
+            steps_of(|s| s.gradient_norm),
+            Some(4.0 * clip),
+        )
+        .to_html();
+        let blank = epochs.iter().map(|epoch| (epoch.epoch, 100.0 * epoch.blank_share)).collect();
+        *html += &Chart {
+            across: "epochs",
+            ..single("Frames of blank on dev", "percent", "other", blank, Some(100.0))
+        }
+        .to_html();
+        html.push_str("</div>");
+        if *skipped > 0 {
+            let _ = write!(
+                html,
+                "<p>{skipped} steps were left out, for their gradient was no number; \
+                 <code>log.jsonl</code> names their utterances.</p>"
+            );
+        }
+    }
+
+    /// Some recordings as the model sees them: the worst, one in the middle, the best.
+    fn fire(&mut self, html: &mut String) -> Result<(), TrainError> {
+        let Ok(tried) = &mut self.tried else { return Ok(()) };
+        let mut order: Vec<usize> = (0..tried.evaluation.score.utterances.len())
+            .filter(|&index| tried.evaluation.score.utterances[index].hypothesis.is_some())
+            .collect();
+        if order.is_empty() {
+            return Ok(());
+        }
+        let rate = |index: &usize| {
+            let words = &tried.evaluation.score.utterances[*index].words;
+            (words.rate().unwrap_or(0.0), words.reference)
+        };
+        // Of those without errors a long one is the better example.
+        order.sort_by(|a, b| {
+            let ((a, long_a), (b, long_b)) = (rate(a), rate(b));
+            b.total_cmp(&a).then(long_a.cmp(&long_b))
+        });
+        let last = order.len() - 1;
+        let mut chosen: Vec<usize> =
+            (0..PICTURES).map(|place| order[last * place / (PICTURES - 1)]).collect();
+        chosen.dedup();
+        html.push_str(
+            "<h2 id=\"letters\">Where the letters fire</h2><p class=\"soft\">Features as the network sees them, \
+             and below over the same time how probable it finds each label. A letter stands at its peak; \
+             the dotted line is the blank.</p>",
+        );
+        for index in chosen {
+            tried.picture(index, html)?;
+        }
+        Ok(())
+    }
+
+    fn worst(&mut self, html: &mut String) -> Result<(), TrainError> {
+        let Ok(tried) = &self.tried else { return Ok(()) };
+        let worst = tried.evaluation.worst(WORST);
+        if worst.is_empty() {
+            return Ok(());
+        }
+        html.push_str("<h2 id=\"worst\">The worst</h2>");
+        for utterance in worst {
+            tried.listen(utterance, html)?;
+        }
+        Ok(())
+    }
+
+    fn confusions(&self, html: &mut String) {
+        let Ok(Tried { evaluation, .. }) = &self.tried else { return };
+        if evaluation.confusions.is_empty() {
+            return;
+        }
+        html.push_str(
+            "<h2 id=\"confusions\">Words taken for others</h2><div class=\"card scroll\"><table>\
+             <tr><th>said</th><th>heard</th><th class=\"number\">times</th></tr>",
+        );
+        for (said, heard, times) in evaluation.confusions.iter().take(ROWS) {
+            let _ = write!(
+                html,
+                "<tr><td><bdi>{}</bdi></td><td><bdi>{}</bdi></td><td class=\"number\">{times}</td></tr>",
+                escape(said),
+                escape(heard)
+            );
+        }
+        html.push_str("</table></div>");
+    }
+
+    fn lengths(&self, html: &mut String) {
+        let Ok(Tried { evaluation, manifest, .. }) = &self.tried else { return };
+        let utterances = evaluation.score.utterances.iter().zip(&manifest.utterances);
+        let dots = utterances.filter_map(|(score, utterance)| {
+            let rate = 100.0 * score.words.rate()?;
+            let seconds = utterance.duration;
+            Some((seconds, rate, format!("{}: {rate:.0} % of {seconds:.1} s", score.id)))
+        });
+        html.push_str("<h2 id=\"lengths\">Length and error</h2><div class=\"charts\">");
+        *html += &Chart {
+            title: "Words wrong in each utterance",
+            across: "seconds",
+            up: "percent",
+            lines: Vec::new(),
+            band: Vec::new(),
+            dots: dots.collect(),
+            ceiling: Some(100.0),
+        }
+        .to_html();
+        html.push_str("</div>");
+    }
+
+    fn data(&self, html: &mut String) {
+        html.push_str("<h2 id=\"ledger\">Data</h2><div class=\"card\">");
+        let mut tell = |name: &str, ledger: &Ledger| {
+            let _ = write!(html, "<p><b>{name}</b> {}</p>", escape(&ledger.to_string()));
+            for refusal in ledger.refusals().iter().take(ROWS) {
+                let _ = write!(
+                    html,
+                    "<p class=\"soft\"><span class=\"mark is-warning\">{}</span> <bdi>{}: {}</bdi></p>",
+                    refusal.reason,
+                    escape(&refusal.id),
+                    escape(&refusal.detail)
+                );
+            }
+            if ledger.refused_count() > ROWS {
+                let more = ledger.refused_count() - ROWS;
+                let _ = write!(html, "<p class=\"soft\">and {more} more, named in the ledger</p>");
+            }
+        };
+        if let Some(ledger) = &self.ledger {
+            tell("train", ledger);
+        }
+        if let Ok(Tried { evaluation, manifest, of, .. }) = &self.tried {
+            tell("dev", &evaluation.ledger);
+            let tried = manifest.utterances.len();
+            if tried < *of {
+                let _ = write!(html, "<p>Of the {of} utterances of dev, {tried} were tried.</p>");
+            }
+        }
+        if let Some(header) = self.header() {
+            let data = &header.data;
+            for (name, digest) in [("train", &data.train_digest), ("dev", &data.dev_digest)] {
+                let _ = write!(html, "<p class=\"soft\">{name}: SHA-256 <code>{digest}</code></p>");
+            }
+        }
+        html.push_str("</div>");
+    }
+
+    fn machine(&self, html: &mut String) {
+        html.push_str("<h2 id=\"machine\">Machine and time</h2><div class=\"card scroll\"><table><tr><th>CPU</th>\
+             <th>computed with</th><th class=\"number\">from step</th><th class=\"number\">to step</th>\
+             <th class=\"number\">time</th><th class=\"number\">memory</th></tr>");
+        for session in &self.history.sessions {
+            let (to, took) = match session.end {
+                Some((seconds, step)) => (step.to_string(), time(seconds)),
+                None => ("cut off".into(), "unknown".into()),
+            };
+            let memory = session.peak_memory;
+            let memory = memory.map_or("unknown".into(), |b| format!("{:.0} MB", b as f64 / 1e6));
+            let _ = write!(
+                html,
+                "<tr><td>{}</td><td>{}, {} threads, {} more for loading</td><td class=\"number\">{}</td>\
+                 <td class=\"number\">{to}</td><td class=\"number\">{took}</td><td class=\"number\">{memory}</td></tr>",
+                escape(&session.cpu),
+                escape(&session.instruction_set),
+                session.threads,
+                session.workers,
+                session.from
+            );
+        }
+        if self.history.sessions.is_empty() {
+            html.push_str(
+                "<tr><td colspan=\"6\">an earlier version, which did not write it down</td></tr>",
+            );
+        }
+        html.push_str("</table>");
+        if let Ok(Tried { evaluation, .. }) = &self.tried {
+            let speed = &evaluation.speed;
+            let _ = write!(
+                html,
+                "<p class=\"soft\">Recognition, when this page was written: real-time factor {:.4} on one thread, \
+                 features {:.0} % of it, reading audio {:.0} %.</p>",
+                speed.real_time_factor,
+                100.0 * speed.feature_share,
+                100.0 * speed.audio_share
+            );
+        }
+        html.push_str("</div>");
+    }
+}
+
+impl Tried {
+    /// Features and posteriors of one utterance.
+    fn picture(&mut self, index: usize, html: &mut String) -> Result<(), TrainError> {
+        let utterance = &self.manifest.utterances[index];
+        let audio = match read_clip(self.manifest.folder(), utterance) {
+            Ok(audio) => audio,
+            Err(ClipFault::Refused { .. }) => return Ok(()),
+            Err(ClipFault::Disk { path, source }) => return Err(TrainError::Disk { path, source }),
+        };
+        self.recognizer.recognize(&audio)?;
+        let header = self.recognizer.header();
+        let (features, dim) = self.recognizer.features();
+        let shift = f64::from(header.features.frame_shift) / 1000.0;
+        let seen = Seen {
+            features,
+            dim,
+            logits: self.recognizer.logits(),
+            stride: header.model.time_stride(),
+            alphabet: &header.alphabet,
+            shift,
+        };
+        let score = &self.evaluation.score.utterances[index];
+        html.push_str("<article class=\"card\">");
+        said_and_heard(score, html);
+        *html += &seen.to_html();
+        if features.len() / dim > picture::FRAMES {
+            let seconds = picture::FRAMES as f64 * shift;
+            let _ = write!(html, "<p class=\"soft\">The first {seconds:.0} s of it.</p>");
+        }
+        html.push_str("</article>");
+        Ok(())
+    }
+
+    /// One utterance to hear and read.
+    fn listen(&self, score: &UtteranceScore, html: &mut String) -> Result<(), TrainError> {
+        let found = self.manifest.utterances.iter().find(|utterance| utterance.id == score.id);
+        html.push_str("<article class=\"card suspect\"><div>");
+        let clip = match found.map(|utterance| read_clip(self.manifest.folder(), utterance)) {
+            Some(Ok(audio)) => Some(Clip::of(&audio, 0.0)),
+            Some(Err(ClipFault::Disk { path, source })) => {
+                return Err(TrainError::Disk { path, source });
+            }
+            _ => None,
+        };
+        match clip {
+            Some(clip) => {
+                *html += &clip.waveform();
+                *html += &clip.player();
+            }
+            None => html.push_str("<div class=\"mute\">there is no sound to play</div>"),
+        }
+        html.push_str("</div><div>");
+        said_and_heard(score, html);
+        html.push_str("</div></article>");
+        Ok(())
+    }
+}
+
+/// The id, what was said, what was heard.
+fn said_and_heard(score: &UtteranceScore, html: &mut String) {
+    let speaker = score.speaker.as_ref().map(|name| format!(", speaker {}", escape(name)));
+    let _ = write!(
+        html,
+        "<small><bdi>{}</bdi>{}, {} of {} words wrong</small>\
+         <p class=\"said\"><bdi>{}</bdi></p><p class=\"heard-as\"><bdi>{}</bdi></p>",
+        escape(&score.id),
+        speaker.unwrap_or_default(),
+        score.words.errors(),
+        score.words.reference,
+        escape(&score.reference),
+        match &score.hypothesis {
+            Some(text) if text.is_empty() => "<i>nothing</i>".to_owned(),
+            Some(text) => escape(text),
+            None => "<i>its recording could not be used</i>".to_owned(),
+        }
+    );
+}
+
+fn percent(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "none".to_owned(), |rate| format!("{:.1} %", 100.0 * rate))
+}
+
+/// Recognises the dev set with the best model, or tells why that cannot be.
+fn try_on_dev(
+    run: &Path,
+    recipe: &Recipe,
+    cpu: Cpu,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Result<Tried, String>, TrainError> {
+    let model = run.join("model.safetensors");
+    if !model.exists() {
+        return Ok(Err("no epoch was finished, so there is no model yet".into()));
+    }
+    let dev = &recipe.data.dev;
+    if dev.metadata().is_ok_and(|file| file.len() > HELD_IN_MEMORY) {
+        return Ok(Err("the dev set is too large to be tried again for a report".into()));
+    }
+    let mut manifest = match Manifest::read(dev) {
+        Ok(manifest) => manifest,
+        Err(error) => return Ok(Err(format!("the dev set was not tried again: {error}"))),
+    };
+    let of = manifest.utterances.len();
+    if of > TRIED {
+        let mut index = 0;
+        manifest.utterances.retain(|_| {
+            index += 1;
+            // Evenly: where the whole part of the share rises.
+            index * TRIED / of > (index - 1) * TRIED / of
+        });
+    }
+    let cpu = cpu.with_precision(recipe.train.precision)?;
+    let evaluation = evaluate(&model, &manifest, cpu, progress)?;
+    let recognizer = Recognizer::open(&model, cpu)?;
+    Ok(Ok(Tried { manifest, of, evaluation, recognizer }))
+}
