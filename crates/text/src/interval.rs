@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::ErrorCounts;
 
-const RESAMPLES: usize = 10_000;
+pub(crate) const RESAMPLES: usize = 10_000;
 /// How many resamples lie outside the interval at each end: 2.5 %.
-const TAIL: usize = RESAMPLES / 40;
+pub(crate) const TAIL: usize = RESAMPLES / 40;
 /// With fewer speakers than this their resamples say little about other speakers.
-const FEWEST_SPEAKERS: usize = 8;
+pub(crate) const FEWEST_SPEAKERS: usize = 8;
 
 /// A 95 % confidence interval of an error rate; 1.0 is 100 %.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -101,10 +101,10 @@ fn resampled_rates(units: &[ErrorCounts], seed: u64) -> Vec<f64> {
 
 /// SplitMix64 (Steele, Lea and Flood 2014): a counter and a bijective mixing of its bits. Small
 /// enough to stand here, so that this crate needs no other for its one use of chance.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -113,7 +113,7 @@ impl Random {
     }
 
     /// Below `bound`, by the high half of a product: the bias is below `bound / 2^64`.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }

@@ -7,6 +7,7 @@
 //! - [`align`](mod@align): the edit alignment of two sequences, with ties broken by a rule that fixes the counts;
 //! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
 //! - [`interval`]: the 95 % confidence interval of an error rate;
+//! - [`compare`](mod@compare): whether one recogniser is better than another, or was lucky;
 //! - [`transcripts`]: files of transcripts, as JSON Lines, Kaldi `text` or plain lines;
 //! - [`plain_words`]: what serde says of a value that does not fit, in words for people;
 //! - [`score`]: two such files, or the pairs of an evaluation, to a report;
@@ -26,6 +27,7 @@
 
 pub mod align;
 pub mod alphabet;
+pub mod compare;
 pub mod counts;
 pub mod interval;
 pub mod normalize;
@@ -36,6 +38,7 @@ pub mod transcripts;
 
 pub use align::{Alignment, Operation, align, error_counts};
 pub use alphabet::{Alphabet, BLANK, InvalidAlphabet, OutsideAlphabet, Units, ctc_minimum_frames};
+pub use compare::{Comparison, NotPaired, PairedErrors, compare, pair_scores};
 pub use counts::{ErrorCounts, character_errors, word_errors};
 pub use interval::{Interval, confidence_interval};
 pub use normalize::{Case, Normalizer, NormalizerError, NormalizerOptions};

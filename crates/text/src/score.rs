@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::counts::{ErrorCounts, character_counts, word_counts};
 use crate::interval::{Interval, confidence_interval};
@@ -50,7 +50,7 @@ pub struct Pair {
 }
 
 /// The score of one utterance.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UtteranceScore {
     /// Its name.
     pub id: String,

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod compare;
 mod doctor;
 mod evaluate;
 mod features;
@@ -43,6 +44,8 @@ pub enum Command {
     Features(Box<features::Features>),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),
+    /// Compares two recognisers on the same recordings: is one better, or was it lucky?
+    Compare(compare::Compare),
     /// Tells what this machine has, and what the program uses of it.
     Doctor(doctor::Doctor),
 }
@@ -61,6 +64,7 @@ impl Command {
             Self::Transcribe(command) => command.run(),
             Self::Features(command) => command.run(),
             Self::Score(command) => command.run(),
+            Self::Compare(command) => command.run(),
             Self::Doctor(command) => command.run(),
         }
     }
