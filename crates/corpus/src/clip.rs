@@ -4,6 +4,7 @@
 //! had (the shard missing, cut, replaced) never is: the shard was whole when it was written, hundreds of
 //! utterances depend on it, and to leave them out one by one would be to lose data in silence.
 
+use crate::features::stored_features;
 use crate::ledger::Reason;
 use crate::manifest::Utterance;
 use labyrinth_signal::{
@@ -82,6 +83,9 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
 /// As [`read_file`], and [`Reason::OffsetPastEnd`] where the offset lies at or past the end of the
 /// file, or the utterance ends past it by more than the rounding that `labyrinth-signal` allows.
 pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    if stored_features(utterance).is_some() {
+        return Err(no_sound(folder, utterance));
+    }
     if let Some(range) = &utterance.shard {
         let bytes = range.read(folder)?;
         let audio =
@@ -170,6 +174,17 @@ pub(crate) fn section_of(
         let detail = format!("`{}` {fault}", name.display());
         ClipFault::Refused { reason: Reason::OffsetPastEnd, detail }
     })
+}
+
+/// Features are no sound.
+pub(crate) fn no_sound(folder: &Path, utterance: &Utterance) -> ClipFault {
+    let member = utterance.audio_filepath.as_str();
+    let name = match &utterance.shard {
+        Some(range) => range.name_of(folder, member),
+        None => folder.join(member),
+    };
+    let detail = format!("{} holds features and no sound", name.display());
+    ClipFault::Refused { reason: Reason::UnreadableAudio, detail }
 }
 
 fn no_duration() -> ClipFault {

@@ -8,6 +8,7 @@
 
 use crate::Progress;
 use crate::clip::{ClipFault, read_clip};
+use crate::features::read_stored_features;
 use crate::index::IndexedManifest;
 use crate::labels::{LabelTrack, read_labels};
 use crate::manifest::{Manifest, ManifestError, Utterance};
@@ -67,6 +68,15 @@ pub trait Source: Send + Sync {
     /// [`ClipFault`] says whether this utterance is at fault or the disk.
     fn audio(&self, utterance: &Utterance) -> Result<Audio, ClipFault> {
         read_clip(self.folder(), utterance)
+    }
+
+    /// The rows of features that a shard holds for one of its utterances
+    /// ([`crate::features::stored_features`] tells for which).
+    ///
+    /// # Errors
+    /// As [`Source::audio`].
+    fn features(&self, utterance: &Utterance) -> Result<Vec<f32>, ClipFault> {
+        read_stored_features(self.folder(), utterance)
     }
 
     /// The labels of one of its utterances, whose sound has `sample_rate`; `None` where it has none.

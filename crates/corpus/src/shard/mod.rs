@@ -11,6 +11,8 @@
 //!
 //! - **The same training.** Audio is copied as it is; a section of a longer recording is cut and stored
 //!   without loss (see [`ShardAudio`]). Features from shards are, byte for byte, those from loose files.
+//! - **Or features.** With [`ShardOptions::features`] a shard holds `KEY.ark` in the place of the audio, a
+//!   compressed matrix ([`crate::features`]); what acts on sound cannot be trained with any more.
 //! - **The same bytes.** Which utterance goes to which shard depends on the manifest and the options
 //!   alone, and tars hold no times and no owners; so one process or many on several machines
 //!   ([`ShardOptions::part`]), killed and begun again, write the same files.
@@ -28,6 +30,7 @@ mod error;
 mod finish;
 mod flac;
 mod linear;
+mod matrix;
 mod member;
 mod parquet;
 mod range;
@@ -40,11 +43,13 @@ pub use error::ShardError;
 pub use range::{ShardDigest, ShardRange};
 
 use crate::Progress;
+use crate::features::{FeatureBits, refusal_of, stored_features};
 use crate::ledger::Ledger;
 use crate::manifest::manifest_files;
 use crate::prepare::CORPUS_FILE;
-use crate::source::open_source;
+use crate::source::{Source, open_source};
 use claim::{claim, is_unclaimed, record_of, refuse_inputs};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use record::{MadeFrom, Names};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -82,6 +87,18 @@ impl fmt::Display for ShardAudio {
     }
 }
 
+/// Features that are stored in the place of the audio.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardFeatures {
+    /// Of a value.
+    pub bits: FeatureBits,
+    /// What is computed. `cmn`, `deltas`, `splice` and `normalize` are no part of what is stored
+    /// ([`crate::features`]). With dither one draw of it is stored, for evaluation too, which has none
+    /// where it hears the audio.
+    pub options: FeatureOptions,
+}
+
 /// What to write.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -91,6 +108,8 @@ pub struct ShardOptions {
     pub out: PathBuf,
     /// Copied or re-coded.
     pub audio: ShardAudio,
+    /// Features instead, where given; the audio is left out, and `audio` says nothing.
+    pub features: Option<ShardFeatures>,
     /// Utterances in a shard, at most; 1 to [`MOST_UTTERANCES`].
     pub utterances: usize,
     /// Seconds of sound in a shard, at most, by the manifest's durations.
@@ -112,6 +131,7 @@ impl ShardOptions {
             inputs: vec![input.into()],
             out: out.into(),
             audio: ShardAudio::Keep,
+            features: None,
             utterances: 512,
             seconds: None,
             part: (0, 1),
@@ -166,13 +186,8 @@ pub fn write_shards(
     let limits = Limits { utterances: options.utterances, seconds: options.seconds };
     let mut jobs = Vec::with_capacity(opened.len());
     for (name, manifest) in &opened {
-        let made_from = MadeFrom::new(
-            manifest.path(),
-            manifest.digest()?,
-            options.audio,
-            options.utterances,
-            options.seconds,
-        );
+        refuse_features(&**manifest)?;
+        let made_from = MadeFrom::new(manifest.path(), manifest.digest()?, options);
         let names = Names { folder: options.out.clone(), name: name.clone() };
         let plan = plan(&**manifest, &limits)?;
         jobs.push((Job { manifest: &**manifest, made_from, names }, plan));
@@ -219,11 +234,38 @@ fn check(options: &ShardOptions) -> Result<(), ShardError> {
     if let Some(seconds) = seconds.filter(|seconds| !(*seconds > 0.0 && seconds.is_finite())) {
         return wrong("--seconds", seconds.to_string(), "a number above zero");
     }
+    if let Some(features) = &options.features {
+        FeatureExtractor::new(&features.options)?;
+        if let Some(reason) = refusal_of(&features.options) {
+            return Err(ShardError::NotStorable { reason });
+        }
+    }
     if remainder >= divisor {
         let value = format!("{}/{divisor}", remainder.saturating_add(1));
         return wrong("--shard", value, "i/N with i from 1 to N");
     }
     Ok(())
+}
+
+/// Features are no sound, from which anything else could be made.
+fn refuse_features(manifest: &dyn Source) -> Result<(), ShardError> {
+    if !manifest.is_empty() && stored_features(&*manifest.utterance(0)?).is_some() {
+        return Err(ShardError::Features { path: manifest.path().to_owned() });
+    }
+    Ok(())
+}
+
+/// The options of the features in the shards of this manifest, and their bits; `None` where no list beside
+/// it tells.
+pub(crate) fn stored_options(manifest: &Path) -> Option<(FeatureBits, FeatureOptions)> {
+    let features = record::made_from(manifest)?.features?;
+    Some((features.bits, features.options))
+}
+
+/// The SHA-256 of the manifest from which the shards of this manifest were made; `None` where no list
+/// beside it tells.
+pub fn origin_digest(manifest: &Path) -> Option<String> {
+    record::made_from(manifest).map(|made_from| made_from.sha256)
 }
 
 /// The manifests, by the names that their shards get.

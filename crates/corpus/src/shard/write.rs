@@ -53,7 +53,7 @@ impl Job<'_> {
         let (temporary, file) = Temporary::create(&target).map_err(failed)?;
         let mut tar =
             TarWriter::new(Hashed { writer: BufWriter::new(file), hasher: Sha256::new() });
-        let mut reader = SampleReader::new(self.manifest.folder(), self.made_from.audio);
+        let mut reader = SampleReader::new(self.manifest.folder(), &self.made_from)?;
         let (mut lines, mut refused) = (Vec::with_capacity(utterances.len()), Vec::new());
         for index in utterances {
             if stop.load(Ordering::Relaxed) {
@@ -86,10 +86,11 @@ fn append(tar: &mut TarWriter<Hashed>, file: &str, sample: Sample) -> io::Result
     let mut put = |member: &Member| {
         let offset = tar.append(&member.name, &member.content)?;
         let (bytes, digest) = (member.content.len() as u64, ShardDigest::of(&member.content));
-        io::Result::Ok(ShardRange { file: file.to_owned(), offset, bytes, digest })
+        let features = None;
+        io::Result::Ok(ShardRange { file: file.to_owned(), offset, bytes, digest, features })
     };
-    let Sample { audio, line, labels, mut utterance } = sample;
-    utterance.shard = Some(Box::new(put(&audio)?));
+    let Sample { audio, features, line, labels, mut utterance } = sample;
+    utterance.shard = Some(Box::new(ShardRange { features, ..put(&audio)? }));
     put(&line)?;
     if let Some(labels) = labels {
         utterance.labels_shard = Some(Box::new(put(&labels)?));
