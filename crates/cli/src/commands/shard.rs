@@ -1,12 +1,15 @@
 //! `labyrinth shard`: manifests to tar shards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use labyrinth_corpus::shard::MOST_UTTERANCES;
-use labyrinth_corpus::{ShardAudio, ShardOptions, ShardReport, write_shards};
+use labyrinth_corpus::{
+    FeatureBits, ShardAudio, ShardFeatures, ShardOptions, ShardReport, write_shards,
+};
+use labyrinth_train::Recipe;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -25,6 +28,13 @@ pub struct Shard {
     /// What happens to the audio.
     #[arg(long, value_enum, default_value_t = Audio::Keep)]
     audio: Audio,
+    /// Stores the features of this recipe's [features] in the place of the audio.
+    #[arg(long, value_name = "RECIPE", conflicts_with = "audio")]
+    features: Option<PathBuf>,
+    /// Of a stored value: 8, or 16 for a smaller error at twice the size.
+    #[arg(long, value_name = "8|16", default_value = "8", requires = "features",
+          value_parser = bits)]
+    bits: FeatureBits,
     /// Utterances in a shard, at most.
     #[arg(long, value_name = "N", default_value_t = 512,
           value_parser = clap::value_parser!(u64).range(1..=MOST_UTTERANCES as u64))]
@@ -60,8 +70,17 @@ Audio is kept as it is: bytes are copied, and a section of a longer recording is
 without loss where 16 or 24 bits hold the samples exactly; recordings in lossy formats (MP3, Ogg) and
 in floats are rounded to 16 bits, and what is above full scale is cut off there.
 
+With --features RECIPE a shard holds no audio but what [features] of the recipe describes, as one
+compressed matrix of Kaldi's an utterance (KEY.ark). A training whose features are the same reads
+them; normalize, cmn, deltas and splice may differ, for they are computed after reading, and so may
+spec-augment and random-filter. What changes the sound (speeds, tempos, vtln-warps, noises, rooms,
+volume, filters) is refused, nothing can be listened to, and transcribe needs recordings. With dither
+one draw of it is stored, in which dev and test are heard too. Where FLAC is smaller, or speeds help,
+shard the audio.
+
 Examples:
   labyrinth shard data/an4 -o shards/an4
+  labyrinth shard data/an4 -o features/an4 --features recipes/an4.toml --bits 8
   labyrinth shard data/big/train.jsonl -o shards --audio flac --utterances 2000
   for i in 1 2 3 4; do labyrinth shard data/big -o shards --shard $i/4 --threads 1 & done; wait
   labyrinth shard data/big -o shards --shard $((SLURM_ARRAY_TASK_ID + 1))/$SLURM_ARRAY_TASK_COUNT
@@ -115,6 +134,7 @@ impl Shard {
                 Audio::Keep => ShardAudio::Keep,
                 Audio::Flac => ShardAudio::Flac,
             },
+            features: self.features.as_deref().map(|recipe| features(recipe, self.bits)).transpose()?,
             utterances: self.utterances as usize,
             seconds: self.seconds,
             part: (part.number - 1, part.of),
@@ -147,6 +167,16 @@ impl Shard {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What a recipe's features are, with its paths as they are from here.
+fn features(recipe: &Path, bits: FeatureBits) -> Result<ShardFeatures, Failure> {
+    let options = Recipe::read(recipe, &[])?.features;
+    Ok(ShardFeatures { bits, options })
+}
+
+fn bits(text: &str) -> Result<FeatureBits, String> {
+    text.parse::<u8>().ok().and_then(|bits| FeatureBits::try_from(bits).ok()).ok_or_else(|| "it must be 8 or 16".to_owned())
 }
 
 /// `train: 2 shards, 46.1 MB, read 948 = kept 948 + refused 0`.

@@ -6,6 +6,7 @@
 use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity};
 use super::sound::Sound;
+use crate::features::stored_features;
 use crate::ledger::Ledger;
 use crate::manifest::{Line, Manifest, ManifestError, ManifestLines, Utterance, manifest_files};
 use crate::prepare::folder::{self, AUDIO_EXTENSIONS, FOREIGN_EXTENSIONS};
@@ -35,6 +36,11 @@ impl Set {
     /// Lines of the manifest that are not blank.
     pub(super) fn lines(&self) -> usize {
         self.manifest.utterances.len() + self.broken.len() + self.repeated.len()
+    }
+
+    /// The utterances of which a shard holds features and no sound.
+    pub(super) fn read_as_features(&self) -> impl Iterator<Item = &Utterance> {
+        self.manifest.utterances.iter().filter(|utterance| stored_features(utterance).is_some())
     }
 
     /// Each utterance with what was measured on it.
