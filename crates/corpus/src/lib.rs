@@ -65,7 +65,7 @@ pub use recordings::{Recordings, RecordingsError};
 pub use shard::{
     ShardAudio, ShardError, ShardFeatures, ShardOptions, ShardRange, ShardReport, write_shards,
 };
-pub use source::{Source, open_source, training_alphabet};
+pub use source::{Source, open_source, shared_utterances, training_alphabet};
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).
 /// Called from worker threads, in no particular order of the first number.

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{noise, sound_corpus, training};
+use common::{noise, sound_corpus, training, wav_of_channels};
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{
     Batch, CheckContext, FeatureBits, FindingKind, Label, LabelTrack, Loader, LoaderError,
@@ -73,6 +73,14 @@ fn loose(folder: &Path) -> Manifest {
             labels: Some("long.txt".into()),
             ..Utterance::new(format!("cut-{index}"), "long.wav", duration, "a b")
         });
+    }
+    let sides = [noise(7, 16_000), noise(8, 16_000)];
+    fs::write(folder.join("call.wav"), wav_of_channels(16_000, &sides)).unwrap();
+    for channel in 0..2 {
+        let id = format!("side-{channel}");
+        let mut utterance = Utterance::new(id, "call.wav", 1.0, "c d");
+        utterance.extra.insert("channel".into(), channel.into());
+        loose.utterances.push(utterance);
     }
     loose.utterances[0].labels = Some("u000.phn".into());
     loose.write().unwrap();
@@ -406,7 +414,7 @@ fn a_check_says_what_it_can_and_that_it_heard_nothing() {
     let unheard: Vec<_> =
         report.findings.iter().filter(|f| f.kind == FindingKind::NoSound).collect();
     assert_eq!(unheard.len(), 1);
-    assert!(unheard[0].severity == Severity::Warning && unheard[0].detail.starts_with("30 of 30"));
+    assert!(unheard[0].severity == Severity::Warning && unheard[0].detail.starts_with("32 of 32"));
     let seconds: f64 = loose.utterances.iter().map(|u| u.duration).sum();
     assert!((report.sets[0].seconds - seconds).abs() < 1e-9);
     let context = |features: &FeatureOptions, divisor| {

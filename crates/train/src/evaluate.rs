@@ -29,9 +29,9 @@ const INTERVAL_SEED: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
-    /// It is the very manifest that the model was trained on.
+    /// It is the very manifest that the model was trained on, or shards of it.
     TrainedOn,
-    /// It is the very manifest by which the best epoch was chosen.
+    /// It is the very manifest by which the best epoch was chosen, or shards of it.
     ChosenBy,
 }
 

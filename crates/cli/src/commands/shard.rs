@@ -13,7 +13,7 @@ use labyrinth_train::Recipe;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{output, wording};
+use crate::{interrupt, output, wording};
 
 /// Arguments of `labyrinth shard`.
 #[derive(Args)]
@@ -51,6 +51,9 @@ pub struct Shard {
     /// Writes shards anew that lack refused utterances: their recordings were repaired.
     #[arg(long)]
     retry: bool,
+    /// Reads the shards that are done, and writes anew those that are not what their digest says.
+    #[arg(long)]
+    verify: bool,
     /// The form of the manifest over all shards; JSON Lines are written in either case.
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Jsonl)]
     manifest: Form,
@@ -62,7 +65,8 @@ KEY.labels.EXT), each with its index (NAME-000000.json), and when all are there 
 train, check and evaluate read like any manifest, NAME.shards.json with digests, and ledger.jsonl.
 Training from shards gives the same weights as from loose files.
 
-Run again, it goes on where it was stopped. The files are the same bytes whether one process writes
+Run again, it goes on where it was stopped (--verify also reads what is done and compares digests;
+without it lengths are compared, and training compares the digest of each utterance it reads). The files are the same bytes whether one process writes
 them or many. An utterance that cannot be read is named in the ledger.
 
 Audio is kept as it is: bytes are copied, and a section of a longer recording is cut without loss
@@ -139,12 +143,14 @@ impl Shard {
             seconds: self.seconds,
             part: (part.number - 1, part.of),
             retry: self.retry,
+            verify: self.verify,
             parquet: self.manifest == Form::Parquet,
             ..ShardOptions::new("", self.out)
         };
         if let Some(threads) = self.threads {
             options.threads = usize::from(threads);
         }
+        interrupt::advise("the same command goes on where it was");
         let progress = Progress::new("sharding");
         let reports = write_shards(&options, &|done, total| progress.at(done, total));
         progress.finish();
@@ -181,7 +187,7 @@ fn bits(text: &str) -> Result<FeatureBits, String> {
 
 /// `train: 2 shards, 46.1 MB, read 948 = kept 948 + refused 0`.
 fn describe(report: &ShardReport, parts: bool) -> String {
-    let ShardReport { name, shards, written, done, bytes, ledger, .. } = report;
+    let ShardReport { name, shards, written, damaged, done, bytes, ledger, .. } = report;
     let Some(bytes) = bytes else {
         return format!(
             "{name}: {written} of {} written, {} not done yet; {}",
@@ -195,6 +201,9 @@ fn describe(report: &ShardReport, parts: bool) -> String {
     let before = shards - written;
     if before > 0 {
         text += &format!("; {} done before", wording::count(before, "shard"));
+    }
+    if *damaged > 0 {
+        text += &format!("; {} damaged and written anew", wording::count(*damaged, "shard"));
     }
     if ledger.refused_count() > 0 {
         text += "; see ledger.jsonl, and --retry once they are repaired";

@@ -55,7 +55,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -120,6 +119,10 @@ pub struct ShardOptions {
     pub threads: usize,
     /// Writes shards anew that lack refused utterances: their recordings were repaired.
     pub retry: bool,
+    /// Reads the shards that are done again and writes anew those whose SHA-256 is not that of their
+    /// index. Without it their length is compared: a corpus of terabytes would be read whole at each
+    /// resumption, and whoever reads an utterance later compares its own digest ([`ShardRange::read`]).
+    pub verify: bool,
     /// Also writes the manifest as Parquet.
     pub parquet: bool,
 }
@@ -137,6 +140,7 @@ impl ShardOptions {
             part: (0, 1),
             threads: crate::parallel::available_threads(),
             retry: false,
+            verify: false,
             parquet: false,
         }
     }
@@ -153,6 +157,8 @@ pub struct ShardReport {
     pub shards: usize,
     /// Those that this call wrote.
     pub written: usize,
+    /// Of these, the ones that stood there with other bytes than their index tells.
+    pub damaged: usize,
     /// Those that are done, by whomever.
     pub done: usize,
     /// Bytes of all tars, once all are done.
@@ -206,7 +212,7 @@ pub fn write_shards(
     }
     let written = write_all(&jobs, options, progress)?;
     let mut reports = Vec::with_capacity(jobs.len());
-    for ((job, plan), written) in jobs.iter().zip(written) {
+    for ((job, plan), Work { written, damaged }) in jobs.iter().zip(written) {
         let shards = plan.len().saturating_sub(1);
         let (done, list, ledger) = finish::finish(job, shards, options.parquet)?;
         reports.push(ShardReport {
@@ -214,6 +220,7 @@ pub fn write_shards(
             manifest: job.names.manifest(),
             shards,
             written,
+            damaged,
             done,
             bytes: list.map(|list| list.shards.iter().map(|shard| shard.bytes).sum()),
             ledger,
@@ -307,12 +314,18 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
 /// How often a shard is written anew whose file another process took for a dead one's.
 const ATTEMPTS: usize = 5;
 
+/// What was done for one manifest, in shards.
+struct Work {
+    written: usize,
+    damaged: usize,
+}
+
 /// Writes every shard of this process's part that is not done; how many of each job.
 fn write_all(
     jobs: &[(Job<'_>, Vec<usize>)],
     options: &ShardOptions,
     progress: Progress<'_>,
-) -> Result<Vec<usize>, ShardError> {
+) -> Result<Vec<Work>, ShardError> {
     let (remainder, divisor) = options.part;
     let mut tasks = Vec::new();
     for (number, (job, starts)) in jobs.iter().enumerate() {
@@ -321,26 +334,38 @@ fn write_all(
                 continue;
             }
             match job.done(shard)? {
-                Some(index) if !options.retry || index.refused.is_empty() => {}
-                _ => tasks.push((number, shard, range[0]..range[1])),
+                Some(index) if !options.retry || index.refused.is_empty() => {
+                    if options.verify {
+                        tasks.push((number, shard, range[0]..range[1], Some(index.shard)));
+                    }
+                }
+                _ => tasks.push((number, shard, range[0]..range[1], None)),
             }
         }
     }
-    let total = tasks.iter().map(|(.., range)| range.len()).sum();
+    let total = tasks.iter().map(|(_, _, range, _)| range.len()).sum();
     let (next, told, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let written: Vec<AtomicUsize> = jobs.iter().map(|_| AtomicUsize::new(0)).collect();
+    let count = || jobs.iter().map(|_| AtomicUsize::new(0)).collect();
+    let (written, damaged): (Vec<AtomicUsize>, Vec<AtomicUsize>) = (count(), count());
     let fault: Mutex<Option<ShardError>> = Mutex::new(None);
     let tell = || progress(told.fetch_add(1, Ordering::Relaxed) + 1, total);
     let work = || {
         while !stop.load(Ordering::Relaxed) {
-            let Some((number, shard, range)) = tasks.get(next.fetch_add(1, Ordering::Relaxed))
-            else {
-                return;
-            };
+            let task = tasks.get(next.fetch_add(1, Ordering::Relaxed));
+            let Some((number, shard, range, done)) = task else { return };
             let job = &jobs[*number].0;
-            match write_one(job, *shard, range.clone(), &stop, &tell) {
+            let outcome = match done.as_ref().map(|entry| job.is_intact(entry)) {
+                Some(Ok(true)) => {
+                    range.clone().for_each(|_| tell());
+                    continue;
+                }
+                Some(Err(error)) => Err(error),
+                Some(Ok(false)) | None => write_one(job, *shard, range.clone(), &stop, &tell),
+            };
+            match outcome {
                 Ok(true) => {
                     written[*number].fetch_add(1, Ordering::Relaxed);
+                    damaged[*number].fetch_add(usize::from(done.is_some()), Ordering::Relaxed);
                 }
                 Ok(false) => return,
                 Err(error) => {
@@ -359,7 +384,14 @@ fn write_all(
     });
     match fault.into_inner().unwrap_or_else(|poison| poison.into_inner()) {
         Some(error) => Err(error),
-        None => Ok(written.into_iter().map(AtomicUsize::into_inner).collect()),
+        None => {
+            let counts = written.into_iter().zip(damaged);
+            let work = counts.map(|(written, damaged)| Work {
+                written: written.into_inner(),
+                damaged: damaged.into_inner(),
+            });
+            Ok(work.collect())
+        }
     }
 }
 

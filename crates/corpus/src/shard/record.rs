@@ -99,7 +99,7 @@ pub(super) struct ShardIndex {
 
 impl ShardIndex {
     /// As JSON, an utterance a line.
-    pub(super) fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         writer.write_all(b"{\"made_from\":")?;
         serde_json::to_writer(&mut *writer, &self.made_from)?;
         writer.write_all(b",\n\"shard\":")?;
@@ -117,7 +117,7 @@ impl ShardIndex {
     }
 }
 
-fn write_list<T: Serialize>(writer: &mut impl Write, list: &[T]) -> io::Result<()> {
+fn write_list<T: Serialize>(writer: &mut (impl Write + ?Sized), list: &[T]) -> io::Result<()> {
     for (index, item) in list.iter().enumerate() {
         writer.write_all(if index == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut *writer, item)?;
@@ -138,7 +138,7 @@ pub(super) struct ShardList {
 }
 
 impl ShardList {
-    pub(super) fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *writer, self)?;
         writer.write_all(b"\n")
     }

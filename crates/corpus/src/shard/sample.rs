@@ -12,12 +12,13 @@ use super::member::{audio_extension, key_of};
 use super::record::MadeFrom;
 use super::{ShardAudio, ShardError};
 use crate::clip::{
-    ClipFault, decode_clip, fault_of_one_file, no_sound, read_bytes, read_clip, section_of,
+    ClipFault, channel_of, decode_clip, fault_of_one_file, no_sound, read_bytes,
+    read_every_channel, section_of,
 };
 use crate::features::{StoredFeatures, stored_features};
 use crate::labels::{LabelFormat, LabelTrack, Recording, read_labels};
 use crate::ledger::{Reason, Refusal};
-use crate::manifest::Utterance;
+use crate::manifest::{CHANNEL, Utterance};
 use labyrinth_signal::Audio;
 use std::fs::File;
 use std::io::Read;
@@ -111,6 +112,9 @@ impl<'a> SampleReader<'a> {
         after.audio_filepath = format!("{key}.{}", sound.extension);
         after.offset = None;
         after.labels = labels.as_ref().map(|(extension, _)| format!("{key}.labels.{extension}"));
+        if sound.recoded {
+            after.extra.remove(CHANNEL);
+        }
         if sound.recoded && after.encoding.take().is_some() {
             (after.sample_rate, after.channels) = (None, None);
         }
@@ -151,7 +155,7 @@ impl<'a> SampleReader<'a> {
     ) -> Result<Sound, ClipFault> {
         let is_flac = bytes.starts_with(b"fLaC") && utterance.encoding.is_none();
         if self.audio == ShardAudio::Flac && !is_flac {
-            return self.encoded(audio);
+            return self.cut_out(audio, utterance);
         }
         let extension = match is_flac {
             true => "flac".to_owned(),
@@ -172,15 +176,20 @@ impl<'a> SampleReader<'a> {
             return if part.samples() == audio.samples() {
                 self.unchanged(utterance, bytes, &audio)
             } else {
-                self.encoded(&part)
+                self.cut_out(&part, utterance)
             };
         }
         if in_parts {
-            let audio = read_clip(self.folder, utterance)?;
-            return self.encoded(&audio);
+            let audio = read_every_channel(self.folder, utterance)?;
+            return self.cut_out(&audio, utterance);
         }
         let part = self.part_of_decoded(utterance, offset, name)?;
-        self.encoded(&part)
+        self.cut_out(&part, utterance)
+    }
+
+    /// What is written anew is the utterance's channel alone.
+    fn cut_out(&self, audio: &Audio, utterance: &Utterance) -> Result<Sound, ClipFault> {
+        self.encoded(&*channel_of(audio, self.folder, utterance)?)
     }
 
     /// A section of a recording that stays decoded for the next one.
@@ -222,8 +231,9 @@ impl<'a> SampleReader<'a> {
             {
                 self.part_of_decoded(utterance, offset, name)?
             }
-            _ => read_clip(self.folder, utterance)?,
+            _ => read_every_channel(self.folder, utterance)?,
         };
+        let audio = channel_of(&audio, self.folder, utterance)?;
         let Some(maker) = &mut self.features else { return self.encoded(&audio) };
         let key = key_of(&utterance.id);
         let (content, stored) = maker.make(&utterance.id, &key, &audio)?;

@@ -5,6 +5,7 @@ use super::record::{MadeFrom, Names, ShardEntry, ShardIndex};
 use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
 use super::{ShardDigest, ShardError, ShardRange};
+use crate::digest::sha256;
 use crate::manifest::{Utterance, hexadecimal};
 use crate::source::Source;
 use crate::temporary::Temporary;
@@ -38,6 +39,19 @@ impl Job<'_> {
         let own = index.shard.file == self.names.tar(shard);
         let whole = own && tar.metadata().is_ok_and(|data| data.len() == index.shard.bytes);
         Ok(whole.then_some(index))
+    }
+
+    /// Whether a shard that is done holds the bytes that its index tells of.
+    ///
+    /// # Errors
+    /// [`ShardError::Read`] where the disk fails.
+    pub(super) fn is_intact(&self, entry: &ShardEntry) -> Result<bool, ShardError> {
+        let path = self.names.folder.join(&entry.file);
+        let digest = File::open(&path).and_then(|file| sha256(file, &|_| {}));
+        match digest {
+            Ok(digest) => Ok(digest == entry.sha256),
+            Err(source) => Err(ShardError::Read { path, source }),
+        }
     }
 
     /// Writes a shard; `told` is called after each utterance. False where `stop` ended it early.
