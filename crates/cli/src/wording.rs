@@ -91,9 +91,7 @@ pub fn seen(seen: Seen) -> &'static str {
         Seen::TrainedOn => {
             "this is what the model was trained on, so the figures say nothing of new speech"
         }
-        Seen::ChosenBy => {
-            "this is what the best epoch was chosen by, so the figures flatter"
-        }
+        Seen::ChosenBy => "this is what the best epoch was chosen by, so the figures flatter",
     }
 }
 

@@ -16,7 +16,14 @@ fn sharded(sandbox: &Sandbox) {
     let shard = ["shard", "data", "-o", "features", "--features", "data/tones.toml"];
     let ran = sandbox.run_well(&[&shard[..], &["--bits", "16"]].concat());
     assert!(ran.stdout.contains("train: 1 shard"), "{}", ran.stdout);
-    assert_eq!(sandbox.run_well(&[&shard[..], &["--bits", "16"]].concat()).stdout.matches("done before").count(), 2);
+    assert_eq!(
+        sandbox
+            .run_well(&[&shard[..], &["--bits", "16"]].concat())
+            .stdout
+            .matches("done before")
+            .count(),
+        2
+    );
 }
 
 #[test]
@@ -44,12 +51,17 @@ fn a_training_reads_features_as_it_reads_sound() {
     let (sound, stored) = (rate("data/dev.jsonl"), rate("features/dev.jsonl"));
     assert_eq!((&sound.0, &sound.1), (&stored.0, &stored.1));
     assert_eq!((sound.2.as_u64(), stored.2 == stored.1), (Some(0), true));
-    let text = sandbox.run_well(&["evaluate", "loose/model.safetensors", "features/dev.jsonl"]).stdout;
+    let text =
+        sandbox.run_well(&["evaluate", "loose/model.safetensors", "features/dev.jsonl"]).stdout;
     assert!(text.contains("read as stored features"), "{text}");
     assert!(text.contains("best epoch was chosen by"), "{text}");
     let checked = sandbox.run(&["check", "features", "--recipe", "data/tones.toml"]);
-    assert!(checked.stdout.contains("no-sound") && checked.stdout.contains(" 0 errors")
-        || checked.stdout.contains("\n0 errors"), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("no-sound") && checked.stdout.contains(" 0 errors")
+            || checked.stdout.contains("\n0 errors"),
+        "{}",
+        checked.stdout
+    );
 }
 
 #[test]
@@ -57,7 +69,8 @@ fn where_sound_or_other_features_are_wanted_a_sentence_says_so() {
     let sandbox = Sandbox::new();
     trained(&sandbox);
     sharded(&sandbox);
-    let on = ["train", "data/tones.toml", "--run", "r", "--set", "data.train=../features/train.jsonl"];
+    let on =
+        ["train", "data/tones.toml", "--run", "r", "--set", "data.train=../features/train.jsonl"];
     let told = sandbox.refuses(&on, "train.jsonl");
     assert!(told.contains("`speeds` of [train]") && told.contains("without --features"), "{told}");
     let other = ["--set", "features.num-mel-bins=20"];
@@ -68,7 +81,8 @@ fn where_sound_or_other_features_are_wanted_a_sentence_says_so() {
     let told = sandbox.refuses(&[&dev[..], &QUIET, &other].concat(), "dev.jsonl");
     assert!(told.contains("num-mel-bins = 24"), "{told}");
     assert!(!sandbox.path("r").exists());
-    let told = sandbox.refuses(&["transcribe", MODEL, "features/train-000000.tar"], "train-000000.tar");
+    let told =
+        sandbox.refuses(&["transcribe", MODEL, "features/train-000000.tar"], "train-000000.tar");
     assert!(told.contains("evaluate"), "{told}");
     let tar = sandbox.read("features/train-000000.tar");
     let length = usize::from_str_radix(std::str::from_utf8(&tar[124..135]).unwrap(), 8).unwrap();
@@ -122,12 +136,8 @@ fn a_training_that_is_stopped_says_how_to_go_on() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);
     let train = ["train", "data/tones.toml", "--set", "train.epochs=200", "--run", "stopped"];
-    let child = sandbox
-        .command(&train)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child =
+        sandbox.command(&train).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     while !sandbox.path("stopped/log.jsonl").exists() {
         sleep(Duration::from_millis(5));
     }

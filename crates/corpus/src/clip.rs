@@ -120,10 +120,7 @@ pub(crate) fn channel_of<'a>(
 }
 
 /// As [`read_clip`], whatever channel is the utterance.
-pub(crate) fn read_every_channel(
-    folder: &Path,
-    utterance: &Utterance,
-) -> Result<Audio, ClipFault> {
+pub(crate) fn read_every_channel(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
     if stored_features(utterance).is_some() {
         return Err(no_sound(folder, utterance));
     }

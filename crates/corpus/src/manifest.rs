@@ -617,7 +617,11 @@ mod tests {
         let mut tar = vec![0; 1024];
         tar[257..262].copy_from_slice(b"ustar");
         for (name, bytes, wanted) in [
-            ("my-train-000012.tar", &tar[..], "is a tar, and no manifest; name the manifest beside"),
+            (
+                "my-train-000012.tar",
+                &tar[..],
+                "is a tar, and no manifest; name the manifest beside",
+            ),
             ("my-train-000012.tar", &tar[..], "my-train.jsonl"),
             ("train.parquet", b"PAR1\x15\0", "train.jsonl"),
             ("train.jsonl", b"\xff\xfe{\0", "UTF-16"),

@@ -125,7 +125,9 @@ fn batches_are_those_of_loose_files_but_for_the_rounding() {
         assert!(shards.utterances.iter().all(|u| u.audio_filepath.ends_with(".ark")));
         for epoch in 0..2 {
             let [one, other] = [&loose, &shards].map(|m| batches(quiet(m, &small()), epoch));
-            assert!(one.len() > 10 && one.iter().any(|batch| batch.labels.iter().any(Option::is_some)));
+            assert!(
+                one.len() > 10 && one.iter().any(|batch| batch.labels.iter().any(Option::is_some))
+            );
             let difference = difference(&one, &other);
             assert!(difference > 0.0 && difference < bound, "{bits} bits: {difference}");
         }
@@ -155,8 +157,7 @@ fn stages_and_normalisation_are_the_recipes_own() {
     ];
     let out = folder.path().join("shards");
     let features = stored(FeatureBits::Sixteen, &recipes[0]);
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     for recipe in &recipes {
         let plain = |manifest: &Manifest| LoaderOptions {
             spec_augment: None,
@@ -192,8 +193,7 @@ fn dither_is_that_of_the_training() {
     let dithered = FeatureOptions { dither: 20.0, ..small() };
     let out = folder.path().join("shards");
     let features = stored(FeatureBits::Sixteen, &dithered);
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     let [one, other] = [&loose, &shards].map(|manifest| batches(quiet(manifest, &dithered), 0));
     assert!(difference(&one, &other) < 2e-3);
 }
@@ -252,8 +252,7 @@ fn a_member_is_an_archive_of_one_matrix() {
     let (folder, loose) = corpus();
     let out = folder.path().join("shards");
     let features = stored(FeatureBits::Eight, &small());
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     let bytes = shards.utterances[3].shard.as_ref().unwrap().read(&out).unwrap();
     assert!(bytes.starts_with(b"u003 \0BCM "));
     let mut archive = labyrinth_signal::ArkReader::from_bytes(bytes, Path::new("x"));
@@ -268,8 +267,7 @@ fn what_changes_sound_is_refused_by_its_key() {
     let (folder, loose) = corpus();
     let features = stored(FeatureBits::Eight, &small());
     let out = folder.path().join("shards");
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     let base = || quiet(&shards, &small());
     let sound = |sound: SoundOptions| LoaderOptions { sound, ..base() };
     let plain = SoundOptions::default;
@@ -279,8 +277,20 @@ fn what_changes_sound_is_refused_by_its_key() {
         ("tempos", LoaderOptions { tempos: vec![0.9], ..base() }),
         ("vtln-warps", LoaderOptions { vtln_warps: vec![1.0, 1.1], ..base() }),
         ("reverberation", sound(SoundOptions { reverberation: Some(rooms), ..plain() })),
-        ("noise", sound(SoundOptions { noise: Some(options_of::<Noise>(r#""snr-db": [0, 5]"#)), ..plain() })),
-        ("volume", sound(SoundOptions { volume: Some(options_of::<Volume>(r#""gain-db": [1, 2]"#)), ..plain() })),
+        (
+            "noise",
+            sound(SoundOptions {
+                noise: Some(options_of::<Noise>(r#""snr-db": [0, 5]"#)),
+                ..plain()
+            }),
+        ),
+        (
+            "volume",
+            sound(SoundOptions {
+                volume: Some(options_of::<Volume>(r#""gain-db": [1, 2]"#)),
+                ..plain()
+            }),
+        ),
         (
             "low-pass",
             sound(SoundOptions {
@@ -288,7 +298,10 @@ fn what_changes_sound_is_refused_by_its_key() {
                 ..plain()
             }),
         ),
-        ("telephone", sound(SoundOptions { telephone: Some(options_of::<Telephone>("")), ..plain() })),
+        (
+            "telephone",
+            sound(SoundOptions { telephone: Some(options_of::<Telephone>("")), ..plain() }),
+        ),
     ];
     for (key, options) in cases {
         let error = Loader::new(options.clone(), Position::default()).err().unwrap();
@@ -327,8 +340,7 @@ fn other_features_are_refused_with_both() {
     let (folder, loose) = corpus();
     let out = folder.path().join("shards");
     let features = stored(FeatureBits::Eight, &small());
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     let other = FeatureOptions { num_mel_bins: 8, preemphasis_coefficient: 0.9, ..small() };
     let refused = || {
         let error = Loader::new(quiet(&shards, &other), Position::default()).err().unwrap();
@@ -384,12 +396,12 @@ fn what_has_no_features_is_in_the_ledger() {
         .to_vec();
     let loose = Manifest { path: folder.path().join("train.jsonl"), utterances };
     loose.write().unwrap();
-    let features =
-        stored(FeatureBits::Eight, &FeatureOptions { allow_upsample: false, ..small() });
+    let features = stored(FeatureBits::Eight, &FeatureOptions { allow_upsample: false, ..small() });
     let options =
         ShardOptions { features, ..ShardOptions::new(&loose.path, folder.path().join("out")) };
     let report = &write_shards(&options, &|_, _| {}).unwrap()[0];
-    let reasons: Vec<_> = report.ledger.refusals().iter().map(|r| (r.id.as_str(), r.reason)).collect();
+    let reasons: Vec<_> =
+        report.ledger.refusals().iter().map(|r| (r.id.as_str(), r.reason)).collect();
     assert_eq!(
         reasons,
         [
@@ -406,8 +418,7 @@ fn a_check_says_what_it_can_and_that_it_heard_nothing() {
     let (folder, loose) = corpus();
     let out = folder.path().join("shards");
     let features = stored(FeatureBits::Eight, &small());
-    let shards =
-        shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+    let shards = shard(&ShardOptions { features, ..ShardOptions::new(&loose.path, &out) }).unwrap();
     let run = |context: Option<&CheckContext>| check(&shards.path, context, &|_, _| {}).unwrap();
     let report = run(None);
     assert_eq!(report.errors(), 0, "{report}");

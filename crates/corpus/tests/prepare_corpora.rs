@@ -446,8 +446,10 @@ fn tables_are_read_by_their_column_names() {
         ("audio,text,start\na.wav,x,soon\n", "bad.csv, line 2: \"soon\" is not a number"),
         ("\u{1}\u{2}a\0u\0d\0i\0o\0", "bad.csv, line 1: this is text in UTF-16"),
     ] {
-        let content: Vec<u8> =
-            content.bytes().map(|byte| [byte, 0xff, 0xfe][usize::from(byte == 1) + 2 * usize::from(byte == 2)]).collect();
+        let content: Vec<u8> = content
+            .bytes()
+            .map(|byte| [byte, 0xff, 0xfe][usize::from(byte == 1) + 2 * usize::from(byte == 2)])
+            .collect();
         std::fs::write(sandbox.path("t/bad.csv"), content).unwrap();
         let error = sandbox.told_of_line("csv", "t/bad.csv");
         assert!(error.contains(what), "{error}");
@@ -557,7 +559,10 @@ fn lhotse_cuts_are_sections_of_files() {
             let side = usize::from(utterance.id == "b");
             let clip = labyrinth_corpus::clip::read_clip(manifest.folder(), utterance).unwrap();
             let wanted = (sides[side][8_100] * 32767.0) as i16;
-            assert_eq!((clip.channels.len(), (clip.channels[0][100] * 32768.0) as i16), (1, wanted));
+            assert_eq!(
+                (clip.channels.len(), (clip.channels[0][100] * 32768.0) as i16),
+                (1, wanted)
+            );
             heard += 1;
         }
     }

@@ -212,16 +212,23 @@ fn a_channel_that_a_line_names_is_the_utterance() {
     };
     let both = sound(&loose, 2);
     assert_eq!(both.len(), 2);
-    assert_eq!((sound(&loose, 0), sound(&loose, 1)), (vec![both[0].clone()], vec![both[1].clone()]));
+    assert_eq!(
+        (sound(&loose, 0), sound(&loose, 1)),
+        (vec![both[0].clone()], vec![both[1].clone()])
+    );
     assert_eq!(sound(&loose, 3), both);
     assert_eq!(sound(&loose, 5), [both[1][8_000..24_000].to_vec()]);
     assert_eq!(sound(&loose, 6).len(), 1);
     // Sections of two speakers at once share no sound.
     let report = check(&loose.path, None, &|_, _| {}).unwrap();
     let shared = |f: &&labyrinth_corpus::Finding| f.kind == FindingKind::OverlappingSections;
-    assert!(!report.findings.iter().filter(shared).any(|f| {
-        f.id.as_deref() == Some("right-cut") && f.detail.contains("left-cut")
-    }));
+    assert!(
+        !report
+            .findings
+            .iter()
+            .filter(shared)
+            .any(|f| { f.id.as_deref() == Some("right-cut") && f.detail.contains("left-cut") })
+    );
     for audio in [ShardAudio::Keep, ShardAudio::Flac] {
         let out = folder.path().join(audio.to_string());
         shard(&ShardOptions { audio, ..ShardOptions::new(&loose.path, &out) }).unwrap();
@@ -522,10 +529,8 @@ fn a_damaged_shard_is_written_anew_where_digests_are_compared() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[700] ^= 1;
     fs::write(&path, bytes).unwrap();
-    let options = ShardOptions {
-        utterances: 4,
-        ..ShardOptions::new(folder.path().join("train.jsonl"), out)
-    };
+    let options =
+        ShardOptions { utterances: 4, ..ShardOptions::new(folder.path().join("train.jsonl"), out) };
     let report = &shard(&options).unwrap()[0];
     assert_eq!((report.written, report.damaged), (0, 0));
     let verified = ShardOptions { verify: true, ..options };

@@ -8,8 +8,7 @@ use std::time::Instant;
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::shard::origin_digest;
 use labyrinth_corpus::{
-    Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, read_stored_features,
-    stored_features,
+    Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, read_stored_features, stored_features,
 };
 use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_kernels::Cpu;

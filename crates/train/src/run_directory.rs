@@ -221,7 +221,8 @@ mod tests {
     fn the_key_that_differs_is_told_whatever_its_line() {
         let one = "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[[data.train]]\nmanifest = \
                    \"b\"\nweight = 2.0\n[train]\nepochs = 3\n";
-        let shorter = "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[train]\nepochs = 3\n";
+        let shorter =
+            "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[train]\nepochs = 3\n";
         assert_eq!(first_difference(one, one), None);
         assert_eq!(
             first_difference(one, shorter).unwrap(),

@@ -138,7 +138,11 @@ impl Shard {
                 Audio::Keep => ShardAudio::Keep,
                 Audio::Flac => ShardAudio::Flac,
             },
-            features: self.features.as_deref().map(|recipe| features(recipe, self.bits)).transpose()?,
+            features: self
+                .features
+                .as_deref()
+                .map(|recipe| features(recipe, self.bits))
+                .transpose()?,
             utterances: self.utterances as usize,
             seconds: self.seconds,
             part: (part.number - 1, part.of),
@@ -182,7 +186,10 @@ fn features(recipe: &Path, bits: FeatureBits) -> Result<ShardFeatures, Failure> 
 }
 
 fn bits(text: &str) -> Result<FeatureBits, String> {
-    text.parse::<u8>().ok().and_then(|bits| FeatureBits::try_from(bits).ok()).ok_or_else(|| "it must be 8 or 16".to_owned())
+    text.parse::<u8>()
+        .ok()
+        .and_then(|bits| FeatureBits::try_from(bits).ok())
+        .ok_or_else(|| "it must be 8 or 16".to_owned())
 }
 
 /// `train: 2 shards, 46.1 MB, read 948 = kept 948 + refused 0`.

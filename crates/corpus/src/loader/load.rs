@@ -6,10 +6,10 @@ use super::sound::{RateConverter, SoundStage, SoundWorker};
 use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
 use crate::clip::ClipFault;
 use crate::features::{StoredFeatures, StoredRows, stored_features};
+use crate::labels::LabelTrack;
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
 use crate::source::Source;
-use crate::labels::LabelTrack;
 use labyrinth_signal::{
     Audio, FeatureExtractor, FeatureOptions, Random, change_speed, change_tempo,
 };

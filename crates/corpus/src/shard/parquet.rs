@@ -41,7 +41,8 @@ fn write_groups(writer: &mut impl Write, walk: Walk<'_>, most_rows: usize) -> io
         }
         Ok(())
     })?;
-    let mut file = File { writer, position: 0, columns: columns(extra, features), groups: Vec::new() };
+    let mut file =
+        File { writer, position: 0, columns: columns(extra, features), groups: Vec::new() };
     file.put(MAGIC)?;
     let mut rows: Vec<Utterance> = Vec::new();
     walk(&mut |utterances| {

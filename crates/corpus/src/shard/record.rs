@@ -34,11 +34,7 @@ pub(super) struct MadeFrom {
 }
 
 impl MadeFrom {
-    pub(super) fn new(
-        manifest: &Path,
-        sha256: String,
-        options: &ShardOptions,
-    ) -> Self {
+    pub(super) fn new(manifest: &Path, sha256: String, options: &ShardOptions) -> Self {
         let ShardOptions { audio, utterances, seconds, .. } = *options;
         // The rows alone: two recipes that differ in what follows them make the same shards.
         let features = options.features.as_ref().map(|features| ShardFeatures {
