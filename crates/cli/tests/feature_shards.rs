@@ -16,14 +16,8 @@ fn sharded(sandbox: &Sandbox) {
     let shard = ["shard", "data", "-o", "features", "--features", "data/tones.toml"];
     let ran = sandbox.run_well(&[&shard[..], &["--bits", "16"]].concat());
     assert!(ran.stdout.contains("train: 1 shard"), "{}", ran.stdout);
-    assert_eq!(
-        sandbox
-            .run_well(&[&shard[..], &["--bits", "16"]].concat())
-            .stdout
-            .matches("done before")
-            .count(),
-        2
-    );
+    let again = sandbox.run_well(&[&shard[..], &["--bits", "16"]].concat());
+    assert_eq!(again.stdout.matches("done before").count(), again.stdout.lines().count());
 }
 
 #[test]

@@ -11,6 +11,9 @@ use labyrinth_corpus::atomic::write_atomically;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 
+/// Keys that are told where two recipes differ.
+const DIFFERENCES: usize = 3;
+
 /// A run directory that this process has for itself.
 pub struct RunDirectory {
     path: PathBuf,
@@ -35,7 +38,7 @@ impl RunDirectory {
                 return Err(TrainError::RunExists { path: path.into() });
             }
             let found = fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
-            if let Some(difference) = first_difference(&found, &recipe_text) {
+            if let Some(difference) = first_differences(&found, &recipe_text) {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }
         } else {
@@ -168,9 +171,9 @@ fn remove_partial_files(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The first key in which two recipes differ, as `was …, is …`. Lines would not do: where a list is
+/// The first keys in which two recipes differ, as `was …, is …`. Lines would not do: where a list is
 /// shorter, all that follows stands elsewhere.
-fn first_difference(found: &str, wanted: &str) -> Option<String> {
+fn first_differences(found: &str, wanted: &str) -> Option<String> {
     if found == wanted {
         return None;
     }
@@ -182,13 +185,17 @@ fn first_difference(found: &str, wanted: &str) -> Option<String> {
         leaves
     };
     let (found, wanted) = (leaves(found), leaves(wanted));
-    let keys: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
-    let Some(key) = keys.into_iter().find(|key| found.get(*key) != wanted.get(*key)) else {
+    let mut keys: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    keys.retain(|key| found.get(*key) != wanted.get(*key));
+    if keys.is_empty() {
         return Some("written in another way".to_owned());
-    };
-    let side = |leaves: &BTreeMap<String, String>| match leaves.get(key) {
-        Some(value) => format!("`{key} = {value}`"),
-        None => format!("without `{key}`"),
+    }
+    let side = |leaves: &BTreeMap<String, String>| {
+        let one = |key: &&String| match leaves.get(*key) {
+            Some(value) => format!("`{key} = {value}`"),
+            None => format!("without `{key}`"),
+        };
+        keys.iter().take(DIFFERENCES).map(one).collect::<Vec<_>>().join(", ")
     };
     Some(format!("was {}, is {}", side(&found), side(&wanted)))
 }
@@ -223,14 +230,15 @@ mod tests {
                    \"b\"\nweight = 2.0\n[train]\nepochs = 3\n";
         let shorter =
             "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[train]\nepochs = 3\n";
-        assert_eq!(first_difference(one, one), None);
+        assert_eq!(first_differences(one, one), None);
         assert_eq!(
-            first_difference(one, shorter).unwrap(),
-            "was `data.train[2].manifest = \"b\"`, is without `data.train[2].manifest`"
+            first_differences(one, shorter).unwrap(),
+            "was `data.train[2].manifest = \"b\"`, `data.train[2].weight = 2.0`, is without \
+             `data.train[2].manifest`, without `data.train[2].weight`"
         );
         let other = shorter.replace("epochs = 3", "epochs = 4");
         assert_eq!(
-            first_difference(shorter, &other).unwrap(),
+            first_differences(shorter, &other).unwrap(),
             "was `train.epochs = 3`, is `train.epochs = 4`"
         );
     }

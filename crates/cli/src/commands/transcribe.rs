@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use labyrinth_decode::{Recognition, Recognizer};
-use labyrinth_signal::{Audio, RawFormat, read_audio};
+use labyrinth_signal::{Audio, RawFormat, is_special_file, read_audio};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -124,6 +124,9 @@ fn milliseconds(seconds: f64) -> f64 {
 
 /// What to say of a shard, or of features out of one, in the place of a recording.
 fn of_a_shard(file: &Path) -> Option<String> {
+    if is_special_file(file) {
+        return None;
+    }
     let mut head = Vec::new();
     File::open(file).ok()?.take(512).read_to_end(&mut head).ok()?;
     let file = file.display();
