@@ -48,14 +48,12 @@ fn a_training_reads_features_as_it_reads_sound() {
     let text =
         sandbox.run_well(&["evaluate", "loose/model.safetensors", "features/dev.jsonl"]).stdout;
     assert!(text.contains("read as stored features"), "{text}");
-    assert!(text.contains("best epoch was chosen by"), "{text}");
-    let checked = sandbox.run(&["check", "features", "--recipe", "data/tones.toml"]);
-    assert!(
-        checked.stdout.contains("no-sound") && checked.stdout.contains(" 0 errors")
-            || checked.stdout.contains("\n0 errors"),
-        "{}",
-        checked.stdout
-    );
+    assert!(text.contains("best epoch was chosen"), "{text}");
+    // What is told of the recordings themselves, whose speakers are everywhere, is told here too.
+    let checked = sandbox.run(&["check", "features", "--recipe", "data/tones.toml"]).stdout;
+    let mut errors = checked.lines().filter(|line| line.starts_with("  error"));
+    assert!(errors.all(|line| line.contains("speaker-overlap")), "{checked}");
+    assert!(checked.contains("no-sound train: 20 of 20"), "{checked}");
 }
 
 #[test]
@@ -101,7 +99,7 @@ fn shards_of_what_was_trained_on_are_known() {
     trained(&sandbox);
     sandbox.run_well(&["shard", "data", "-o", "shards"]);
     for (manifest, wanted) in
-        [("shards/train.jsonl", "was trained on"), ("shards/dev.jsonl", "was chosen by")]
+        [("shards/train.jsonl", "was trained on"), ("shards/dev.jsonl", "was chosen")]
     {
         let ran = sandbox.run_well(&["evaluate", MODEL, manifest]);
         assert!(ran.stdout.contains(wanted), "{}", ran.stdout);
