@@ -6,6 +6,7 @@ mod config_file;
 mod embedded;
 mod failure;
 mod feature_flags;
+mod interrupt;
 mod machine;
 mod output;
 mod pitch_flags;

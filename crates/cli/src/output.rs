@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Text without control characters but line feeds and tabs: names and transcripts come from files, and
-/// what they hold shall not command the terminal.
+/// Text without control characters but line feeds and tabs, and without those that turn the direction of
+/// what follows (U+202E): names and transcripts come from files, and what they hold shall not command the
+/// terminal, nor show one name as another.
 pub fn printable(text: impl Display) -> String {
     let text = text.to_string();
     if !text.contains(commands_a_terminal) {
@@ -22,7 +23,8 @@ pub fn printable(text: impl Display) -> String {
 }
 
 fn commands_a_terminal(c: char) -> bool {
-    c.is_control() && !matches!(c, '\n' | '\t')
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() && !matches!(c, '\n' | '\t')
 }
 
 /// Says on standard error where standard output was closed before the program began: all that is

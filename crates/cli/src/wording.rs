@@ -89,10 +89,11 @@ pub fn rate(rate: Option<f64>, interval: &Interval) -> String {
 pub fn seen(seen: Seen) -> &'static str {
     match seen {
         Seen::TrainedOn => {
-            "this is the manifest that the model was trained on, so the figures say nothing of new speech"
+            "this is the manifest that the model was trained on, or shards of it, so the figures say nothing of \
+             new speech"
         }
         Seen::ChosenBy => {
-            "this is the manifest by which the best epoch was chosen, so the figures flatter"
+            "this is the manifest by which the best epoch was chosen, or shards of it, so the figures flatter"
         }
     }
 }

@@ -140,13 +140,17 @@ fn evaluating_on_the_training_data_is_said_and_done() {
 fn names_and_texts_command_no_terminal() {
     let sandbox = Sandbox::new();
     // ESC ] 0 ; … BEL sets a terminal's title; U+009B is ESC [ in one character.
-    let (title, colour) = ("\u{1b}]0;mine\u{7}", "\u{9b}31m");
+    // U+202E turns what follows around.
+    let (title, colour) = ("\u{1b}]0;mine\u{7}", "\u{9b}31m\u{202e}");
     let line = |text: &str| format!("{}\n", serde_json::json!({"id": title, "text": text}));
     sandbox.write("said.jsonl", line(&format!("one {colour}two")));
     sandbox.write("heard.jsonl", line("one two"));
     let score = ["score", "said.jsonl", "heard.jsonl"];
     let text = sandbox.run_well(&[&score[..], &["--alignments"]].concat()).stdout;
-    assert!(text.contains("\\u{1b}]0;mine\\u{7}") && text.contains("\\u{9b}31m"), "{text:?}");
+    assert!(
+        text.contains("\\u{1b}]0;mine\\u{7}") && text.contains("\\u{9b}31m\\u{202e}"),
+        "{text:?}"
+    );
     let json = sandbox.run_well(&[&score[..], &["--json"]].concat()).stdout;
     let value: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["utterances"][0]["reference"], format!("one {colour}two"));

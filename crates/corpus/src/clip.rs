@@ -4,11 +4,13 @@
 //! had (the shard missing, cut, replaced) never is: the shard was whole when it was written, hundreds of
 //! utterances depend on it, and to leave them out one by one would be to lose data in silence.
 
+use crate::features::stored_features;
 use crate::ledger::Reason;
 use crate::manifest::Utterance;
 use labyrinth_signal::{
     Audio, AudioError, RawFormat, decode_audio, is_special_file, read_audio, read_audio_section,
 };
+use std::borrow::Cow;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -76,12 +78,52 @@ pub(crate) fn fault_of_one_file(error: &io::Error) -> Option<&'static str> {
 }
 
 /// Reads the audio of one utterance of a manifest in `folder`: its file, or its bytes of a shard, cut to
-/// `offset` and `duration` where there is an offset.
+/// `offset` and `duration` where there is an offset, and to its channel where its line names one.
 ///
 /// # Errors
 /// As [`read_file`], and [`Reason::OffsetPastEnd`] where the offset lies at or past the end of the
 /// file, or the utterance ends past it by more than the rounding that `labyrinth-signal` allows.
 pub fn read_clip(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    let audio = read_every_channel(folder, utterance)?;
+    if utterance.channel().is_none() {
+        return Ok(audio);
+    }
+    channel_of(&audio, folder, utterance).map(Cow::into_owned)
+}
+
+/// The channel of the audio that is the utterance; all where its line names none, and where there is one.
+///
+/// # Errors
+/// [`ClipFault::Refused`] where there is no such channel.
+pub(crate) fn channel_of<'a>(
+    audio: &'a Audio,
+    folder: &Path,
+    utterance: &Utterance,
+) -> Result<Cow<'a, Audio>, ClipFault> {
+    let count = audio.channels.len();
+    let Some(channel) = utterance.channel().filter(|_| count > 1) else {
+        return Ok(Cow::Borrowed(audio));
+    };
+    match audio.channels.get(channel) {
+        Some(samples) => {
+            let (sample_rate, channels) = (audio.sample_rate, vec![samples.clone()]);
+            Ok(Cow::Owned(Audio { sample_rate, channels }))
+        }
+        None => Err(ClipFault::Refused {
+            reason: Reason::UnreadableAudio,
+            detail: format!(
+                "{} has {count} channels, and its line names channel {channel}, counted from 0",
+                folder.join(&utterance.audio_filepath).display()
+            ),
+        }),
+    }
+}
+
+/// As [`read_clip`], whatever channel is the utterance.
+pub(crate) fn read_every_channel(folder: &Path, utterance: &Utterance) -> Result<Audio, ClipFault> {
+    if stored_features(utterance).is_some() {
+        return Err(no_sound(folder, utterance));
+    }
     if let Some(range) = &utterance.shard {
         let bytes = range.read(folder)?;
         let audio =
@@ -170,6 +212,17 @@ pub(crate) fn section_of(
         let detail = format!("`{}` {fault}", name.display());
         ClipFault::Refused { reason: Reason::OffsetPastEnd, detail }
     })
+}
+
+/// Features are no sound.
+pub(crate) fn no_sound(folder: &Path, utterance: &Utterance) -> ClipFault {
+    let member = utterance.audio_filepath.as_str();
+    let name = match &utterance.shard {
+        Some(range) => range.name_of(folder, member),
+        None => folder.join(member),
+    };
+    let detail = format!("{} holds features and no sound", name.display());
+    ClipFault::Refused { reason: Reason::UnreadableAudio, detail }
 }
 
 fn no_duration() -> ClipFault {

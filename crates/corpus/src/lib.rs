@@ -15,6 +15,7 @@
 //! - [`recordings`]: noises and rooms that training mixes in.
 //! - [`clip`]: the one place where the audio of a manifest's line is read.
 //! - [`shard`]: corpora as tar shards, written in parallel and resumed; where in one an utterance lies.
+//! - [`features`]: what a shard may hold in the place of audio.
 //! - [`page`]: what every HTML page of this program is made of.
 //! - [`atomic`]: files that are either whole or not there.
 //!
@@ -27,6 +28,7 @@ pub mod check;
 pub mod clip;
 mod digest;
 pub mod download;
+pub mod features;
 pub mod index;
 pub mod labels;
 pub mod ledger;
@@ -46,12 +48,15 @@ pub use check::{
     Survey, check,
 };
 pub use download::{DownloadError, DownloadEvent, Patience, RemoteFile, download};
+pub use features::{
+    FeatureBits, FeatureMismatch, StoredFeatures, StoredRows, read_stored_features, stored_features,
+};
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::{
     Batch, Corpus, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, Rank,
-    SoundOptions, SoundRecordings, plan_refusals,
+    SoundOptions, SoundRecordings, check_options, plan_refusals,
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
@@ -59,8 +64,10 @@ pub use prepare::{
     PublishedArchive, Totals, prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
-pub use shard::{ShardAudio, ShardError, ShardOptions, ShardRange, ShardReport, write_shards};
-pub use source::{Source, open_source, training_alphabet};
+pub use shard::{
+    ShardAudio, ShardError, ShardFeatures, ShardOptions, ShardRange, ShardReport, write_shards,
+};
+pub use source::{Source, open_source, shared_utterances, training_alphabet};
 
 /// What is told how far a long pass over a corpus has come: (utterances done, utterances in all).
 /// Called from worker threads, in no particular order of the first number.

@@ -4,8 +4,9 @@
 //! `duration` in seconds and `text`, and where wanted `id`, `offset` in seconds, `speaker`, `labels`
 //! (a label track) and, for headerless audio, `encoding`, `sample_rate`, `channels`. Where audio and
 //! labels lie in a tar shard, `shard` and `labels_shard` say in which bytes of it ([`crate::shard`]).
-//! Other keys are kept and written again. A line without `id` (NeMo's own manifests) gets its audio path as id, with
-//! `@offset` behind it where there is an offset.
+//! `channel` (a whole number, from 0) picks one channel of audio that has several; without it their mean is
+//! taken. Other keys, and a `channel` that is no whole number, are kept and written again. A line without `id` (NeMo's own manifests) gets its audio path as id, with
+//! `@offset` behind it where there is an offset and `#channel` where that is not 0.
 //!
 //! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
 
@@ -99,6 +100,12 @@ impl Utterance {
         })
     }
 
+    /// The channel that is the utterance, counted from 0, as NeMo and Lhotse have it; `None`: the mean of all.
+    pub fn channel(&self) -> Option<usize> {
+        let channel = self.extra.get(CHANNEL)?.as_u64()?;
+        Some(usize::try_from(channel).unwrap_or(usize::MAX))
+    }
+
     /// What is wrong with the line, if anything; the rest of the sentence is the caller's.
     fn fault(&self) -> Option<String> {
         let seconds = |name: &str, value: f64| {
@@ -128,6 +135,9 @@ impl Utterance {
             .or_else(|| self.offset.and_then(|offset| seconds("offset", offset)))
     }
 }
+
+/// The key that picks a channel.
+pub(crate) const CHANNEL: &str = "channel";
 
 /// What the keys hold, for the sentence about one that does not.
 const KEYS: [(&str, Holds); 11] = [
@@ -166,11 +176,22 @@ pub enum ManifestError {
         path: PathBuf,
     },
     /// The path is a folder.
-    #[error("{} is a folder; name one of the manifests in it, such as {}", path.display(),
-        path.join("test.jsonl").display())]
+    #[error("{} is a folder; {}", path.display(), manifest_of(manifests))]
     Folder {
         /// The path asked for.
         path: PathBuf,
+        /// Those that lie in it.
+        manifests: Vec<PathBuf>,
+    },
+    /// The file is of another kind.
+    #[error("{} is {kind}, and no manifest; {advice}", path.display())]
+    Foreign {
+        /// The path asked for.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// The way out.
+        advice: String,
     },
     /// The path is a pipe, a device or a socket, and reading it might never end.
     #[error("{} is a pipe or a device and no file; save the manifest as a file and name that", path.display())]
@@ -216,6 +237,53 @@ pub enum ManifestError {
         /// What is wrong there.
         reason: String,
     },
+}
+
+/// What to name in the place of a folder.
+fn manifest_of(manifests: &[PathBuf]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<_> = manifests
+        .iter()
+        .take(SHOWN)
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy()))
+        .collect();
+    match &names[..] {
+        [] => "name a manifest (.jsonl), or make one with `labyrinth prepare`".to_owned(),
+        [only] => format!("name the manifest in it, {only}"),
+        names => {
+            let more = if manifests.len() > SHOWN { ", …" } else { "" };
+            format!("name one of the manifests in it ({}{more})", names.join(", "))
+        }
+    }
+}
+
+/// What a file is that begins with these bytes, and what to name in its place; `None` where it may be a
+/// manifest.
+fn foreign(path: &Path, head: &[u8]) -> Option<(&'static str, String)> {
+    let beside = |name: Option<&str>| match name {
+        Some(name) => {
+            format!("name the manifest beside it, {}", path.with_file_name(name).display())
+        }
+        None => "name the manifest beside it (.jsonl)".to_owned(),
+    };
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    if head.get(257..262) == Some(b"ustar") {
+        // NAME-000012.tar
+        let name = stem.and_then(|stem| Some(format!("{}.jsonl", stem.rsplit_once('-')?.0)));
+        return Some(("a tar", beside(name.as_deref())));
+    }
+    if head.starts_with(b"PAR1") {
+        return Some(("a table (Parquet)", beside(stem.map(|s| format!("{s}.jsonl")).as_deref())));
+    }
+    let utf_16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    let (kind, advice) = match head {
+        _ if utf_16 => ("text in UTF-16", "save it as UTF-8"),
+        [0x1f, 0x8b, ..] => ("compressed (gzip)", "unpack it first"),
+        [b'P', b'K', 3, 4, ..] => ("an archive (ZIP)", "unpack it first"),
+        [b'B', b'Z', b'h', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed", "unpack it first"),
+        _ => return None,
+    };
+    Some((kind, advice.to_owned()))
 }
 
 impl ManifestError {
@@ -324,7 +392,8 @@ pub(crate) fn manifest_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Opens a manifest's file, and nothing that is none.
 fn open(path: &Path) -> Result<BufReader<File>, ManifestError> {
     if path.is_dir() {
-        return Err(ManifestError::Folder { path: path.to_owned() });
+        let manifests = manifest_files(path).unwrap_or_default();
+        return Err(ManifestError::Folder { path: path.to_owned(), manifests });
     }
     if is_special_file(path) {
         return Err(ManifestError::Special { path: path.to_owned() });
@@ -333,7 +402,13 @@ fn open(path: &Path) -> Result<BufReader<File>, ManifestError> {
         io::ErrorKind::NotFound => ManifestError::Missing { path: path.to_owned() },
         _ => ManifestError::Read { path: path.to_owned(), source },
     })?;
-    Ok(BufReader::new(file))
+    let mut reader = BufReader::new(file);
+    // What goes wrong here does so again when lines are read, and is told then.
+    let head = reader.fill_buf().unwrap_or_default();
+    if let Some((kind, advice)) = foreign(path, head) {
+        return Err(ManifestError::Foreign { path: path.to_owned(), kind, advice });
+    }
+    Ok(reader)
 }
 
 /// The utterance in one line of a manifest, `None` where the line is blank.
@@ -357,6 +432,10 @@ pub(crate) fn parse_line(bytes: &[u8]) -> Result<Option<Utterance>, String> {
             Some(offset) => format!("{}@{offset}", utterance.audio_filepath),
             None => utterance.audio_filepath.clone(),
         };
+        // Another channel is another utterance.
+        if let Some(channel @ 1..) = utterance.channel() {
+            utterance.id += &format!("#{channel}");
+        }
     }
     Ok(Some(utterance))
 }
@@ -524,7 +603,37 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Manifest::read(&folder.path().join("none.jsonl")).unwrap_err().to_string();
         assert!(error.contains("none.jsonl") && error.contains("labyrinth prepare"), "{error}");
-        let error = Manifest::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("is a folder"), "{error}");
+        let of_folder = || Manifest::read(folder.path()).unwrap_err().to_string();
+        assert!(of_folder().contains("is a folder; name a manifest"), "{}", of_folder());
+        for name in ["train.jsonl", "dev.jsonl", "ledger.jsonl", ".hidden.jsonl"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(of_folder().ends_with("(dev.jsonl, train.jsonl)"), "{}", of_folder());
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_told_as_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tar = vec![0; 1024];
+        tar[257..262].copy_from_slice(b"ustar");
+        for (name, bytes, wanted) in [
+            (
+                "my-train-000012.tar",
+                &tar[..],
+                "is a tar, and no manifest; name the manifest beside",
+            ),
+            ("my-train-000012.tar", &tar[..], "my-train.jsonl"),
+            ("train.parquet", b"PAR1\x15\0", "train.jsonl"),
+            ("train.jsonl", b"\xff\xfe{\0", "UTF-16"),
+            ("train.jsonl.gz", b"\x1f\x8b\x08", "unpack"),
+            ("train.zip", b"PK\x03\x04", "unpack"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = Manifest::read(&path).unwrap_err();
+            assert!(matches!(error, ManifestError::Foreign { .. }), "{error}");
+            let sentence = error.to_string();
+            assert!(sentence.contains(wanted) && sentence.contains(name), "{sentence}");
+        }
     }
 }

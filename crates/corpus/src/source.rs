@@ -8,12 +8,14 @@
 
 use crate::Progress;
 use crate::clip::{ClipFault, read_clip};
+use crate::features::read_stored_features;
 use crate::index::IndexedManifest;
 use crate::labels::{LabelTrack, read_labels};
 use crate::manifest::{Manifest, ManifestError, Utterance};
 use labyrinth_signal::Audio;
 use labyrinth_text::{Alphabet, Normalizer, Units};
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +71,15 @@ pub trait Source: Send + Sync {
         read_clip(self.folder(), utterance)
     }
 
+    /// The rows of features that a shard holds for one of its utterances
+    /// ([`crate::features::stored_features`] tells for which).
+    ///
+    /// # Errors
+    /// As [`Source::audio`].
+    fn features(&self, utterance: &Utterance) -> Result<Vec<f32>, ClipFault> {
+        read_stored_features(self.folder(), utterance)
+    }
+
     /// The labels of one of its utterances, whose sound has `sample_rate`; `None` where it has none.
     ///
     /// # Errors
@@ -93,6 +104,23 @@ pub fn open_source(path: &Path, progress: Progress<'_>) -> Result<Arc<dyn Source
         return Ok(Arc::new(IndexedManifest::open(path, progress)?));
     }
     Ok(Arc::new(Manifest::read(path)?))
+}
+
+/// The utterances of `one` that stand in `other` too: under the same id, or as the same section of the same
+/// file. A set that shares them with the training set tells how well they were learnt by heart.
+pub fn shared_utterances<'a>(one: &'a Manifest, other: &Manifest) -> Vec<&'a Utterance> {
+    let place = |manifest: &Manifest, utterance: &Utterance| {
+        let bytes = utterance.shard.as_ref().map(|range| (range.file.clone(), range.offset));
+        let begin = utterance.offset.unwrap_or(0.0).to_bits();
+        let length = utterance.offset.map(|_| utterance.duration.to_bits());
+        (manifest.audio_path(utterance), bytes, begin, length, utterance.channel())
+    };
+    let ids: HashSet<&str> = other.utterances.iter().map(|u| u.id.as_str()).collect();
+    let places: HashSet<_> = other.utterances.iter().map(|u| place(other, u)).collect();
+    one.utterances
+        .iter()
+        .filter(|u| ids.contains(u.id.as_str()) || places.contains(&place(one, u)))
+        .collect()
 }
 
 /// The alphabet of a training: every character or word of the normalised transcripts.
@@ -162,5 +190,41 @@ impl Source for IndexedManifest {
 
     fn duration(&self, index: usize) -> Result<f64, ManifestError> {
         IndexedManifest::duration(self, index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_utterances_are_known_by_id_or_by_place() {
+        let of = |name: &str, lines: &[(&str, &str, Option<f64>)]| Manifest {
+            path: Path::new("data").join(name),
+            utterances: lines
+                .iter()
+                .map(|&(id, file, offset)| Utterance {
+                    offset,
+                    ..Utterance::new(id, file, 1.0, "x")
+                })
+                .collect(),
+        };
+        let train = of("train.jsonl", &[("a", "a.wav", None), ("b", "b.wav", Some(0.5))]);
+        let dev = of(
+            "dev.jsonl",
+            &[
+                ("a", "other.wav", None),
+                ("c", "a.wav", None),
+                ("d", "b.wav", Some(0.5)),
+                ("e", "b.wav", Some(1.5)),
+                ("f", "f.wav", None),
+            ],
+        );
+        let shared = |one: &Manifest, other: &Manifest| -> Vec<String> {
+            shared_utterances(one, other).iter().map(|u| u.id.clone()).collect()
+        };
+        assert_eq!(shared(&dev, &train), ["a", "c", "d"]);
+        let elsewhere = Manifest { path: "elsewhere/train.jsonl".into(), ..train };
+        assert_eq!(shared(&dev, &elsewhere), ["a"]);
     }
 }

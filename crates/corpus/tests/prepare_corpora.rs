@@ -444,9 +444,12 @@ fn tables_are_read_by_their_column_names() {
         ("audio,text\na.wav,\"x\n\n", "bad.csv, line 2: the quote here is never closed"),
         ("audio,text\n,x\n", "bad.csv, line 2: no recording is named"),
         ("audio,text,start\na.wav,x,soon\n", "bad.csv, line 2: \"soon\" is not a number"),
+        ("\u{1}\u{2}a\0u\0d\0i\0o\0", "bad.csv, line 1: this is text in UTF-16"),
     ] {
-        let content: Vec<u8> =
-            content.bytes().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+        let content: Vec<u8> = content
+            .bytes()
+            .map(|byte| [byte, 0xff, 0xfe][usize::from(byte == 1) + 2 * usize::from(byte == 2)])
+            .collect();
         std::fs::write(sandbox.path("t/bad.csv"), content).unwrap();
         let error = sandbox.told_of_line("csv", "t/bad.csv");
         assert!(error.contains(what), "{error}");
@@ -536,11 +539,34 @@ fn lhotse_cuts_are_sections_of_files() {
         let error = sandbox.told_of_line("lhotse", "l/bad.jsonl");
         assert!(error.contains("bad.jsonl, line") && error.contains(what), "{error}");
     }
-    // One channel of several would be trained on with all voices: refused, not mixed.
-    let stereo = train.replacen("\"channels\":[0]", "\"channels\":[0,1]", 1);
-    std::fs::write(sandbox.path("l/stereo.jsonl"), stereo).unwrap();
-    let error = sandbox.refusal("lhotse", "l/stereo.jsonl");
-    assert!(error.contains("u1, not-a-file") && error.contains("has 2 channels"), "{error}");
+    // One channel of several is the one that the cut names; where none is named, it is not their mean.
+    let sides = [common::noise(1, 32_000), common::noise(2, 32_000)];
+    std::fs::write(sandbox.path("l/call.wav"), common::wav_of_channels(16_000, &sides)).unwrap();
+    let stereo = recording("file", "call.wav").replace("[0]", "[0,1]");
+    let of = |id: &str, channel: &str| {
+        let named = |text: String| text.replace("\"channel\":0", &format!("\"channel\":{channel}"));
+        named(cut(&format!("cut-{id}"), &[sup(id, 0.0, 0.5, "x")], &stereo))
+    };
+    let cuts = of("a", "0") + &of("b", "1") + &of("c", "[0,1]") + &of("d", "5");
+    std::fs::write(sandbox.path("l/stereo.jsonl"), cuts).unwrap();
+    let report = sandbox.prepare("lhotse", "l/stereo.jsonl", "stereo");
+    let expected = [("c", Reason::NotAFile), ("d", Reason::NotAFile)];
+    assert_eq!(refused(&report), expected.into());
+    let mut heard = 0;
+    for name in ["train", "dev", "test"] {
+        let manifest = set(&sandbox.path("stereo"), name);
+        for utterance in &manifest.utterances {
+            let side = usize::from(utterance.id == "b");
+            let clip = labyrinth_corpus::clip::read_clip(manifest.folder(), utterance).unwrap();
+            let wanted = (sides[side][8_100] * 32767.0) as i16;
+            assert_eq!(
+                (clip.channels.len(), (clip.channels[0][100] * 32768.0) as i16),
+                (1, wanted)
+            );
+            heard += 1;
+        }
+    }
+    assert_eq!(heard, 2);
     let whole = gzip(train.as_bytes());
     std::fs::write(sandbox.path("cut.jsonl.gz"), &whole[..whole.len() / 2]).unwrap();
     let error = sandbox.refusal("lhotse", "cut.jsonl.gz");
@@ -562,7 +588,8 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
                  {\"audio_filepath\":\"c.wav\",\"duration\":2.0,\"text\":\"x\",\"labels\":\"c.srt\"}\n\
                  {\"audio_filepath\":\"d.wav\",\"duration\":1.5,\"text\":\"z\"}\n\
                  {\"audio_filepath\":\"e.wav\",\"duration\":2.5,\"text\":\"z\"}\n\
-                 {\"audio_filepath\":\"audio_0.wav\",\"duration\":2.0,\"text\":\"x\",\"shard_id\":0}\n";
+                 {\"audio_filepath\":\"audio_0.wav\",\"duration\":2.0,\"text\":\"x\",\"shard_id\":0}\n\
+                 {\"id\":\"a.wav\",\"audio_filepath\":\"e.wav\",\"duration\":2.0,\"text\":\"x\"}\n";
     files.insert("n/m.json".into(), bytes(lines));
     sandbox.write(&files);
     let report = sandbox.prepare("nemo", "n/m.json", "out");
@@ -570,9 +597,12 @@ fn nemo_manifests_keep_their_keys_sections_and_labels() {
         ("b.wav", Reason::UnusableLabels),
         ("c.wav", Reason::MissingLabels),
         ("audio_0.wav", Reason::NotAFile),
+        ("a.wav", Reason::DuplicateId),
     ]
     .into();
     assert_eq!(refused(&report), expected);
+    let twice = report.ledger.refusals().iter().find(|r| r.reason == Reason::DuplicateId).unwrap();
+    assert!(twice.detail.contains("m.json, line 8: "), "{}", twice.detail);
     let mut seen = 0;
     for name in ["train", "dev", "test"] {
         let manifest = set(&sandbox.path("out"), name);

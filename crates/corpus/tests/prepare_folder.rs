@@ -269,3 +269,28 @@ fn fewer_than_three_utterances_are_too_few() {
         assert_eq!(told, count < 3, "{report}");
     }
 }
+
+/// A folder that is there and cannot be looked into is not said to be missing.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_looked_into_is_not_called_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    // A link to itself: root, too, gets an error there.
+    let knot = folder.path().join("knot");
+    std::os::unix::fs::symlink(&knot, &knot).unwrap();
+    let out = folder.path().join("out");
+    let told = |from: &Path| {
+        let prepared = prepare_folder(&PrepareOptions::new(from, &out), &silent).unwrap_err();
+        let checked = labyrinth_corpus::check(from, None, &silent).unwrap_err();
+        [prepared.to_string(), checked.to_string()]
+    };
+    for error in told(&knot) {
+        assert!(!error.contains("does not exist") && error.contains("knot"), "{error}");
+    }
+    fs::write(folder.path().join("file"), "x").unwrap();
+    for from in ["none", "file/inside"] {
+        for error in told(&folder.path().join(from)) {
+            assert!(error.contains("does not exist"), "{error}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{noise, sound_corpus, training};
+use common::{noise, sound_corpus, training, wav_of_channels};
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{
     Batch, FindingKind, Label, LabelTrack, Ledger, Loader, LoaderError, LoaderOptions, Manifest,
@@ -183,6 +183,76 @@ fn sound_and_labels_come_back_to_the_last_bit() {
     assert_same_sound_and_labels(&loose, &Manifest::read(&again.join("train.jsonl")).unwrap());
 }
 
+/// Two speakers on two channels of one file: each is heard alone, from files and from shards of every kind.
+#[test]
+fn a_channel_that_a_line_names_is_the_utterance() {
+    let folder = tempfile::tempdir().unwrap();
+    let sides = [noise(1, 32_000), noise(2, 32_000)];
+    fs::write(folder.path().join("call.wav"), wav_of_channels(16_000, &sides)).unwrap();
+    write_wav(&folder.path().join("mono.wav"), 16_000, &noise(3, 16_000)).unwrap();
+    let on = |channel: serde_json::Value, utterance: Utterance| {
+        let mut utterance = utterance;
+        utterance.extra.insert("channel".into(), channel);
+        utterance
+    };
+    let whole = |id: &str| Utterance::new(id, "call.wav", 2.0, "a b");
+    let utterances = vec![
+        on(0.into(), whole("left")),
+        on(1.into(), whole("right")),
+        whole("both"),
+        on("A".into(), whole("unknown")),
+        on(0.into(), section("left-cut", "call.wav", 0.5, 1.0)),
+        on(1.into(), section("right-cut", "call.wav", 0.5, 1.0)),
+        on(1.into(), Utterance::new("mono", "mono.wav", 1.0, "c")),
+    ];
+    let loose = Manifest { path: folder.path().join("train.jsonl"), utterances };
+    loose.write().unwrap();
+    let sound = |manifest: &Manifest, index: usize| {
+        read_clip(manifest.folder(), &manifest.utterances[index]).unwrap().channels
+    };
+    let both = sound(&loose, 2);
+    assert_eq!(both.len(), 2);
+    assert_eq!(
+        (sound(&loose, 0), sound(&loose, 1)),
+        (vec![both[0].clone()], vec![both[1].clone()])
+    );
+    assert_eq!(sound(&loose, 3), both);
+    assert_eq!(sound(&loose, 5), [both[1][8_000..24_000].to_vec()]);
+    assert_eq!(sound(&loose, 6).len(), 1);
+    // Sections of two speakers at once share no sound.
+    let report = check(&loose.path, None, &|_, _| {}).unwrap();
+    let shared = |f: &&labyrinth_corpus::Finding| f.kind == FindingKind::OverlappingSections;
+    assert!(
+        !report
+            .findings
+            .iter()
+            .filter(shared)
+            .any(|f| { f.id.as_deref() == Some("right-cut") && f.detail.contains("left-cut") })
+    );
+    for audio in [ShardAudio::Keep, ShardAudio::Flac] {
+        let out = folder.path().join(audio.to_string());
+        shard(&ShardOptions { audio, ..ShardOptions::new(&loose.path, &out) }).unwrap();
+        let shards = Manifest::read(&out.join("train.jsonl")).unwrap();
+        for index in 0..7 {
+            assert!(sound(&shards, index) == sound(&loose, index), "{audio}, {index}");
+        }
+    }
+    let mut beyond = loose.clone();
+    beyond.utterances[1].extra.insert("channel".into(), 2.into());
+    let error = read_clip(beyond.folder(), &beyond.utterances[1]).unwrap_err();
+    let ClipFault::Refused { detail, .. } = error else { panic!("{error:?}") };
+    assert!(detail.contains("has 2 channels") && detail.contains("channel 2"), "{detail}");
+    // Without ids two channels of one file are two utterances.
+    let line = |channel: u8| {
+        format!(
+            "{{\"audio_filepath\":\"call.wav\",\"duration\":2,\"text\":\"x\",\"channel\":{channel}}}\n"
+        )
+    };
+    fs::write(folder.path().join("nemo.jsonl"), line(0) + &line(1)).unwrap();
+    let nemo = Manifest::read(&folder.path().join("nemo.jsonl")).unwrap();
+    assert_eq!([0, 1].map(|index| nemo.utterances[index].id.as_str()), ["call.wav", "call.wav#1"]);
+}
+
 #[test]
 fn flac_throughout_is_exact_for_integers() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,6 +292,7 @@ fn members_are_grouped_as_webdataset_groups_them() {
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let name = entry.path().unwrap().display().to_string();
+        assert!(name.len() <= 255, "{name}");
         let (key, ending) = name.split_once('.').unwrap();
         if samples.last().is_none_or(|(last, _)| last != key) {
             samples.push((key.to_owned(), Vec::new()));
@@ -446,6 +517,57 @@ fn a_shard_copied_over_another_is_written_anew() {
     let options = ShardOptions::new(folder.path().join("train.jsonl"), out);
     shard(&ShardOptions { utterances: 4, ..options }).unwrap();
     assert_eq!(snapshot(out), before);
+}
+
+/// A byte that changed is found where the shards that are done are read again, and nowhere else.
+#[test]
+fn a_damaged_shard_is_written_anew_where_digests_are_compared() {
+    let (folder, manifest) = small_shards();
+    let out = manifest.folder();
+    let before = snapshot(out);
+    let path = out.join("train-000001.tar");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[700] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let options =
+        ShardOptions { utterances: 4, ..ShardOptions::new(folder.path().join("train.jsonl"), out) };
+    let report = &shard(&options).unwrap()[0];
+    assert_eq!((report.written, report.damaged), (0, 0));
+    let verified = ShardOptions { verify: true, ..options };
+    let report = &shard(&verified).unwrap()[0];
+    assert_eq!((report.written, report.damaged), (1, 1));
+    assert_eq!(snapshot(out), before);
+    let report = &shard(&verified).unwrap()[0];
+    assert_eq!((report.written, report.damaged), (0, 0));
+}
+
+/// A set that is whole is not touched: no file is another one, and on a read-only disk nothing is amiss.
+#[cfg(unix)]
+#[test]
+fn a_finished_set_is_left_as_it_is() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (folder, manifest) = small_shards();
+    let out = manifest.folder();
+    let options = ShardOptions {
+        utterances: 4,
+        parquet: true,
+        ..ShardOptions::new(folder.path().join("train.jsonl"), out)
+    };
+    shard(&options).unwrap();
+    let files = || -> BTreeMap<PathBuf, u64> {
+        let entries = fs::read_dir(out).unwrap().map(Result::unwrap);
+        entries.map(|entry| (entry.path(), entry.metadata().unwrap().ino())).collect()
+    };
+    let before = files();
+    fs::set_permissions(out, fs::Permissions::from_mode(0o555)).unwrap();
+    let report = shard(&options).map(|reports| reports[0].is_complete());
+    fs::set_permissions(out, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(report.unwrap());
+    assert_eq!(files(), before);
+    // One that is not what it should be is written again.
+    fs::write(out.join("train.jsonl"), "").unwrap();
+    shard(&options).unwrap();
+    assert!(files() != before && fs::metadata(out.join("train.jsonl")).unwrap().len() > 0);
 }
 
 /// A table that was asked for once is kept up when shards are written again without asking for it.

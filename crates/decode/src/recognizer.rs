@@ -103,6 +103,24 @@ impl Recognizer {
             if audio.sample_rate == rate { mono } else { resample(&mono, audio.sample_rate, rate) };
         self.features.clear();
         self.extractor.compute(&samples, &mut self.features);
+        self.hear(start, audio.duration())
+    }
+
+    /// Recognises a recording of which there are features and no sound: those that the model's extractor
+    /// gives, `[frames, dim]`, not normalised. They tell nothing of the recording's length in `seconds`.
+    pub fn recognize_features(
+        &mut self,
+        features: &[f32],
+        seconds: f64,
+    ) -> Result<Recognition, RecognizerError> {
+        let start = Instant::now();
+        self.features.clear();
+        self.features.extend_from_slice(features);
+        self.hear(start, seconds)
+    }
+
+    /// Normalises the features, and from there on.
+    fn hear(&mut self, start: Instant, seconds: f64) -> Result<Recognition, RecognizerError> {
         let dim = self.extractor.dim();
         self.model.header.features.normalize.apply(&mut self.features, dim);
         let feature_time = start.elapsed();
@@ -125,7 +143,7 @@ impl Recognizer {
         Ok(Recognition {
             text,
             words,
-            seconds: audio.duration(),
+            seconds,
             frames: output_frames,
             feature_time,
             model_time: start.elapsed() - feature_time,

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::presets::Preset;
-use crate::stages::{CmnOptions, DeltaOptions, SpliceOptions};
+use crate::stages::{Chain, CmnOptions, DeltaOptions, SpliceOptions, stages_of};
 
 /// What is computed from each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,6 +320,22 @@ const MAX_DITHER: f32 = 1e6;
 const MAX_CEPSTRAL_SCALE: f32 = 1e6;
 
 impl FeatureOptions {
+    /// The part that looks at the sound alone: without the stages behind the rows (`cmn`, `deltas`,
+    /// `splice`) and without `normalize`. Its rows, passed through [`FeatureOptions::stages`] and then
+    /// `normalize`, are the features of these options to the last bit.
+    pub fn without_stages(&self) -> Self {
+        let normalize = Normalization::None;
+        Self { normalize, cmn: None, deltas: None, splice: None, ..self.clone() }
+    }
+
+    /// The stages behind rows of `dim` values; `None` where there are none.
+    ///
+    /// # Errors
+    /// [`FeatureError`] names the option that cannot be followed.
+    pub fn stages(&self, dim: usize) -> Result<Option<Chain>, FeatureError> {
+        stages_of(self, dim)
+    }
+
     /// Checks what does not depend on the filterbank.
     pub(crate) fn check(&self) -> Result<(), FeatureError> {
         self.check_frames()?;

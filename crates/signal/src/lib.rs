@@ -74,8 +74,8 @@ pub use feature_options::{
 pub use features::FeatureExtractor;
 pub use formats::{
     ArkFormat, ArkReader, ArkWriter, Array, Compression, FormatError, HtkFile, HtkKind, RowRange,
-    ScpEntry, Values, kaldi_text, parse_htk, parse_npy, parse_scp, read_htk, read_kaldi, read_npy,
-    read_scp, write_htk, write_kaldi, write_npy,
+    ScpEntry, Values, ark_entry, kaldi_text, parse_htk, parse_npy, parse_scp, read_htk, read_kaldi,
+    read_npy, read_scp, write_htk, write_kaldi, write_npy,
 };
 pub use normalize::normalize_utterance;
 pub use pitch::{PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions};

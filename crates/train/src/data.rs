@@ -142,8 +142,10 @@ impl Data {
         }
     }
 
-    /// What will be left out of training, by name and reason, before the first step.
+    /// What will be left out of training, by name and reason, before the first step; and whether dev can
+    /// be heard at all.
     pub fn plan_ledger(&self, train: &TrainSection) -> Result<Ledger, TrainError> {
+        labyrinth_corpus::check_options(&self.options(&self.dev, train, 1))?;
         Ok(labyrinth_corpus::plan_refusals(&self.train_options(train, 1))?)
     }
 }

@@ -186,6 +186,9 @@ pub enum TrainError {
     /// The loader.
     #[error(transparent)]
     Loader(#[from] labyrinth_corpus::LoaderError),
+    /// Shards hold other features than the model takes.
+    #[error(transparent)]
+    OtherFeatures(#[from] labyrinth_corpus::FeatureMismatch),
     /// The features' options.
     #[error(transparent)]
     Features(#[from] labyrinth_signal::FeatureError),

@@ -6,9 +6,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use labyrinth_corpus::clip::{ClipFault, read_clip};
-use labyrinth_corpus::{Ledger, Manifest, Reason, Refusal};
+use labyrinth_corpus::shard::origin_digest;
+use labyrinth_corpus::{
+    Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, read_stored_features, stored_features,
+};
 use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_kernels::Cpu;
+use labyrinth_nn::model_file::DataRecord;
+use labyrinth_signal::Audio;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
 use labyrinth_text::{Normalizer, Operation, ctc_minimum_frames, word_errors};
 use serde::ser::SerializeStruct;
@@ -23,9 +28,9 @@ const INTERVAL_SEED: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
-    /// It is the very manifest that the model was trained on.
+    /// It is the very manifest that the model was trained on, or shards of it.
     TrainedOn,
-    /// It is the very manifest by which the best epoch was chosen.
+    /// It is the very manifest by which the best epoch was chosen, or shards of it.
     ChosenBy,
 }
 
@@ -43,6 +48,9 @@ pub struct Evaluation {
     pub outside_alphabet: usize,
     /// Whether the figures are worth less than those on new speech; `None` where nothing tells so.
     pub seen: Option<Seen>,
+    /// Utterances of which a shard held the features and no sound: computing those is no part of the speed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub from_features: usize,
     /// How fast it went.
     pub speed: Speed,
     /// Pairs of words taken for each other, most frequent first: (said, heard, times).
@@ -95,12 +103,9 @@ fn evaluate_with(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
-    let (digest, data) = (manifest.digest()?, &recognizer.header().data);
-    let seen = match () {
-        () if data.train_digest.split(' ').any(|one| one == digest) => Some(Seen::TrainedOn),
-        () if digest == data.dev_digest => Some(Seen::ChosenBy),
-        () => None,
-    };
+    let seen = seen(manifest, &recognizer.header().data)?;
+    let mut rows = StoredRows::new(&recognizer.header().features)?;
+    let mut from_features = 0;
     let mut pairs = Vec::with_capacity(manifest.utterances.len());
     let mut ledger = Ledger::new();
     let mut speed = Speed::default();
@@ -111,13 +116,21 @@ fn evaluate_with(
         progress(index, manifest.utterances.len());
         let reference = normalizer.apply(&utterance.text);
         let start = Instant::now();
-        let heard = match read_clip(manifest.folder(), utterance) {
-            Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
+        let heard = match read(manifest, utterance, &mut rows)? {
+            Ok(Input::Features(features)) => {
+                from_features += 1;
+                let audio_time = start.elapsed().as_secs_f64();
+                let seconds = utterance.duration;
+                let recognition =
+                    pool.install(|| recognizer.recognize_features(&features, seconds))?;
+                Heard { recognition: Some(recognition), refusal: None, audio_time }
+            }
+            Ok(Input::Audio(audio)) if let Err(error) = recognizer.check_rate(&audio) => {
                 let (id, detail) = (utterance.id.clone(), error.to_string());
                 let refusal = Some(Refusal::new(id, Reason::SampleRate, detail));
                 Heard { recognition: None, refusal, audio_time: 0.0 }
             }
-            Ok(audio) => {
+            Ok(Input::Audio(audio)) => {
                 let audio_time = start.elapsed().as_secs_f64();
                 let recognition = pool.install(|| recognizer.recognize(&audio))?;
                 Heard { recognition: Some(recognition), refusal: None, audio_time }
@@ -164,7 +177,57 @@ fn evaluate_with(
         confusions.into_iter().map(|((said, heard), times)| (said, heard, times)).collect();
     confusions.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.cmp(b)));
     let score = score_pairs(pairs, INTERVAL_SEED);
-    Ok(Evaluation { score, ledger, feasible, outside_alphabet, seen, speed, confusions })
+    Ok(Evaluation {
+        score,
+        ledger,
+        feasible,
+        outside_alphabet,
+        seen,
+        from_features,
+        speed,
+        confusions,
+    })
+}
+
+/// What the model saw of a manifest: the manifest itself, or the one from which its shards were made.
+fn seen(manifest: &Manifest, data: &DataRecord) -> Result<Option<Seen>, TrainError> {
+    let digests = [Some(manifest.digest()?), origin_digest(&manifest.path)];
+    let is_among = |known: &str| {
+        digests.iter().flatten().any(|digest| known.split(' ').any(|one| one == digest))
+    };
+    Ok(match () {
+        () if is_among(&data.train_digest) => Some(Seen::TrainedOn),
+        () if is_among(&data.dev_digest) => Some(Seen::ChosenBy),
+        () => None,
+    })
+}
+
+/// What there is of an utterance.
+enum Input {
+    Audio(Audio),
+    /// `[frames, dim]`, not normalised.
+    Features(Vec<f32>),
+}
+
+/// Reads an utterance's sound, or the features that a shard holds of it.
+fn read(
+    manifest: &Manifest,
+    utterance: &Utterance,
+    rows: &mut StoredRows,
+) -> Result<Result<Input, ClipFault>, TrainError> {
+    let Some(stored) = stored_features(utterance) else {
+        return Ok(read_clip(manifest.folder(), utterance).map(Input::Audio));
+    };
+    rows.check(&manifest.path, &stored)?;
+    Ok(read_stored_features(manifest.folder(), utterance).map(|stored| {
+        let mut features = Vec::new();
+        rows.append(&stored, &mut features);
+        Input::Features(features)
+    }))
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn serialize_ledger<S: Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {

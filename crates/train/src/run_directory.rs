@@ -1,6 +1,7 @@
 //! The folder of one training: `recipe.toml`, `log.jsonl`, `sessions.jsonl`, `ledger.jsonl`, `checkpoints/`,
 //! `model.safetensors`, `report.html`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use labyrinth_corpus::atomic::write_atomically;
 
 use crate::error::TrainError;
 use crate::recipe::Recipe;
+
+/// Keys that are told where two recipes differ.
+const DIFFERENCES: usize = 3;
 
 /// A run directory that this process has for itself.
 pub struct RunDirectory {
@@ -39,7 +43,7 @@ impl RunDirectory {
                 Ok(recipe) => recipe.to_toml()?,
                 Err(_) => found,
             };
-            if let Some(difference) = first_difference(&found, &recipe_text) {
+            if let Some(difference) = first_differences(&found, &recipe_text) {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }
         } else {
@@ -172,13 +176,75 @@ fn remove_partial_files(folder: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The first line in which two recipes differ, as `was …, is …`.
-fn first_difference(found: &str, wanted: &str) -> Option<String> {
+/// The first keys in which two recipes differ, as `was …, is …`. Lines would not do: where a list is
+/// shorter, all that follows stands elsewhere.
+fn first_differences(found: &str, wanted: &str) -> Option<String> {
     if found == wanted {
         return None;
     }
-    let mut pairs = found.lines().zip(wanted.lines());
-    let difference = pairs.find(|(a, b)| a != b);
-    let (was, is) = difference.unwrap_or(("of another length", "this recipe"));
-    Some(format!("was `{was}`, is `{is}`"))
+    let leaves = |text: &str| {
+        let mut leaves = BTreeMap::new();
+        if let Ok(table) = text.parse::<toml::Table>() {
+            collect(String::new(), &toml::Value::Table(table), &mut leaves);
+        }
+        leaves
+    };
+    let (found, wanted) = (leaves(found), leaves(wanted));
+    let mut keys: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    keys.retain(|key| found.get(*key) != wanted.get(*key));
+    if keys.is_empty() {
+        return Some("written in another way".to_owned());
+    }
+    let side = |leaves: &BTreeMap<String, String>| {
+        let one = |key: &&String| match leaves.get(*key) {
+            Some(value) => format!("`{key} = {value}`"),
+            None => format!("without `{key}`"),
+        };
+        keys.iter().take(DIFFERENCES).map(one).collect::<Vec<_>>().join(", ")
+    };
+    Some(format!("was {}, is {}", side(&found), side(&wanted)))
+}
+
+/// Every value that is no table, by the keys that lead to it; those of a list of tables are counted from 1.
+fn collect(key: String, value: &toml::Value, leaves: &mut BTreeMap<String, String>) {
+    match value {
+        toml::Value::Table(table) => {
+            let dot = if key.is_empty() { "" } else { "." };
+            table.iter().for_each(|(name, value)| {
+                collect(format!("{key}{dot}{name}"), value, leaves);
+            });
+        }
+        toml::Value::Array(list) if list.iter().all(toml::Value::is_table) && !list.is_empty() => {
+            list.iter().enumerate().for_each(|(index, value)| {
+                collect(format!("{key}[{}]", index + 1), value, leaves);
+            });
+        }
+        value => {
+            leaves.insert(key, value.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_that_differs_is_told_whatever_its_line() {
+        let one = "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[[data.train]]\nmanifest = \
+                   \"b\"\nweight = 2.0\n[train]\nepochs = 3\n";
+        let shorter =
+            "[data]\ndev = \"d\"\n[[data.train]]\nmanifest = \"a\"\n[train]\nepochs = 3\n";
+        assert_eq!(first_differences(one, one), None);
+        assert_eq!(
+            first_differences(one, shorter).unwrap(),
+            "was `data.train[2].manifest = \"b\"`, `data.train[2].weight = 2.0`, is without \
+             `data.train[2].manifest`, without `data.train[2].weight`"
+        );
+        let other = shorter.replace("epochs = 3", "epochs = 4");
+        assert_eq!(
+            first_differences(shorter, &other).unwrap(),
+            "was `train.epochs = 3`, is `train.epochs = 4`"
+        );
+    }
 }

@@ -163,6 +163,7 @@ pub fn to_json(
         "refused": evaluation.ledger.refusals(),
         "feasible": evaluation.feasible,
         "outside_alphabet": evaluation.outside_alphabet,
+        "from_features": evaluation.from_features,
         "seen": evaluation.seen,
         "confusions": evaluation.confusions,
     })
@@ -201,6 +202,13 @@ fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
         1 => writeln!(text, "; 1 holds characters that the model cannot write"),
         outside => writeln!(text, "; {outside} hold characters that the model cannot write"),
     };
+    if evaluation.from_features > 0 {
+        let _ = writeln!(
+            text,
+            "     {} read as stored features, whose computing is no part of the RTF",
+            wording::count(evaluation.from_features, "utterance")
+        );
+    }
     let _ = writeln!(
         text,
         "RTF  {:.4} on one thread of {} ({instruction_set}), {} of audio; features {:.0} %, reading \

@@ -1,16 +1,19 @@
 //! `labyrinth shard`: manifests to tar shards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use labyrinth_corpus::shard::MOST_UTTERANCES;
-use labyrinth_corpus::{ShardAudio, ShardOptions, ShardReport, write_shards};
+use labyrinth_corpus::{
+    FeatureBits, ShardAudio, ShardFeatures, ShardOptions, ShardReport, write_shards,
+};
+use labyrinth_train::Recipe;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::{output, wording};
+use crate::{interrupt, output, wording};
 
 /// Arguments of `labyrinth shard`.
 #[derive(Args)]
@@ -25,6 +28,13 @@ pub struct Shard {
     /// What happens to the audio.
     #[arg(long, value_enum, default_value_t = Audio::Keep)]
     audio: Audio,
+    /// Stores the features of this recipe's [features] in the place of the audio.
+    #[arg(long, value_name = "RECIPE", conflicts_with = "audio")]
+    features: Option<PathBuf>,
+    /// Of a stored value: 8, or 16 for a smaller error at twice the size.
+    #[arg(long, value_name = "8|16", default_value = "8", requires = "features",
+          value_parser = bits)]
+    bits: FeatureBits,
     /// Utterances in a shard, at most.
     #[arg(long, value_name = "N", default_value_t = 512,
           value_parser = clap::value_parser!(u64).range(1..=MOST_UTTERANCES as u64))]
@@ -41,6 +51,9 @@ pub struct Shard {
     /// Writes shards anew that lack refused utterances: their recordings were repaired.
     #[arg(long)]
     retry: bool,
+    /// Reads the shards that are done, and writes anew those that are not what their digest says.
+    #[arg(long)]
+    verify: bool,
     /// The form of the manifest over all shards; JSON Lines are written in either case.
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Jsonl)]
     manifest: Form,
@@ -52,7 +65,8 @@ KEY.labels.EXT), each with its index (NAME-000000.json), and when all are there 
 train, check and evaluate read like any manifest, NAME.shards.json with digests, and ledger.jsonl.
 Training from shards gives the same weights as from loose files.
 
-Run again, it goes on where it was stopped. The files are the same bytes whether one process writes
+Run again, it goes on where it was stopped (--verify also reads what is done and compares digests;
+without it lengths are compared, and training compares the digest of each utterance it reads). The files are the same bytes whether one process writes
 them or many. An utterance that cannot be read is named in the ledger.
 
 Audio is kept as it is: bytes are copied, and a section of a longer recording is cut without loss
@@ -60,8 +74,17 @@ Audio is kept as it is: bytes are copied, and a section of a longer recording is
 without loss where 16 or 24 bits hold the samples exactly; recordings in lossy formats (MP3, Ogg) and
 in floats are rounded to 16 bits, and what is above full scale is cut off there.
 
+With --features RECIPE a shard holds no audio but what [features] of the recipe describes, as one
+compressed matrix of Kaldi's an utterance (KEY.ark). A training whose features are the same reads
+them; normalize, cmn, deltas and splice may differ, for they are computed after reading, and so may
+spec-augment and random-filter. What changes the sound (speeds, tempos, vtln-warps, noises, rooms,
+volume, filters) is refused, nothing can be listened to, and transcribe needs recordings. With dither
+one draw of it is stored, in which dev and test are heard too. Where FLAC is smaller, or speeds help,
+shard the audio.
+
 Examples:
   labyrinth shard data/an4 -o shards/an4
+  labyrinth shard data/an4 -o features/an4 --features recipes/an4.toml --bits 8
   labyrinth shard data/big/train.jsonl -o shards --audio flac --utterances 2000
   for i in 1 2 3 4; do labyrinth shard data/big -o shards --shard $i/4 --threads 1 & done; wait
   labyrinth shard data/big -o shards --shard $((SLURM_ARRAY_TASK_ID + 1))/$SLURM_ARRAY_TASK_COUNT
@@ -115,16 +138,23 @@ impl Shard {
                 Audio::Keep => ShardAudio::Keep,
                 Audio::Flac => ShardAudio::Flac,
             },
+            features: self
+                .features
+                .as_deref()
+                .map(|recipe| features(recipe, self.bits))
+                .transpose()?,
             utterances: self.utterances as usize,
             seconds: self.seconds,
             part: (part.number - 1, part.of),
             retry: self.retry,
+            verify: self.verify,
             parquet: self.manifest == Form::Parquet,
             ..ShardOptions::new("", self.out)
         };
         if let Some(threads) = self.threads {
             options.threads = usize::from(threads);
         }
+        interrupt::advise("the same command goes on where it was");
         let progress = Progress::new("sharding");
         let reports = write_shards(&options, &|done, total| progress.at(done, total));
         progress.finish();
@@ -149,9 +179,22 @@ impl Shard {
     }
 }
 
+/// What a recipe's features are, with its paths as they are from here.
+fn features(recipe: &Path, bits: FeatureBits) -> Result<ShardFeatures, Failure> {
+    let options = Recipe::read(recipe, &[])?.features;
+    Ok(ShardFeatures { bits, options })
+}
+
+fn bits(text: &str) -> Result<FeatureBits, String> {
+    text.parse::<u8>()
+        .ok()
+        .and_then(|bits| FeatureBits::try_from(bits).ok())
+        .ok_or_else(|| "it must be 8 or 16".to_owned())
+}
+
 /// `train: 2 shards, 46.1 MB, read 948 = kept 948 + refused 0`.
 fn describe(report: &ShardReport, parts: bool) -> String {
-    let ShardReport { name, shards, written, done, bytes, ledger, .. } = report;
+    let ShardReport { name, shards, written, damaged, done, bytes, ledger, .. } = report;
     let Some(bytes) = bytes else {
         return format!(
             "{name}: {written} of {} written, {} not done yet; {}",
@@ -165,6 +208,9 @@ fn describe(report: &ShardReport, parts: bool) -> String {
     let before = shards - written;
     if before > 0 {
         text += &format!("; {} done before", wording::count(before, "shard"));
+    }
+    if *damaged > 0 {
+        text += &format!("; {} damaged and written anew", wording::count(*damaged, "shard"));
     }
     if ledger.refused_count() > 0 {
         text += "; see ledger.jsonl, and --retry once they are repaired";

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use labyrinth_corpus::source::HELD_IN_MEMORY;
+use labyrinth_corpus::{Manifest, shared_utterances};
 use labyrinth_train::{Recipe, Summary, TrainOptions};
 
 use crate::failure::Failure;
 use crate::training::RunOptions;
-use crate::{output, training, wording};
+use crate::{interrupt, output, training, wording};
 
 /// Arguments of `labyrinth train`.
 #[derive(Args)]
@@ -41,6 +43,8 @@ impl Train {
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");
+        warn_of_overlap(&recipe);
+        interrupt::advise("the same command goes on with --resume");
         let options = TrainOptions {
             recipe,
             recipe_text,
@@ -63,6 +67,31 @@ impl Train {
             other => Err(other),
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says where dev holds what is trained on, of manifests that are small enough to be in memory. What cannot
+/// be read is for the training to tell.
+fn warn_of_overlap(recipe: &Recipe) {
+    let read = |path: &Path| {
+        let small = path.metadata().is_ok_and(|data| data.len() <= HELD_IN_MEMORY);
+        small.then(|| Manifest::read(path).ok()).flatten()
+    };
+    let Some(dev) = read(&recipe.data.dev) else { return };
+    for train in recipe.data.train.manifests().iter().filter_map(|one| read(&one.manifest)) {
+        let shared = shared_utterances(&dev, &train);
+        // The very same data is refused in a sentence of its own.
+        if let (Some(first), true) = (shared.first(), dev.utterances != train.utterances) {
+            output::complain(format_args!(
+                "warning: {} of the {} of {} stand in {} too (first {}), so the figure on dev is better than \
+                 on new speech",
+                wording::thousands(shared.len()),
+                wording::count(dev.utterances.len(), "utterance"),
+                dev.path.display(),
+                train.path.display(),
+                first.id
+            ));
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! `labyrinth transcribe`: recordings to text.
 
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use labyrinth_decode::{Recognition, Recognizer};
-use labyrinth_signal::{Audio, RawFormat, read_audio};
+use labyrinth_signal::{Audio, RawFormat, is_special_file, read_audio};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -120,13 +122,38 @@ fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
+/// What to say of a shard, or of features out of one, in the place of a recording.
+fn of_a_shard(file: &Path) -> Option<String> {
+    if is_special_file(file) {
+        return None;
+    }
+    let mut head = Vec::new();
+    File::open(file).ok()?.take(512).read_to_end(&mut head).ok()?;
+    let file = file.display();
+    if head.get(257..262) == Some(b"ustar") {
+        return Some(format!(
+            "`{file}` is a tar, not a recording; unpack it, or let `labyrinth evaluate` read the manifest of \
+             its shards"
+        ));
+    }
+    // An archive of Kaldi's: a key, a blank, and the mark of an object.
+    let blank = head.iter().position(|byte| *byte == b' ')?;
+    let key = head[..blank].iter().all(u8::is_ascii_graphic) && blank > 0;
+    (key && head[blank + 1..].starts_with(b"\0B")).then(|| {
+        format!(
+            "`{file}` holds features and no sound; name the recording, or let `labyrinth evaluate` read the \
+             manifest of the shards"
+        )
+    })
+}
+
 /// The file's sound, or a sentence. Decoders read foreign bytes: should one of them panic, its file is
 /// lost and the others are not.
 fn read(file: &Path, raw: Option<&RawFormat>) -> Result<Audio, String> {
     match catch_unwind(AssertUnwindSafe(|| read_audio(file, raw))) {
         Ok(Ok(audio)) if audio.samples() > 0 => Ok(audio),
         Ok(Ok(_)) => Err(format!("`{}` has no samples; record it again", file.display())),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(of_a_shard(file).unwrap_or_else(|| error.to_string())),
         Err(_) => Err(format!(
             "`{}` breaks the decoder of its format; convert it to WAV with another program",
             file.display()

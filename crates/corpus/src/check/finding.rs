@@ -138,6 +138,10 @@ kinds! {
     RepeatedWords "repeated-words" "Listen: machine transcripts repeat themselves where they fail.",
     /// The recipe normalises with sums over more than its training set: what is tested was looked at.
     ForeignStatistics "foreign-statistics" "Sum over the training set alone.",
+    /// Features in the place of sound that are not those of the recipe.
+    ForeignFeatures "foreign-features" "Shard the audio again with this recipe's features.",
+    /// Shards hold features and no sound: nothing was listened to.
+    NoSound "no-sound" "Check the manifest that the shards were made from: its recordings can be heard.",
     /// A file name that cannot stand in a manifest.
     UnusableName "unusable-name" "Rename the file.",
     /// The label track is not there.

@@ -1,15 +1,17 @@
 //! Decodes every recording, on all cores, and says what is wrong with each by itself.
 
 use super::error::CheckError;
-use super::finding::{Finding, FindingKind, Severity};
+use super::finding::{Finding, FindingKind, Severity, plural};
 use super::sound::{SILENCE_DB, Sound, measure};
 use super::survey::Set;
 use crate::Progress;
 use crate::clip::{ClipFault, read_clip};
+use crate::features::{options_digest, read_stored_features, stored_features};
 use crate::labels::{LabelTrack, read_labels};
 use crate::ledger::Reason;
 use crate::manifest::{Manifest, Utterance};
 use crate::parallel::try_map;
+use crate::shard::stored_options;
 
 /// How far a manifest's duration may be off, in seconds.
 pub(super) const DURATION_TOLERANCE: f64 = 0.1;
@@ -44,8 +46,9 @@ const CONTRAST_SECONDS: f64 = 1.0;
 const VERY_SHORT: f64 = 0.1;
 const VERY_LONG: f64 = 40.0;
 
-/// What became of one utterance: its sound and what is wrong with its labels, or why there is no sound.
-type Heard = Result<(Sound, Vec<(Severity, FindingKind, String)>), (Reason, String)>;
+/// What became of one utterance: its sound (none where a shard holds its features) and what is wrong with
+/// its labels, or why it cannot be had.
+type Heard = Result<(Option<Sound>, Vec<(Severity, FindingKind, String)>), (Reason, String)>;
 
 /// Decodes everything.
 pub(super) fn listen(
@@ -59,7 +62,7 @@ pub(super) fn listen(
         .collect();
     let heard = try_map(&all, |(manifest, utterance)| hear(manifest, utterance), progress)?;
     let mut heard = heard.into_iter();
-    for set in sets {
+    for set in &mut *sets {
         let Set { name, manifest, sounds, .. } = set;
         for utterance in &manifest.utterances {
             let mut report = |severity, kind, detail| {
@@ -67,11 +70,13 @@ pub(super) fn listen(
             };
             match heard.next() {
                 Some(Ok((sound, labels))) => {
-                    judge(utterance, &sound, &mut report);
+                    if let Some(sound) = &sound {
+                        judge(utterance, sound, &mut report);
+                    }
                     for (severity, kind, detail) in labels {
                         report(severity, kind, detail);
                     }
-                    sounds.push(Some(sound));
+                    sounds.push(sound);
                 }
                 Some(Err((reason, detail))) => {
                     report(Severity::Error, FindingKind::of(reason), detail);
@@ -81,22 +86,90 @@ pub(super) fn listen(
             }
         }
     }
+    for set in &*sets {
+        lengths(set, findings);
+    }
     Ok(())
 }
 
 fn hear(manifest: &Manifest, utterance: &Utterance) -> Result<Heard, CheckError> {
+    if stored_features(utterance).is_some() {
+        return read(manifest, utterance);
+    }
     let audio = match read_clip(manifest.folder(), utterance) {
         Ok(audio) => audio,
         Err(fault) => return to_tell(fault, Reason::UnreadableAudio).map(Err),
     };
-    let labels = match read_labels(manifest.folder(), utterance, audio.sample_rate) {
+    let labels = labels_of(manifest, utterance, audio.sample_rate)?;
+    Ok(Ok((Some(measure(&audio)), labels)))
+}
+
+fn labels_of(
+    manifest: &Manifest,
+    utterance: &Utterance,
+    sample_rate: u32,
+) -> Result<Vec<(Severity, FindingKind, String)>, CheckError> {
+    Ok(match read_labels(manifest.folder(), utterance, sample_rate) {
         Ok(track) => track.as_ref().and_then(overlap).into_iter().collect(),
         Err(fault) => {
             let (reason, detail) = to_tell(fault, Reason::UnusableLabels)?;
             vec![(Severity::Error, FindingKind::of(reason), detail)]
         }
-    };
-    Ok(Ok((measure(&audio), labels)))
+    })
+}
+
+/// What can be said of features without their sound: the digest is that of the manifest, the bytes are a
+/// matrix of its size, and its labels can be read. How long it lasts is for [`lengths`].
+fn read(manifest: &Manifest, utterance: &Utterance) -> Result<Heard, CheckError> {
+    if let Err(fault) = read_stored_features(manifest.folder(), utterance) {
+        return to_tell(fault, Reason::UnreadableAudio).map(Err);
+    }
+    // They are stored in seconds: any rate will do.
+    Ok(Ok((None, labels_of(manifest, utterance, 1)?)))
+}
+
+/// Frames of stored features against the duration in the line, where the list of the shards tells how long
+/// a frame is; and how many of a set could not be listened to.
+fn lengths(set: &Set, findings: &mut Vec<Finding>) {
+    let count = set.read_as_features().count();
+    if count == 0 {
+        return;
+    }
+    let options = stored_options(&set.manifest.path).map(|(_, options)| options);
+    let options = options.map(|options| (options_digest(&options), options));
+    let mut unknown = 0;
+    for utterance in set.read_as_features() {
+        let Some(stored) = stored_features(utterance) else { continue };
+        let Some((_, options)) = options.as_ref().filter(|(digest, _)| *digest == stored.options)
+        else {
+            unknown += 1;
+            continue;
+        };
+        // Frames stand a shift apart, and the ends of the recording hold fewer than a frame's length.
+        let shift = f64::from(options.frame_shift) / 1000.0;
+        let (seconds, said) = (stored.frames as f64 * shift, utterance.duration);
+        let edge = f64::from(options.frame_length) / 1000.0;
+        if (seconds - said).abs() > DURATION_TOLERANCE + edge {
+            let detail = format!(
+                "the manifest says {said} s, its {} frames of features last {seconds:.3} s",
+                stored.frames
+            );
+            let (severity, kind) = (Severity::Error, FindingKind::WrongDuration);
+            findings.push(Finding::of_one(severity, kind, &set.name, &utterance.id, detail));
+        }
+    }
+    let mut detail = format!(
+        "{count} of {} are features in shards: their bytes were read, and nobody can say whether they are \
+         silent, clipped, cut or the same sound",
+        plural(set.manifest.utterances.len(), "utterance")
+    );
+    if unknown > 0 {
+        detail += &format!(
+            "; for {unknown} the list of the shards (.shards.json) does not tell how long a frame is, so \
+             durations were not compared"
+        );
+    }
+    findings.push(Finding::of_set(Severity::Warning, FindingKind::NoSound, &set.name, detail));
 }
 
 /// What is told of a fault; only a failing disk ends the check. A shard that was cut or replaced stops a

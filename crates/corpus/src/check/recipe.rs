@@ -4,6 +4,7 @@ use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity};
 use super::sound::Sound;
 use super::survey::Set;
+use crate::features::{StoredRows, stored_features};
 use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
 use labyrinth_signal::{CmnOptions, CmvnSource, FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, Normalizer, ctc_minimum_frames};
@@ -30,9 +31,11 @@ pub(super) fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<(), CheckError> {
     let extractor = FeatureExtractor::new(&context.features).map_err(LoaderError::from)?;
+    let rows = StoredRows::new(&context.features).map_err(LoaderError::from)?;
     statistics(context, &extractor, sets, findings);
     let severity = if published { Severity::Warning } else { Severity::Error };
     for set in sets {
+        let mut foreign = None;
         for (utterance, sound) in set.manifest.utterances.iter().zip(&set.sounds) {
             let mut report = |kind, detail| {
                 findings.push(Finding::of_one(severity, kind, &set.name, &utterance.id, detail));
@@ -49,6 +52,26 @@ pub(super) fn judge(
                     continue;
                 }
             };
+            let fits = |feature_frames: usize| {
+                let frames = (context.output_frames)(feature_frames);
+                let needed = ctc_minimum_frames(&labels);
+                (frames < needed).then(|| {
+                    format!(
+                        "{} labels with {} repeated neighbours need {needed} frames, the model has \
+                         {frames}",
+                        labels.len(),
+                        needed - labels.len()
+                    )
+                })
+            };
+            if let Some(stored) = stored_features(utterance) {
+                if let Err(mismatch) = rows.check(&set.manifest.path, &stored) {
+                    foreign.get_or_insert(mismatch);
+                } else if let Some(detail) = fits(stored.frames) {
+                    report(FindingKind::TooShortForCtc, detail);
+                }
+                continue;
+            }
             let Some(sound) = sound else { continue };
             let (rate, wanted) = (sound.sample_rate, extractor.sample_rate());
             let refused = rate > wanted && !context.features.allow_downsample
@@ -64,16 +87,14 @@ pub(super) fn judge(
                 report(FindingKind::ShorterThanAFrame, detail);
                 continue;
             }
-            let frames = (context.output_frames)(feature_frames);
-            let needed = ctc_minimum_frames(&labels);
-            if frames < needed {
-                let detail = format!(
-                    "{} labels with {} repeated neighbours need {needed} frames, the model has {frames}",
-                    labels.len(),
-                    needed - labels.len()
-                );
+            if let Some(detail) = fits(feature_frames) {
                 report(FindingKind::TooShortForCtc, detail);
             }
+        }
+        // Once for a set, whose shards were made in one go.
+        if let Some(mismatch) = foreign {
+            let (severity, kind) = (Severity::Error, FindingKind::ForeignFeatures);
+            findings.push(Finding::of_set(severity, kind, &set.name, mismatch.to_string()));
         }
     }
     Ok(())

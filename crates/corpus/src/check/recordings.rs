@@ -77,13 +77,16 @@ fn file_of(set: &Set, utterance: &Utterance) -> PathBuf {
 
 /// Sections of one file that share more than a cut.
 fn sections(sets: &[Set], published: bool, findings: &mut Vec<Finding>) {
-    let mut files: BTreeMap<PathBuf, Vec<(&Set, &Utterance, f64, f64)>> = BTreeMap::new();
+    // Two channels of one recording are two sounds.
+    type Place = (PathBuf, Option<usize>);
+    let mut files: BTreeMap<Place, Vec<(&Set, &Utterance, f64, f64)>> = BTreeMap::new();
     for set in sets {
         for utterance in &set.manifest.utterances {
             let start = utterance.offset.unwrap_or(0.0);
             let end = start + utterance.duration;
             let section = (set, utterance, start, end);
-            files.entry(file_of(set, utterance)).or_default().push(section);
+            let place = (file_of(set, utterance), utterance.channel());
+            files.entry(place).or_default().push(section);
         }
     }
     for mut sections in files.into_values().filter(|sections| sections.len() > 1) {

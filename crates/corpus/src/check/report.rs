@@ -21,7 +21,7 @@ pub struct SetSummary {
     pub name: String,
     /// Utterances.
     pub utterances: usize,
-    /// Seconds of decoded audio.
+    /// Seconds of decoded audio; of features, those that the manifest says.
     pub seconds: f64,
     /// Named speakers.
     pub speakers: usize,
@@ -33,7 +33,8 @@ impl SetSummary {
             name: set.name.clone(),
             utterances: set.manifest.utterances.len(),
             // From 0: the sum of nothing is -0 in floating point, and would be shown so.
-            seconds: set.heard().fold(0.0, |sum, (_, sound)| sum + sound.seconds),
+            seconds: set.heard().fold(0.0, |sum, (_, sound)| sum + sound.seconds)
+                + set.read_as_features().fold(0.0, |sum, utterance| sum + utterance.duration),
             speakers: set.manifest.speakers().len(),
         }
     }

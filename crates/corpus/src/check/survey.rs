@@ -6,11 +6,12 @@
 use super::error::CheckError;
 use super::finding::{Finding, FindingKind, Severity};
 use super::sound::Sound;
+use crate::features::stored_features;
 use crate::ledger::Ledger;
 use crate::manifest::{Line, Manifest, ManifestError, ManifestLines, Utterance, manifest_files};
 use crate::prepare::folder::{self, AUDIO_EXTENSIONS, FOREIGN_EXTENSIONS};
 use crate::prepare::paths::{extension, files_under};
-use crate::prepare::{CORPUS_FILE, CorpusRecord};
+use crate::prepare::{CORPUS_FILE, CorpusRecord, is_there};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,11 @@ impl Set {
     /// Lines of the manifest that are not blank.
     pub(super) fn lines(&self) -> usize {
         self.manifest.utterances.len() + self.broken.len() + self.repeated.len()
+    }
+
+    /// The utterances of which a shard holds features and no sound.
+    pub(super) fn read_as_features(&self) -> impl Iterator<Item = &Utterance> {
+        self.manifest.utterances.iter().filter(|utterance| stored_features(utterance).is_some())
     }
 
     /// Each utterance with what was measured on it.
@@ -64,8 +70,10 @@ impl Survey {
     /// utterance, a failing disk.
     pub fn read(target: &Path) -> Result<Self, CheckError> {
         let path = || target.to_owned();
-        if !target.exists() {
-            return Err(CheckError::Missing { path: path() });
+        match is_there(target) {
+            Ok(true) => {}
+            Ok(false) => return Err(CheckError::Missing { path: path() }),
+            Err(source) => return Err(CheckError::Disk { path: path(), source }),
         }
         let whole = target.is_dir();
         let folder = if whole { target } else { target.parent().unwrap_or(Path::new("")) };

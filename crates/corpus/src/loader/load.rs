@@ -5,9 +5,14 @@ use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
 use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
 use crate::clip::ClipFault;
+use crate::features::{StoredFeatures, StoredRows, stored_features};
+use crate::labels::LabelTrack;
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
-use labyrinth_signal::{FeatureExtractor, FeatureOptions, Random, change_speed, change_tempo};
+use crate::source::Source;
+use labyrinth_signal::{
+    Audio, FeatureExtractor, FeatureOptions, Random, change_speed, change_tempo,
+};
 use labyrinth_text::ctc_minimum_frames;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +86,15 @@ pub(super) struct BatchLoader {
     warped: Vec<FeatureExtractor>,
     rate: RateConverter,
     sound: SoundWorker,
+    stored: StoredRows,
+}
+
+/// An utterance whose features lie at the end of the batch, not normalised yet.
+struct Heard {
+    labels: Option<LabelTrack>,
+    /// Whether CTC can write the transcript in these frames.
+    fits: bool,
+    seconds: f64,
 }
 
 impl BatchLoader {
@@ -93,6 +107,7 @@ impl BatchLoader {
             warped: warped_extractors(options)?,
             rate: RateConverter::new(extractor.sample_rate()),
             sound: SoundWorker::new(options, stage),
+            stored: StoredRows::new(&options.features)?,
             options: Arc::clone(options),
             extractor,
         })
@@ -125,68 +140,28 @@ impl BatchLoader {
         item: Item,
         batch: &mut Batch,
     ) -> Result<Result<(), Refusal>, LoaderError> {
-        let options = &*self.options;
-        let refuse = options.infeasible == Infeasible::Refuse;
+        let options = Arc::clone(&self.options);
         let Place { corpus, index, key } = item.place;
-        let source = &options.corpora[corpus].source;
+        let source = &*options.corpora[corpus].source;
         let utterance = source.utterance(index)?;
         let name = options.name(corpus, &utterance);
-        let transcript = transcript(options, &name, &utterance);
+        let transcript = transcript(&options, &name, &utterance);
         let known = transcript.refusal.as_ref().is_none_or(|r| r.reason == Reason::EmptyTranscript);
+        let refuse = options.infeasible == Infeasible::Refuse;
         if let (true, Some(refusal)) = (refuse, transcript.refusal) {
             return Ok(Err(refusal));
         }
-        let audio = match or_refused(&name, source.audio(&utterance))? {
-            Ok(audio) => audio,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if let Err(error) = options.features.check_rate(audio.sample_rate) {
-            return Ok(Err(Refusal::new(name, Reason::SampleRate, error.to_string())));
-        }
-        let mut labels = match options.labels {
-            true => match or_refused(&name, source.labels(&utterance, audio.sample_rate))? {
-                Ok(labels) => labels,
-                Err(refusal) => return Ok(Err(refusal)),
-            },
-            false => None,
-        };
-        let mut samples = self.rate.convert(audio.mono(), audio.sample_rate);
-        let frames = self.extractor.frame_count(samples.len());
-        if frames == 0 {
-            let detail = shorter_than_a_frame(&options.features, audio.duration());
-            return Ok(Err(Refusal::new(name, Reason::ShorterThanAFrame, detail)));
-        }
-        let targets = transcript.targets;
-        let mut fits = check_frames(options, &name, &targets, frames);
-        if let (true, Err(refusal)) = (refuse, &fits) {
-            return Ok(Err(refusal.clone()));
-        }
-        if item.speed != 1.0 || item.tempo != 1.0 {
-            let mut changed = change_speed(&samples, item.speed);
-            if item.tempo != 1.0 {
-                changed = change_tempo(&changed, item.tempo, self.extractor.sample_rate());
-            }
-            let frames = self.extractor.frame_count(changed.len());
-            let changed_fits = check_frames(options, &name, &targets, frames);
-            // Whoever speaks too fast for CTC only because we made it so is heard as recorded.
-            if frames > 0 && (changed_fits.is_ok() || fits.is_err()) {
-                samples = changed;
-                fits = changed_fits;
-                labels = labels.map(|track| track.scale(item.speed * item.tempo));
-            }
-        }
         let begin = batch.features.len();
         let random = |purpose| Random::from_key(&[options.seed, epoch, purpose as u64, key]);
-        self.sound.apply(&mut samples, random)?;
-        let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
-        let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
-        // Dither is the training's; an evaluation hears what recognition will, which has none.
-        match options.infeasible {
-            Infeasible::Refuse => {
-                extractor.compute_for(&utterance.id, &samples, &mut batch.features);
-            }
-            Infeasible::Keep => extractor.compute(&samples, &mut batch.features),
-        }
+        let subject = Subject { source, utterance: &utterance, name, targets: transcript.targets };
+        let heard = match stored_features(&utterance) {
+            Some(stored) => self.read_rows(&subject, &stored, batch)?,
+            None => self.hear(&subject, &item, random, batch)?,
+        };
+        let Heard { labels, fits, seconds } = match heard {
+            Ok(heard) => heard,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let dim = self.extractor.dim();
         let features = &mut batch.features[begin..]; // [frames, dim]
         if let Some(filter) = &options.random_filter {
@@ -197,14 +172,136 @@ impl BatchLoader {
             masks.apply(features, dim, &mut random(Purpose::Masks));
         }
         batch.lengths.push(features.len() / dim);
-        batch.ids.push(name);
+        batch.ids.push(subject.name);
         batch.places.push((corpus, index));
-        batch.targets.push(targets);
+        batch.targets.push(subject.targets);
         batch.texts.push(transcript.text);
         batch.labels.push(labels);
-        batch.feasible.push(known && fits.is_ok());
-        batch.seconds += audio.duration();
+        batch.feasible.push(known && fits);
+        batch.seconds += seconds;
         Ok(Ok(()))
+    }
+
+    /// Computes the features of the utterance's sound, changed as was drawn.
+    fn hear(
+        &mut self,
+        subject: &Subject<'_>,
+        item: &Item,
+        random: impl Fn(Purpose) -> Random,
+        batch: &mut Batch,
+    ) -> Result<Result<Heard, Refusal>, LoaderError> {
+        let options = &*self.options;
+        let Subject { source, utterance, name, targets } = subject;
+        let audio: Audio = match or_refused(name, source.audio(utterance))? {
+            Ok(audio) => audio,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(error) = options.features.check_rate(audio.sample_rate) {
+            return Ok(Err(Refusal::new(name, Reason::SampleRate, error.to_string())));
+        }
+        let mut labels = match subject.labels(options, audio.sample_rate)? {
+            Ok(labels) => labels,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut samples = self.rate.convert(audio.mono(), audio.sample_rate);
+        let frames = self.extractor.frame_count(samples.len());
+        if frames == 0 {
+            let detail = shorter_than_a_frame(&options.features, audio.duration());
+            return Ok(Err(Refusal::new(name, Reason::ShorterThanAFrame, detail)));
+        }
+        let mut fits = check_frames(options, name, targets, frames);
+        if let (Infeasible::Refuse, Err(refusal)) = (options.infeasible, &fits) {
+            return Ok(Err(refusal.clone()));
+        }
+        if item.speed != 1.0 || item.tempo != 1.0 {
+            let mut changed = change_speed(&samples, item.speed);
+            if item.tempo != 1.0 {
+                changed = change_tempo(&changed, item.tempo, self.extractor.sample_rate());
+            }
+            let frames = self.extractor.frame_count(changed.len());
+            let changed_fits = check_frames(options, name, targets, frames);
+            // Whoever speaks too fast for CTC only because we made it so is heard as recorded.
+            if frames > 0 && (changed_fits.is_ok() || fits.is_err()) {
+                samples = changed;
+                fits = changed_fits;
+                labels = labels.map(|track| track.scale(item.speed * item.tempo));
+            }
+        }
+        self.sound.apply(&mut samples, &random)?;
+        let drawn = random(Purpose::Warp).below(self.warped.len().max(1) as u64) as usize;
+        let extractor = self.warped.get_mut(drawn).unwrap_or(&mut self.extractor);
+        // Dither is the training's; an evaluation hears what recognition will, which has none.
+        match options.infeasible {
+            Infeasible::Refuse => {
+                extractor.compute_for(&utterance.id, &samples, &mut batch.features);
+            }
+            Infeasible::Keep => extractor.compute(&samples, &mut batch.features),
+        }
+        Ok(Ok(Heard { labels, fits: fits.is_ok(), seconds: audio.duration() }))
+    }
+
+    /// Reads the features that a shard holds in the place of the utterance's sound.
+    fn read_rows(
+        &mut self,
+        subject: &Subject<'_>,
+        stored: &StoredFeatures,
+        batch: &mut Batch,
+    ) -> Result<Result<Heard, Refusal>, LoaderError> {
+        let options = &*self.options;
+        let Subject { source, utterance, name, targets } = subject;
+        refuse_stored(options, &self.stored, *source, stored)?;
+        // They are stored in seconds, whatever they were.
+        let labels = match subject.labels(options, self.extractor.sample_rate())? {
+            Ok(labels) => labels,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let fits = check_frames(options, name, targets, stored.frames);
+        if let (Infeasible::Refuse, Err(refusal)) = (options.infeasible, &fits) {
+            return Ok(Err(refusal.clone()));
+        }
+        let rows = match or_refused(name, source.features(utterance))? {
+            Ok(rows) => rows,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.stored.append(&rows, &mut batch.features);
+        Ok(Ok(Heard { labels, fits: fits.is_ok(), seconds: utterance.duration }))
+    }
+}
+
+/// The utterance that is being loaded.
+struct Subject<'a> {
+    source: &'a dyn Source,
+    utterance: &'a Utterance,
+    name: String,
+    targets: Vec<u32>,
+}
+
+impl Subject<'_> {
+    /// Its label track, where such are wanted.
+    fn labels(
+        &self,
+        options: &LoaderOptions,
+        sample_rate: u32,
+    ) -> Result<Result<Option<LabelTrack>, Refusal>, LoaderError> {
+        match options.labels {
+            true => or_refused(&self.name, self.source.labels(self.utterance, sample_rate)),
+            false => Ok(Ok(None)),
+        }
+    }
+}
+
+/// Stops a loader that could not do with stored features what it is asked to: they are those of other
+/// options, or something shall be done to their sound, which is not there.
+pub(super) fn refuse_stored(
+    options: &LoaderOptions,
+    rows: &StoredRows,
+    source: &dyn Source,
+    stored: &StoredFeatures,
+) -> Result<(), LoaderError> {
+    rows.check(source.path(), stored)?;
+    match options.acts_on_sound() {
+        Some(key) => Err(LoaderError::NoSound { path: source.path().to_owned(), key }),
+        None => Ok(()),
     }
 }
 

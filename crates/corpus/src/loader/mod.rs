@@ -22,9 +22,11 @@ pub mod plan;
 mod pool;
 mod sound;
 
+pub(crate) use sound::RateConverter;
 pub use sound::{SoundOptions, SoundRecordings};
 
 use crate::clip::reading_failed;
+use crate::features::FeatureMismatch;
 use crate::labels::LabelTrack;
 use crate::ledger::{Ledger, Refusal};
 use crate::manifest::{ManifestError, Utterance};
@@ -166,6 +168,26 @@ impl LoaderOptions {
         }
     }
 
+    /// The key of a recipe's `[train]` that changes the sound of utterances, if one does.
+    fn acts_on_sound(&self) -> Option<&'static str> {
+        let SoundOptions { reverberation, recorded_noise, noise, volume, low_pass, telephone } =
+            &self.sound;
+        let changes = |factors: &[f64]| factors.iter().any(|factor| *factor != 1.0);
+        [
+            ("speeds", changes(&self.speeds)),
+            ("tempos", changes(&self.tempos)),
+            ("vtln-warps", self.vtln_warps.iter().any(|warp| *warp != self.features.vtln_warp)),
+            ("reverberation", reverberation.is_some()),
+            ("recorded-noise", recorded_noise.is_some()),
+            ("noise", noise.is_some()),
+            ("volume", volume.is_some()),
+            ("low-pass", low_pass.is_some()),
+            ("telephone", telephone.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(key, acts)| acts.then_some(key))
+    }
+
     /// What an utterance is called: by its id, which is unique in its manifest alone.
     fn name(&self, corpus: usize, utterance: &Utterance) -> String {
         match self.corpora.len() {
@@ -263,6 +285,21 @@ pub enum LoaderError {
         /// What would do.
         wanted: &'static str,
     },
+    /// Something shall be done to sound where there are features alone.
+    #[error(
+        "{} tells of shards that hold features and no sound, which `{key}` of [train] would change; take \
+         `{key}` out of the recipe, or shard the audio (`labyrinth shard` without --features)",
+        path.display()
+    )]
+    NoSound {
+        /// The manifest.
+        path: PathBuf,
+        /// Of the recipe.
+        key: &'static str,
+    },
+    /// The shards hold other features.
+    #[error(transparent)]
+    OtherFeatures(#[from] FeatureMismatch),
     /// A manifest cannot be read any more.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -444,6 +481,15 @@ impl Loader {
     }
 }
 
+/// Whether a loader with these options would begin: a recipe that cannot do with its dev set is told before
+/// hours of training.
+///
+/// # Errors
+/// As [`Loader::new`].
+pub fn check_options(options: &LoaderOptions) -> Result<(), LoaderError> {
+    Planner::new(Arc::new(options.clone())).map(|_| ())
+}
+
 /// What a loader with these options would refuse, judged from the manifest's durations and transcripts
 /// without reading audio: the ledger that stands before a training begins. A broken recording is found
 /// only when it is loaded, and then named in a batch ([`Ledger::refuse_kept`] enters it).
@@ -455,7 +501,9 @@ pub fn plan_refusals(options: &LoaderOptions) -> Result<Ledger, LoaderError> {
     let mut ledger = Ledger::new();
     for (number, corpus) in options.corpora.iter().enumerate() {
         for index in 0..corpus.source.len() {
-            match planner.judge(number, &*corpus.source.utterance(index)?) {
+            let utterance = corpus.source.utterance(index)?;
+            planner.refuse_stored(number, &utterance)?;
+            match planner.judge(number, &utterance) {
                 Ok(()) => ledger.keep(),
                 Err(refusal) => ledger.refuse(refusal),
             }

@@ -12,10 +12,11 @@
 //! each rank, for one common step; where an epoch ends within a deal, the ranks that are left get an empty
 //! batch, so that all take the same number of steps. Together they read what a single one would.
 
-use super::load::{check_frames, transcript, warped_extractors};
+use super::load::{check_frames, refuse_stored, transcript, warped_extractors};
 use super::order::{Order, Place};
 use super::sound::SoundStage;
 use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor, shorter_than_a_frame};
+use crate::features::{StoredRows, stored_features};
 use crate::ledger::{Reason, Refusal};
 use crate::manifest::Utterance;
 use labyrinth_signal::{FeatureExtractor, Random};
@@ -70,6 +71,7 @@ pub(super) struct Planner {
     options: Arc<LoaderOptions>,
     order: Order,
     extractor: FeatureExtractor,
+    stored: StoredRows,
 }
 
 impl Planner {
@@ -107,10 +109,29 @@ impl Planner {
         let extractor = extractor(&options)?;
         SoundStage::new(&options, extractor.sample_rate())?;
         warped_extractors(&options)?;
+        let stored = StoredRows::new(&options.features)?;
         let lengths: Vec<(usize, f64)> =
             options.corpora.iter().map(|corpus| (corpus.source.len(), corpus.weight)).collect();
         let order = Order::new(&lengths, options.seed, options.shuffle);
-        Ok(Self { options, order, extractor })
+        let planner = Self { options, order, extractor, stored };
+        // The first line of each tells, as a rule; a loader looks at every one.
+        for (number, corpus) in planner.options.corpora.iter().enumerate() {
+            planner.refuse_stored(number, &*corpus.source.utterance(0)?)?;
+        }
+        Ok(planner)
+    }
+
+    /// Whether features that are stored for an utterance are of use for these options.
+    pub(super) fn refuse_stored(
+        &self,
+        corpus: usize,
+        utterance: &Utterance,
+    ) -> Result<(), LoaderError> {
+        let source = &*self.options.corpora[corpus].source;
+        match stored_features(utterance) {
+            Some(stored) => refuse_stored(&self.options, &self.stored, source, &stored),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn options(&self) -> &Arc<LoaderOptions> {
@@ -148,6 +169,9 @@ impl Planner {
         let transcript = transcript(&self.options, &id, utterance);
         if let Some(refusal) = transcript.refusal {
             return Err(refusal);
+        }
+        if let Some(stored) = stored_features(utterance) {
+            return check_frames(&self.options, &id, &transcript.targets, stored.frames);
         }
         // The samples there will be after resampling. The 1e-6 lets an exact half, which the decimal
         // digits of the duration may miss by a hair, round as it does when samples are counted.

@@ -84,17 +84,17 @@ impl SoundOptions {
 }
 
 /// Changes any rate into one, and keeps the filter of the last: corpora have one rate, or few.
-pub(super) struct RateConverter {
+pub(crate) struct RateConverter {
     to: u32,
     kept: Option<(u32, Resampler)>,
 }
 
 impl RateConverter {
-    pub(super) fn new(to: u32) -> Self {
+    pub(crate) fn new(to: u32) -> Self {
         Self { to, kept: None }
     }
 
-    pub(super) fn convert(&mut self, samples: Vec<f32>, from: u32) -> Vec<f32> {
+    pub(crate) fn convert(&mut self, samples: Vec<f32>, from: u32) -> Vec<f32> {
         if from == self.to {
             return samples;
         }

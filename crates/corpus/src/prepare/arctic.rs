@@ -44,10 +44,7 @@ pub fn prepare_arctic(
     progress: Progress<'_>,
 ) -> Result<PrepareReport, PrepareError> {
     let from = &options.from;
-    if !from.exists() {
-        let (path, expected) = (from.clone(), EXPECTED.to_owned());
-        return Err(PrepareError::MissingFrom { path, expected });
-    }
+    PrepareError::refuse_missing(from, EXPECTED)?;
     let root = from.canonicalize().map_err(PrepareError::read(from))?;
     let is_speaker = |folder: &Path| folder.join(PROMPTS).is_file();
     let speakers: Vec<PathBuf> = if is_speaker(&root) {

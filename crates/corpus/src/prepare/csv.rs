@@ -129,6 +129,9 @@ fn read_table(
         return Err(PrepareError::read(path)(error));
     }
     let bytes = fs::read(path).map_err(PrepareError::read(path))?;
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(broken(path, 1, "this is text in UTF-16; save the table as UTF-8"));
+    }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let text = String::from_utf8_lossy(bytes);
     // Replaced bytes stand out; where there are none, nobody may object to a character of the user's.

@@ -61,10 +61,7 @@ pub fn prepare_folder(
     progress: Progress<'_>,
 ) -> Result<PrepareReport, PrepareError> {
     let from = &options.from;
-    if !from.exists() {
-        let (path, expected) = (from.clone(), EXPECTED.to_owned());
-        return Err(PrepareError::MissingFrom { path, expected });
-    }
+    PrepareError::refuse_missing(from, EXPECTED)?;
     let found = find(from)?;
     if found.candidates.is_empty() && found.refusals.is_empty() {
         return Err(PrepareError::Empty { path: from.clone(), expected: EXPECTED.to_owned() });

@@ -47,9 +47,7 @@ pub fn prepare_kaldi(
 ) -> Result<PrepareReport, PrepareError> {
     let from = &options.from;
     let expected = EXPECTED.to_owned();
-    if !from.exists() {
-        return Err(PrepareError::MissingFrom { path: from.clone(), expected });
-    }
+    PrepareError::refuse_missing(from, &expected)?;
     let not_this = |reason: &str| PrepareError::NotThisCorpus {
         path: from.clone(),
         title: "a Kaldi data directory".to_owned(),

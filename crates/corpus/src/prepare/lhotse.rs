@@ -14,6 +14,7 @@ use super::section::Section;
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
 use crate::ledger::Reason;
+use crate::manifest::CHANNEL;
 use labyrinth_text::plain_words::in_plain_words;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,6 +46,9 @@ struct Cut {
     duration: Option<f64>,
     #[serde(default)]
     supervisions: Vec<Supervision>,
+    /// A number, or a list of them (`MultiCut`).
+    #[serde(default)]
+    channel: Option<Value>,
     recording: Option<Recording>,
 }
 
@@ -55,6 +59,8 @@ struct Supervision {
     duration: f64,
     text: Option<String>,
     speaker: Option<String>,
+    #[serde(default)]
+    channel: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -160,14 +166,57 @@ fn read_cuts(
                 );
                 continue;
             }
+            let several = channels_of(&cut.recording);
+            let named = [&supervision.channel, &cut.channel];
+            let channel = match place_of(several, &named) {
+                Ok(channel) => channel,
+                Err(reason) => {
+                    ids.insert(id.clone());
+                    found.refuse(&id, Reason::NotAFile, format!("of cut {}: {reason}", cut.id));
+                    continue;
+                }
+            };
             let mut candidate =
                 Candidate::new(id, audio.clone(), text, supervision.speaker, file.split);
             let start = start + supervision.start;
             candidate.section = Some(Section::new(start, Some(supervision.duration)));
             candidate.part.clone_from(&file.part);
+            if let Some(channel) = channel {
+                candidate.extra.insert(CHANNEL.to_owned(), channel.into());
+            }
             found.push(candidate, ids);
         }
     }
+}
+
+/// The channels of a recording that is one file.
+fn channels_of(recording: &Option<Recording>) -> &[u32] {
+    match recording.as_ref().map(|recording| &recording.sources[..]) {
+        Some([source]) => &source.channels,
+        _ => &[],
+    }
+}
+
+/// Which of the file's channels is meant, counted from 0: what a supervision says, or else its cut. `None`
+/// where there is but one.
+fn place_of(channels: &[u32], named: &[&Option<Value>]) -> Result<Option<usize>, String> {
+    if channels.len() < 2 {
+        return Ok(None);
+    }
+    let number = |value: &Value| match value {
+        Value::Array(list) if list.len() == 1 => list[0].as_u64(),
+        value => value.as_u64(),
+    };
+    let Some(wanted) = named.iter().find_map(|value| value.as_ref().and_then(number)) else {
+        let count = channels.len();
+        return Err(format!(
+            "the recording has {count} channels, and nothing says which is meant; give each cut one channel"
+        ));
+    };
+    let place = channels.iter().position(|channel| u64::from(*channel) == wanted);
+    place.map(Some).ok_or_else(|| {
+        format!("channel {wanted} is none of the recording's ({channels:?}); correct the cut")
+    })
 }
 
 /// The file of a cut; `Ok(None)` where it is no cut, `Err` where its sound is no file.
@@ -187,12 +236,6 @@ fn audio_of(cut: &Cut, folders: &[PathBuf]) -> Result<Option<PathBuf>, String> {
         ));
     }
     match &recording.sources[..] {
-        [Source { channels, .. }] if channels.len() > 1 => Err(format!(
-            "the recording of cut {} has {} channels, and one of several is not read by itself; make a \
-             file of each channel",
-            cut.id,
-            channels.len()
-        )),
         [Source { kind, source: Value::String(path), .. }] if kind == "file" => {
             Ok(Some(listed(folders, path)))
         }

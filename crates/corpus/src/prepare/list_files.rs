@@ -28,10 +28,7 @@ pub(crate) fn find(
     is_one: impl Fn(&str) -> bool,
 ) -> Result<ListFiles, PrepareError> {
     let from = &options.from;
-    if !from.exists() {
-        let (path, expected) = (from.clone(), expected.to_owned());
-        return Err(PrepareError::MissingFrom { path, expected });
-    }
+    PrepareError::refuse_missing(from, expected)?;
     let mut found = ListFiles { files: Vec::new(), rule: String::new(), warnings: Vec::new() };
     if !from.is_dir() {
         let path = from.canonicalize().map_err(PrepareError::read(from))?;

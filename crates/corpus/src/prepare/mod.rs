@@ -223,11 +223,31 @@ pub enum PrepareError {
 }
 
 impl PrepareError {
+    /// Tells what is not there from what this user may not look into.
+    fn refuse_missing(from: &Path, expected: &str) -> Result<(), Self> {
+        match is_there(from) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(Self::MissingFrom { path: from.to_owned(), expected: expected.to_owned() })
+            }
+            Err(source) => Err(Self::Read { path: from.to_owned(), source }),
+        }
+    }
+
     fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.to_owned(), source }
     }
 
     fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Write { path: path.to_owned(), source }
+    }
+}
+
+/// Whether there is something of this name; an error where its folder cannot be looked into.
+pub(crate) fn is_there(path: &Path) -> io::Result<bool> {
+    match path.try_exists() {
+        // A part of the path is a file.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        other => other,
     }
 }

@@ -52,8 +52,8 @@ pub fn prepare_nemo(
         let mut lines = ManifestLines::open(&file.path)?;
         let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
         loop {
-            let utterance = match lines.next_line() {
-                Ok(Some(line)) => line.utterance,
+            let (number, utterance) = match lines.next_line() {
+                Ok(Some(line)) => (line.number, line.utterance),
                 Ok(None) => break,
                 Err(ManifestError::Line { path, line, reason }) => {
                     found.refuse_line(PrepareError::Line { path, line, reason })?;
@@ -66,7 +66,13 @@ pub fn prepare_nemo(
             let audio = listed(folders, &utterance.audio_filepath);
             let text = collapse(&utterance.text);
             let (id, speaker) = (utterance.id, utterance.speaker);
-            if utterance.extra.contains_key("shard_id") {
+            if ids.contains(&id) {
+                let detail = format!(
+                    "{}, line {number}: the id stands in a line before it already",
+                    file.path.display()
+                );
+                found.refuse(&id, Reason::DuplicateId, detail);
+            } else if utterance.extra.contains_key("shard_id") {
                 let detail =
                     "it lies in a tar shard; name the manifest of the recordings themselves";
                 ids.insert(id.clone());

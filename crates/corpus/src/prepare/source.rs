@@ -68,9 +68,7 @@ const ARCHIVE_ENDS: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
 pub(crate) fn locate(shape: &Shape, options: &PrepareOptions) -> Result<Located, PrepareError> {
     let from = &options.from;
     let expected = shape.expected.to_owned();
-    if !from.exists() {
-        return Err(PrepareError::MissingFrom { path: from.clone(), expected });
-    }
+    PrepareError::refuse_missing(from, &expected)?;
     let not_this = |path: &Path, reason: String| PrepareError::NotThisCorpus {
         path: path.to_owned(),
         title: shape.title.to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::atomic::remedy;
 use crate::manifest::ManifestError;
+use labyrinth_signal::FeatureError;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +18,24 @@ pub enum ShardError {
     /// A manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The manifest tells of features.
+    #[error(
+        "{} tells of shards that hold features and no sound; shard the manifest that they were made from",
+        path.display()
+    )]
+    Features {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// The features' options cannot be followed.
+    #[error(transparent)]
+    Options(#[from] FeatureError),
+    /// The features cannot be stored in so few bits.
+    #[error("the features of the recipe {reason}")]
+    NotStorable {
+        /// Why, and the way out.
+        reason: &'static str,
+    },
     /// Two manifests would have the same shards.
     #[error(
         "{} and {} would both become {name}.jsonl; shard one of them into a folder of its own",

@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::temporary;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 /// The ledger's name, as `check` looks for it.
@@ -38,8 +38,8 @@ pub(super) fn finish(
     let path = job.names.parquet();
     // One that stands there from before would go on telling of shards that were written anew.
     if with_parquet || path.exists() {
-        write(&path, |writer| {
-            parquet::write(writer, &mut |each| {
+        write(&path, |mut writer| {
+            parquet::write(&mut writer, &mut |each| {
                 each_index(job, shards, |index| each(&index.utterances))
             })
         })?;
@@ -83,13 +83,45 @@ fn each_index(
     Ok(())
 }
 
-/// Writes a small file of the shards' folder, whole or not at all.
+/// Writes a small file of the shards' folder, whole or not at all; one that holds this already stays as it
+/// is, so that a finished set on a read-only disk is no fault.
 pub(super) fn write(
     path: &Path,
-    fill: impl Fn(&mut BufWriter<fs::File>) -> io::Result<()>,
+    fill: impl Fn(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), ShardError> {
-    temporary::write(path, fill)
+    if holds(path, &fill) {
+        return Ok(());
+    }
+    temporary::write(path, |writer| fill(writer))
         .map_err(|source| ShardError::Write { path: path.to_owned(), source })
+}
+
+/// Whether a file holds what would be written to it. What goes wrong on the way is told by the writing.
+fn holds(path: &Path, fill: impl Fn(&mut dyn Write) -> io::Result<()>) -> bool {
+    let Ok(file) = fs::File::open(path) else { return false };
+    let mut comparison = Comparison { file: BufReader::new(file), read: Vec::new() };
+    fill(&mut comparison).is_ok() && comparison.file.fill_buf().is_ok_and(<[u8]>::is_empty)
+}
+
+/// Compares what is written with a file, and fails where they part.
+struct Comparison {
+    file: BufReader<fs::File>,
+    read: Vec<u8>,
+}
+
+impl Write for Comparison {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.read.resize(bytes.len(), 0);
+        self.file.read_exact(&mut self.read)?;
+        match self.read == bytes {
+            true => Ok(bytes.len()),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The ledger of all complete manifests of the folder, in the order of their names.

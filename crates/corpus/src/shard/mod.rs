@@ -11,6 +11,8 @@
 //!
 //! - **The same training.** Audio is copied as it is; a section of a longer recording is cut and stored
 //!   without loss (see [`ShardAudio`]). Features from shards are, byte for byte, those from loose files.
+//! - **Or features.** With [`ShardOptions::features`] a shard holds `KEY.ark` in the place of the audio, a
+//!   compressed matrix ([`crate::features`]); what acts on sound cannot be trained with any more.
 //! - **The same bytes.** Which utterance goes to which shard depends on the manifest and the options
 //!   alone, and tars hold no times and no owners; so one process or many on several machines
 //!   ([`ShardOptions::part`]), killed and begun again, write the same files.
@@ -28,6 +30,7 @@ mod error;
 mod finish;
 mod flac;
 mod linear;
+mod matrix;
 mod member;
 mod parquet;
 mod range;
@@ -40,17 +43,18 @@ pub use error::ShardError;
 pub use range::{ShardDigest, ShardRange};
 
 use crate::Progress;
+use crate::features::{FeatureBits, refusal_of, stored_features};
 use crate::ledger::Ledger;
 use crate::manifest::manifest_files;
 use crate::prepare::CORPUS_FILE;
-use crate::source::open_source;
+use crate::source::{Source, open_source};
 use claim::{claim, is_unclaimed, record_of, refuse_inputs};
+use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use record::{MadeFrom, Names};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -82,6 +86,18 @@ impl fmt::Display for ShardAudio {
     }
 }
 
+/// Features that are stored in the place of the audio.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardFeatures {
+    /// Of a value.
+    pub bits: FeatureBits,
+    /// What is computed. `cmn`, `deltas`, `splice` and `normalize` are no part of what is stored
+    /// ([`crate::features`]). With dither one draw of it is stored, for evaluation too, which has none
+    /// where it hears the audio.
+    pub options: FeatureOptions,
+}
+
 /// What to write.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -91,6 +107,8 @@ pub struct ShardOptions {
     pub out: PathBuf,
     /// Copied or re-coded.
     pub audio: ShardAudio,
+    /// Features instead, where given; the audio is left out, and `audio` says nothing.
+    pub features: Option<ShardFeatures>,
     /// Utterances in a shard, at most; 1 to [`MOST_UTTERANCES`].
     pub utterances: usize,
     /// Seconds of sound in a shard, at most, by the manifest's durations.
@@ -101,6 +119,10 @@ pub struct ShardOptions {
     pub threads: usize,
     /// Writes shards anew that lack refused utterances: their recordings were repaired.
     pub retry: bool,
+    /// Reads the shards that are done again and writes anew those whose SHA-256 is not that of their
+    /// index. Without it their length is compared: a corpus of terabytes would be read whole at each
+    /// resumption, and whoever reads an utterance later compares its own digest ([`ShardRange::read`]).
+    pub verify: bool,
     /// Also writes the manifest as Parquet.
     pub parquet: bool,
 }
@@ -112,11 +134,13 @@ impl ShardOptions {
             inputs: vec![input.into()],
             out: out.into(),
             audio: ShardAudio::Keep,
+            features: None,
             utterances: 512,
             seconds: None,
             part: (0, 1),
             threads: crate::parallel::available_threads(),
             retry: false,
+            verify: false,
             parquet: false,
         }
     }
@@ -133,6 +157,8 @@ pub struct ShardReport {
     pub shards: usize,
     /// Those that this call wrote.
     pub written: usize,
+    /// Of these, the ones that stood there with other bytes than their index tells.
+    pub damaged: usize,
     /// Those that are done, by whomever.
     pub done: usize,
     /// Bytes of all tars, once all are done.
@@ -166,13 +192,8 @@ pub fn write_shards(
     let limits = Limits { utterances: options.utterances, seconds: options.seconds };
     let mut jobs = Vec::with_capacity(opened.len());
     for (name, manifest) in &opened {
-        let made_from = MadeFrom::new(
-            manifest.path(),
-            manifest.digest()?,
-            options.audio,
-            options.utterances,
-            options.seconds,
-        );
+        refuse_features(&**manifest)?;
+        let made_from = MadeFrom::new(manifest.path(), manifest.digest()?, options);
         let names = Names { folder: options.out.clone(), name: name.clone() };
         let plan = plan(&**manifest, &limits)?;
         jobs.push((Job { manifest: &**manifest, made_from, names }, plan));
@@ -191,7 +212,7 @@ pub fn write_shards(
     }
     let written = write_all(&jobs, options, progress)?;
     let mut reports = Vec::with_capacity(jobs.len());
-    for ((job, plan), written) in jobs.iter().zip(written) {
+    for ((job, plan), Work { written, damaged }) in jobs.iter().zip(written) {
         let shards = plan.len().saturating_sub(1);
         let (done, list, ledger) = finish::finish(job, shards, options.parquet)?;
         reports.push(ShardReport {
@@ -199,6 +220,7 @@ pub fn write_shards(
             manifest: job.names.manifest(),
             shards,
             written,
+            damaged,
             done,
             bytes: list.map(|list| list.shards.iter().map(|shard| shard.bytes).sum()),
             ledger,
@@ -219,11 +241,38 @@ fn check(options: &ShardOptions) -> Result<(), ShardError> {
     if let Some(seconds) = seconds.filter(|seconds| !(*seconds > 0.0 && seconds.is_finite())) {
         return wrong("--seconds", seconds.to_string(), "a number above zero");
     }
+    if let Some(features) = &options.features {
+        FeatureExtractor::new(&features.options)?;
+        if let Some(reason) = refusal_of(&features.options) {
+            return Err(ShardError::NotStorable { reason });
+        }
+    }
     if remainder >= divisor {
         let value = format!("{}/{divisor}", remainder.saturating_add(1));
         return wrong("--shard", value, "i/N with i from 1 to N");
     }
     Ok(())
+}
+
+/// Features are no sound, from which anything else could be made.
+fn refuse_features(manifest: &dyn Source) -> Result<(), ShardError> {
+    if !manifest.is_empty() && stored_features(&*manifest.utterance(0)?).is_some() {
+        return Err(ShardError::Features { path: manifest.path().to_owned() });
+    }
+    Ok(())
+}
+
+/// The options of the features in the shards of this manifest, and their bits; `None` where no list beside
+/// it tells.
+pub(crate) fn stored_options(manifest: &Path) -> Option<(FeatureBits, FeatureOptions)> {
+    let features = record::made_from(manifest)?.features?;
+    Some((features.bits, features.options))
+}
+
+/// The SHA-256 of the manifest from which the shards of this manifest were made; `None` where no list
+/// beside it tells.
+pub fn origin_digest(manifest: &Path) -> Option<String> {
+    record::made_from(manifest).map(|made_from| made_from.sha256)
 }
 
 /// The manifests, by the names that their shards get.
@@ -265,12 +314,18 @@ fn manifests_in(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
 /// How often a shard is written anew whose file another process took for a dead one's.
 const ATTEMPTS: usize = 5;
 
+/// What was done for one manifest, in shards.
+struct Work {
+    written: usize,
+    damaged: usize,
+}
+
 /// Writes every shard of this process's part that is not done; how many of each job.
 fn write_all(
     jobs: &[(Job<'_>, Vec<usize>)],
     options: &ShardOptions,
     progress: Progress<'_>,
-) -> Result<Vec<usize>, ShardError> {
+) -> Result<Vec<Work>, ShardError> {
     let (remainder, divisor) = options.part;
     let mut tasks = Vec::new();
     for (number, (job, starts)) in jobs.iter().enumerate() {
@@ -279,26 +334,38 @@ fn write_all(
                 continue;
             }
             match job.done(shard)? {
-                Some(index) if !options.retry || index.refused.is_empty() => {}
-                _ => tasks.push((number, shard, range[0]..range[1])),
+                Some(index) if !options.retry || index.refused.is_empty() => {
+                    if options.verify {
+                        tasks.push((number, shard, range[0]..range[1], Some(index.shard)));
+                    }
+                }
+                _ => tasks.push((number, shard, range[0]..range[1], None)),
             }
         }
     }
-    let total = tasks.iter().map(|(.., range)| range.len()).sum();
+    let total = tasks.iter().map(|(_, _, range, _)| range.len()).sum();
     let (next, told, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let written: Vec<AtomicUsize> = jobs.iter().map(|_| AtomicUsize::new(0)).collect();
+    let count = || jobs.iter().map(|_| AtomicUsize::new(0)).collect();
+    let (written, damaged): (Vec<AtomicUsize>, Vec<AtomicUsize>) = (count(), count());
     let fault: Mutex<Option<ShardError>> = Mutex::new(None);
     let tell = || progress(told.fetch_add(1, Ordering::Relaxed) + 1, total);
     let work = || {
         while !stop.load(Ordering::Relaxed) {
-            let Some((number, shard, range)) = tasks.get(next.fetch_add(1, Ordering::Relaxed))
-            else {
-                return;
-            };
+            let task = tasks.get(next.fetch_add(1, Ordering::Relaxed));
+            let Some((number, shard, range, done)) = task else { return };
             let job = &jobs[*number].0;
-            match write_one(job, *shard, range.clone(), &stop, &tell) {
+            let outcome = match done.as_ref().map(|entry| job.is_intact(entry)) {
+                Some(Ok(true)) => {
+                    range.clone().for_each(|_| tell());
+                    continue;
+                }
+                Some(Err(error)) => Err(error),
+                Some(Ok(false)) | None => write_one(job, *shard, range.clone(), &stop, &tell),
+            };
+            match outcome {
                 Ok(true) => {
                     written[*number].fetch_add(1, Ordering::Relaxed);
+                    damaged[*number].fetch_add(usize::from(done.is_some()), Ordering::Relaxed);
                 }
                 Ok(false) => return,
                 Err(error) => {
@@ -317,7 +384,14 @@ fn write_all(
     });
     match fault.into_inner().unwrap_or_else(|poison| poison.into_inner()) {
         Some(error) => Err(error),
-        None => Ok(written.into_iter().map(AtomicUsize::into_inner).collect()),
+        None => {
+            let counts = written.into_iter().zip(damaged);
+            let work = counts.map(|(written, damaged)| Work {
+                written: written.into_inner(),
+                damaged: damaged.into_inner(),
+            });
+            Ok(work.collect())
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! The smallest part of the format that every reader knows: plain encoding, no compression, one data page
 //! a column and row group, metadata in Thrift's compact protocol (the specification `apache/parquet-format`,
 //! `parquet.thrift`). The columns are the manifest's keys: `shard` and `labels_shard` are structures, and
-//! keys that this program does not know become columns of text, whole numbers, numbers or booleans where
+//! what is stored as features has a part `features` of the former in JSON; keys that this program does not
+//! know become columns of text, whole numbers, numbers or booleans where
 //! all their values are such, else of JSON. The manifest is walked twice, first for its keys.
 
 use super::ShardRange;
+use crate::features::stored_features;
 use crate::manifest::Utterance;
 use serde_json::Value as Json;
 use std::borrow::Cow;
@@ -29,7 +31,9 @@ pub(super) fn write(writer: &mut impl Write, walk: Walk<'_>) -> io::Result<()> {
 
 fn write_groups(writer: &mut impl Write, walk: Walk<'_>, most_rows: usize) -> io::Result<()> {
     let mut extra: BTreeMap<String, Kind> = BTreeMap::new();
+    let mut features = false;
     walk(&mut |utterances| {
+        features |= utterances.iter().any(|utterance| stored_features(utterance).is_some());
         for (key, value) in utterances.iter().flat_map(|utterance| &utterance.extra) {
             let Some(kind) = Kind::of(value) else { continue };
             let known = extra.entry(key.clone()).or_insert(kind);
@@ -37,7 +41,8 @@ fn write_groups(writer: &mut impl Write, walk: Walk<'_>, most_rows: usize) -> io
         }
         Ok(())
     })?;
-    let mut file = File { writer, position: 0, columns: columns(extra), groups: Vec::new() };
+    let mut file =
+        File { writer, position: 0, columns: columns(extra, features), groups: Vec::new() };
     file.put(MAGIC)?;
     let mut rows: Vec<Utterance> = Vec::new();
     walk(&mut |utterances| {
@@ -136,7 +141,7 @@ fn text(text: &str) -> Value<'_> {
     Value::Text(Cow::Borrowed(text))
 }
 
-fn columns(extra: BTreeMap<String, Kind>) -> Vec<Column> {
+fn columns(extra: BTreeMap<String, Kind>, features: bool) -> Vec<Column> {
     let mut columns = vec![
         column("id", Kind::Text, false, |u| Some(text(&u.id))),
         column("audio_filepath", Kind::Text, false, |u| Some(text(&u.audio_filepath))),
@@ -155,6 +160,17 @@ fn columns(extra: BTreeMap<String, Kind>) -> Vec<Column> {
         }),
     ];
     columns.extend(structure("shard", |u| u.shard.as_deref()));
+    if features {
+        columns.push(Column {
+            path: vec!["shard".to_owned(), "features".to_owned()],
+            kind: Kind::Json,
+            optional: true,
+            get: Box::new(|u| {
+                let stored = serde_json::to_string(&u.shard.as_deref()?.features).ok()?;
+                Some(Value::Text(Cow::Owned(stored)))
+            }),
+        });
+    }
     columns.extend(structure("labels_shard", |u| u.labels_shard.as_deref()));
     for (key, kind) in extra {
         let name = key.clone();

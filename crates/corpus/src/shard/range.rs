@@ -5,11 +5,13 @@
 //! fault with a name, where it would otherwise be another training.
 
 use crate::clip::ClipFault;
+use crate::features::StoredFeatures;
 use crate::manifest::hexadecimal;
 use labyrinth_signal::is_special_file;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -26,6 +28,9 @@ pub struct ShardRange {
     pub bytes: u64,
     /// Of these bytes.
     pub digest: ShardDigest,
+    /// What they hold where that is features; `None`: audio, or labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<StoredFeatures>,
 }
 
 /// The first 16 bytes of a SHA-256; 32 hexadecimal digits in a manifest.
@@ -37,6 +42,12 @@ impl ShardDigest {
     pub fn of(bytes: &[u8]) -> Self {
         let full: [u8; 32] = Sha256::digest(bytes).into();
         Self(std::array::from_fn(|index| full[index]))
+    }
+}
+
+impl fmt::Display for ShardDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hexadecimal(&self.0))
     }
 }
 
@@ -79,6 +90,9 @@ impl ShardRange {
         }
         if self.bytes == 0 || self.offset.checked_add(self.bytes).is_none() {
             return Some(format!("{} bytes at {} are no part of a file", self.bytes, self.offset));
+        }
+        if self.features.is_some_and(|stored| stored.frames == 0 || stored.dim == 0) {
+            return Some("features of no frames or no values are none".to_owned());
         }
         None
     }

@@ -1,6 +1,7 @@
 //! What is written down about shards: the index of each, the list of all, and what they were made from.
 
-use super::{ShardAudio, ShardError};
+use super::{ShardAudio, ShardError, ShardFeatures, ShardOptions};
+use crate::features::options_digest;
 use crate::ledger::Refusal;
 use crate::manifest::Utterance;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub(super) struct MadeFrom {
     /// Of the manifest.
     pub(super) sha256: String,
     pub(super) audio: ShardAudio,
+    /// Stored in the place of the audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) features: Option<ShardFeatures>,
     /// At most so many in a shard.
     pub(super) utterances: usize,
     /// At most so much sound in a shard, by the manifest's durations.
@@ -30,15 +34,15 @@ pub(super) struct MadeFrom {
 }
 
 impl MadeFrom {
-    pub(super) fn new(
-        manifest: &Path,
-        sha256: String,
-        audio: ShardAudio,
-        utterances: usize,
-        seconds: Option<f64>,
-    ) -> Self {
+    pub(super) fn new(manifest: &Path, sha256: String, options: &ShardOptions) -> Self {
+        let ShardOptions { audio, utterances, seconds, .. } = *options;
+        // The rows alone: two recipes that differ in what follows them make the same shards.
+        let features = options.features.as_ref().map(|features| ShardFeatures {
+            bits: features.bits,
+            options: features.options.without_stages(),
+        });
         let manifest = manifest.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { format: FORMAT, manifest, sha256, audio, utterances, seconds }
+        Self { format: FORMAT, manifest, sha256, audio, features, utterances, seconds }
     }
 }
 
@@ -47,10 +51,16 @@ impl fmt::Display for MadeFrom {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { manifest, audio, utterances, .. } = self;
         let digest = self.sha256.get(..12).unwrap_or(&self.sha256);
-        write!(
-            formatter,
-            "{manifest} (SHA-256 {digest}) with --audio {audio} --utterances {utterances}"
-        )?;
+        write!(formatter, "{manifest} (SHA-256 {digest}) with ")?;
+        match &self.features {
+            Some(ShardFeatures { bits, options }) => {
+                let digest = options_digest(options).to_string();
+                let digest = digest.get(..12).unwrap_or(&digest);
+                write!(formatter, "--features (options {digest}) --bits {bits}")?;
+            }
+            None => write!(formatter, "--audio {audio}")?,
+        }
+        write!(formatter, " --utterances {utterances}")?;
         if let Some(seconds) = self.seconds {
             write!(formatter, " --seconds {seconds}")?;
         }
@@ -85,7 +95,7 @@ pub(super) struct ShardIndex {
 
 impl ShardIndex {
     /// As JSON, an utterance a line.
-    pub(super) fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         writer.write_all(b"{\"made_from\":")?;
         serde_json::to_writer(&mut *writer, &self.made_from)?;
         writer.write_all(b",\n\"shard\":")?;
@@ -103,7 +113,7 @@ impl ShardIndex {
     }
 }
 
-fn write_list<T: Serialize>(writer: &mut impl Write, list: &[T]) -> io::Result<()> {
+fn write_list<T: Serialize>(writer: &mut (impl Write + ?Sized), list: &[T]) -> io::Result<()> {
     for (index, item) in list.iter().enumerate() {
         writer.write_all(if index == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut *writer, item)?;
@@ -124,7 +134,7 @@ pub(super) struct ShardList {
 }
 
 impl ShardList {
-    pub(super) fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+    pub(super) fn write(&self, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *writer, self)?;
         writer.write_all(b"\n")
     }
@@ -144,6 +154,13 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, Sha
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|error| ShardError::Broken { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// What the shards of this manifest were made from; `None` where no list beside it tells.
+pub(super) fn made_from(manifest: &Path) -> Option<MadeFrom> {
+    let name = manifest.file_stem()?.to_str()?.to_owned();
+    let folder = manifest.parent().unwrap_or(Path::new("")).to_owned();
+    Some(ShardList::read(&Names { folder, name }.list()).ok()??.made_from)
 }
 
 /// The names of the files of one manifest's shards.

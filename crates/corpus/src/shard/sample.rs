@@ -7,12 +7,18 @@
 //! WAV of 32-bit floats, the form in which they are in memory, where not.
 
 use super::flac;
+use super::matrix::FeatureMaker;
 use super::member::{audio_extension, key_of};
+use super::record::MadeFrom;
 use super::{ShardAudio, ShardError};
-use crate::clip::{ClipFault, decode_clip, fault_of_one_file, read_bytes, read_clip, section_of};
+use crate::clip::{
+    ClipFault, channel_of, decode_clip, fault_of_one_file, no_sound, read_bytes,
+    read_every_channel, section_of,
+};
+use crate::features::{StoredFeatures, stored_features};
 use crate::labels::{LabelFormat, LabelTrack, Recording, read_labels};
 use crate::ledger::{Reason, Refusal};
-use crate::manifest::Utterance;
+use crate::manifest::{CHANNEL, Utterance};
 use labyrinth_signal::Audio;
 use std::fs::File;
 use std::io::Read;
@@ -27,6 +33,8 @@ pub(super) struct Member {
 /// The members of an utterance, and its line in the shards' manifest, which lacks the ranges still.
 pub(super) struct Sample {
     pub(super) audio: Member,
+    /// What the audio's member holds where that is features.
+    pub(super) features: Option<StoredFeatures>,
     pub(super) line: Member,
     pub(super) labels: Option<Member>,
     pub(super) utterance: Utterance,
@@ -37,6 +45,7 @@ pub(super) struct Sample {
 pub(super) struct SampleReader<'a> {
     folder: &'a Path,
     audio: ShardAudio,
+    features: Option<FeatureMaker>,
     decoded: Option<Decoded>,
 }
 
@@ -53,12 +62,17 @@ struct Sound {
     sample_rate: u32,
     /// The header tells all, and the keys of headerless audio go.
     recoded: bool,
+    features: Option<StoredFeatures>,
 }
 
 impl<'a> SampleReader<'a> {
     /// For a manifest in `folder`.
-    pub(super) fn new(folder: &'a Path, audio: ShardAudio) -> Self {
-        Self { folder, audio, decoded: None }
+    ///
+    /// # Errors
+    /// [`ShardError::Options`] where features are wanted that cannot be computed.
+    pub(super) fn new(folder: &'a Path, made_from: &MadeFrom) -> Result<Self, ShardError> {
+        let features = made_from.features.as_ref().map(FeatureMaker::new).transpose()?;
+        Ok(Self { folder, audio: made_from.audio, features, decoded: None })
     }
 
     /// Reads an utterance.
@@ -79,7 +93,11 @@ impl<'a> SampleReader<'a> {
     }
 
     fn sample(&mut self, utterance: &Utterance) -> Result<Sample, ClipFault> {
+        if stored_features(utterance).is_some() {
+            return Err(no_sound(self.folder, utterance));
+        }
         let sound = match utterance.offset {
+            _ if self.features.is_some() => self.features_of(utterance)?,
             Some(offset) => self.section(utterance, offset)?,
             None => {
                 let (bytes, audio) = self.whole(utterance)?;
@@ -94,6 +112,9 @@ impl<'a> SampleReader<'a> {
         after.audio_filepath = format!("{key}.{}", sound.extension);
         after.offset = None;
         after.labels = labels.as_ref().map(|(extension, _)| format!("{key}.labels.{extension}"));
+        if sound.recoded {
+            after.extra.remove(CHANNEL);
+        }
         if sound.recoded && after.encoding.take().is_some() {
             (after.sample_rate, after.channels) = (None, None);
         }
@@ -102,6 +123,7 @@ impl<'a> SampleReader<'a> {
         let labels = labels.zip(after.labels.clone());
         Ok(Sample {
             audio: Member { name: after.audio_filepath.clone(), content: sound.content },
+            features: sound.features,
             line: Member { name: format!("{key}.json"), content: line },
             labels: labels.map(|((_, content), name)| Member { name, content }),
             utterance: after,
@@ -133,13 +155,14 @@ impl<'a> SampleReader<'a> {
     ) -> Result<Sound, ClipFault> {
         let is_flac = bytes.starts_with(b"fLaC") && utterance.encoding.is_none();
         if self.audio == ShardAudio::Flac && !is_flac {
-            return self.encoded(audio);
+            return self.cut_out(audio, utterance);
         }
         let extension = match is_flac {
             true => "flac".to_owned(),
             false => audio_extension(&utterance.audio_filepath),
         };
-        Ok(Sound { content: bytes, extension, sample_rate: audio.sample_rate, recoded: false })
+        let sample_rate = audio.sample_rate;
+        Ok(Sound { content: bytes, extension, sample_rate, recoded: false, features: None })
     }
 
     /// An utterance that is given as a part of its file.
@@ -153,13 +176,29 @@ impl<'a> SampleReader<'a> {
             return if part.samples() == audio.samples() {
                 self.unchanged(utterance, bytes, &audio)
             } else {
-                self.encoded(&part)
+                self.cut_out(&part, utterance)
             };
         }
         if in_parts {
-            let audio = read_clip(self.folder, utterance)?;
-            return self.encoded(&audio);
+            let audio = read_every_channel(self.folder, utterance)?;
+            return self.cut_out(&audio, utterance);
         }
+        let part = self.part_of_decoded(utterance, offset, name)?;
+        self.cut_out(&part, utterance)
+    }
+
+    /// What is written anew is the utterance's channel alone.
+    fn cut_out(&self, audio: &Audio, utterance: &Utterance) -> Result<Sound, ClipFault> {
+        self.encoded(&*channel_of(audio, self.folder, utterance)?)
+    }
+
+    /// A section of a recording that stays decoded for the next one.
+    fn part_of_decoded(
+        &mut self,
+        utterance: &Utterance,
+        offset: f64,
+        name: PathBuf,
+    ) -> Result<Audio, ClipFault> {
         let decoded = match self.decoded.take() {
             Some(decoded) if decoded.path == name => decoded,
             // The one before goes first: two long recordings at once would be one too many.
@@ -173,16 +212,38 @@ impl<'a> SampleReader<'a> {
                 Decoded { path: name.clone(), audio }
             }
         };
-        let sound = match &decoded.audio {
-            Ok(audio) => {
-                section_of(audio, offset, &name, utterance).and_then(|part| self.encoded(&part))
-            }
+        let part = match &decoded.audio {
+            Ok(audio) => section_of(audio, offset, &name, utterance),
             Err((reason, detail)) => {
                 Err(ClipFault::Refused { reason: *reason, detail: detail.clone() })
             }
         };
         self.decoded = Some(decoded);
-        sound
+        part
+    }
+
+    /// The features of an utterance, of the very samples that the loader would read.
+    fn features_of(&mut self, utterance: &Utterance) -> Result<Sound, ClipFault> {
+        let name = self.folder.join(&utterance.audio_filepath);
+        let audio = match utterance.offset {
+            Some(offset)
+                if utterance.shard.is_none() && !self.is_read_in_parts(utterance, &name) =>
+            {
+                self.part_of_decoded(utterance, offset, name)?
+            }
+            _ => read_every_channel(self.folder, utterance)?,
+        };
+        let audio = channel_of(&audio, self.folder, utterance)?;
+        let Some(maker) = &mut self.features else { return self.encoded(&audio) };
+        let key = key_of(&utterance.id);
+        let (content, stored) = maker.make(&utterance.id, &key, &audio)?;
+        Ok(Sound {
+            content,
+            extension: "ark".to_owned(),
+            sample_rate: audio.sample_rate,
+            recoded: true,
+            features: Some(stored),
+        })
     }
 
     /// Whether a section of this file costs no more than its own bytes: headerless, WAV, SPHERE.
@@ -214,6 +275,7 @@ impl<'a> SampleReader<'a> {
             extension: extension.to_owned(),
             sample_rate: audio.sample_rate,
             recoded: true,
+            features: None,
         };
         let fits =
             audio.channels.len() <= flac::MOST_CHANNELS && audio.sample_rate <= flac::HIGHEST_RATE;
@@ -240,7 +302,8 @@ impl<'a> SampleReader<'a> {
         let path = self.folder.join(name);
         // A CTM names recordings, which are called otherwise in a shard; and often it is of thousands.
         let is_ctm = LabelFormat::of(&path) == Some(LabelFormat::Ctm);
-        if utterance.offset.is_some() || is_ctm {
+        // Beside features nothing tells the rate in which some formats count their times.
+        if utterance.offset.is_some() || is_ctm || self.features.is_some() {
             return Ok(Some(("json".to_owned(), json_of(&track, &path)?)));
         }
         let content = match &utterance.labels_shard {
@@ -328,6 +391,10 @@ mod tests {
     use super::*;
     use labyrinth_signal::decode_audio;
 
+    fn reader(audio: ShardAudio) -> SampleReader<'static> {
+        SampleReader { folder: Path::new(""), audio, features: None, decoded: None }
+    }
+
     fn audio(channels: Vec<Vec<f32>>) -> Audio {
         Audio { sample_rate: 16_000, channels }
     }
@@ -346,7 +413,7 @@ mod tests {
 
     #[test]
     fn whatever_is_encoded_decodes_to_the_same_bits() {
-        let reader = SampleReader::new(Path::new(""), ShardAudio::Keep);
+        let reader = reader(ShardAudio::Keep);
         let ramp = |step: f32| (0..5000).map(|i| (i as f32 - 2500.0) * step).collect::<Vec<f32>>();
         for (channels, extension) in [
             (vec![ramp(1.0 / 32768.0)], "flac"),
@@ -369,7 +436,7 @@ mod tests {
 
     #[test]
     fn flac_of_what_is_not_exact_is_rounded_to_16_bits() {
-        let reader = SampleReader::new(Path::new(""), ShardAudio::Flac);
+        let reader = reader(ShardAudio::Flac);
         let sound = reader.encoded(&audio(vec![vec![0.1, 1.5, -1.5, 0.7 / 32768.0]])).unwrap();
         let again = decode_audio(sound.content, Path::new("x"), None).unwrap();
         let steps: Vec<f32> = again.channels[0].iter().map(|x| x * 32768.0).collect();

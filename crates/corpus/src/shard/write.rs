@@ -5,6 +5,7 @@ use super::record::{MadeFrom, Names, ShardEntry, ShardIndex};
 use super::sample::{Member, Sample, SampleReader};
 use super::tar::TarWriter;
 use super::{ShardDigest, ShardError, ShardRange};
+use crate::digest::sha256;
 use crate::manifest::{Utterance, hexadecimal};
 use crate::source::Source;
 use crate::temporary::Temporary;
@@ -40,6 +41,19 @@ impl Job<'_> {
         Ok(whole.then_some(index))
     }
 
+    /// Whether a shard that is done holds the bytes that its index tells of.
+    ///
+    /// # Errors
+    /// [`ShardError::Read`] where the disk fails.
+    pub(super) fn is_intact(&self, entry: &ShardEntry) -> Result<bool, ShardError> {
+        let path = self.names.folder.join(&entry.file);
+        let digest = File::open(&path).and_then(|file| sha256(file, &|_| {}));
+        match digest {
+            Ok(digest) => Ok(digest == entry.sha256),
+            Err(source) => Err(ShardError::Read { path, source }),
+        }
+    }
+
     /// Writes a shard; `told` is called after each utterance. False where `stop` ended it early.
     pub(super) fn write(
         &self,
@@ -53,7 +67,7 @@ impl Job<'_> {
         let (temporary, file) = Temporary::create(&target).map_err(failed)?;
         let mut tar =
             TarWriter::new(Hashed { writer: BufWriter::new(file), hasher: Sha256::new() });
-        let mut reader = SampleReader::new(self.manifest.folder(), self.made_from.audio);
+        let mut reader = SampleReader::new(self.manifest.folder(), &self.made_from)?;
         let (mut lines, mut refused) = (Vec::with_capacity(utterances.len()), Vec::new());
         for index in utterances {
             if stop.load(Ordering::Relaxed) {
@@ -86,10 +100,11 @@ fn append(tar: &mut TarWriter<Hashed>, file: &str, sample: Sample) -> io::Result
     let mut put = |member: &Member| {
         let offset = tar.append(&member.name, &member.content)?;
         let (bytes, digest) = (member.content.len() as u64, ShardDigest::of(&member.content));
-        io::Result::Ok(ShardRange { file: file.to_owned(), offset, bytes, digest })
+        let features = None;
+        io::Result::Ok(ShardRange { file: file.to_owned(), offset, bytes, digest, features })
     };
-    let Sample { audio, line, labels, mut utterance } = sample;
-    utterance.shard = Some(Box::new(put(&audio)?));
+    let Sample { audio, features, line, labels, mut utterance } = sample;
+    utterance.shard = Some(Box::new(ShardRange { features, ..put(&audio)? }));
     put(&line)?;
     if let Some(labels) = labels {
         utterance.labels_shard = Some(Box::new(put(&labels)?));

@@ -31,6 +31,27 @@ pub fn noise(key: u64, samples: usize) -> Vec<f32> {
         .collect()
 }
 
+/// A WAV of 16 bits with a channel for each list, all of one length.
+pub fn wav_of_channels(rate: u32, channels: &[Vec<f32>]) -> Vec<u8> {
+    let count = channels.len() as u16;
+    let data = (channels[0].len() * channels.len() * 2) as u32;
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((data + 36).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    bytes.extend(count.to_le_bytes());
+    bytes.extend(rate.to_le_bytes());
+    bytes.extend((rate * 2 * u32::from(count)).to_le_bytes());
+    bytes.extend((2 * count).to_le_bytes());
+    bytes.extend(b"\x10\0data");
+    bytes.extend(data.to_le_bytes());
+    for index in 0..channels[0].len() {
+        for channel in channels {
+            bytes.extend(((channel[index] * 32767.0) as i16).to_le_bytes());
+        }
+    }
+    bytes
+}
+
 /// Writes `key`'s noise and describes it.
 pub fn utterance(folder: &Path, key: u64, rate: u32, samples: usize, text: &str) -> Utterance {
     let name = format!("u{key:03}.wav");

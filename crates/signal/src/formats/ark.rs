@@ -316,6 +316,32 @@ pub fn write_kaldi(path: &Path, array: &Array, format: ArkFormat) -> Result<(), 
     write_whole(path, &bytes)
 }
 
+/// One entry as it stands in an archive: a key, a blank and the object. By itself it is an archive of one
+/// entry; `name` is used for messages alone.
+///
+/// # Errors
+/// [`FormatError`] if the key is empty or has blanks, or the values are not finite or do not fit the
+/// format.
+pub fn ark_entry(
+    key: &str,
+    array: &Array,
+    format: ArkFormat,
+    name: &Path,
+) -> Result<Vec<u8>, FormatError> {
+    let wrong = key.is_empty() || key.len() > MAX_KEY;
+    if wrong || key.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let reason = format!(
+            "cannot hold the key {key:?}: a key is 1 to {MAX_KEY} bytes without blanks; rename the \
+             utterance"
+        );
+        return Err(FormatError::unusable(name, reason));
+    }
+    let object = object_bytes(array, format).map_err(|reason| {
+        FormatError::unusable(name, format!("cannot hold `{key}`: its array {reason}"))
+    })?;
+    Ok([key.as_bytes(), b" ", &object].concat())
+}
+
 /// Writes an archive entry by entry, with an `scp` beside it if wanted.
 pub struct ArkWriter {
     path: PathBuf,
@@ -347,22 +373,10 @@ impl ArkWriter {
     /// [`FormatError`] if the disk fails, the key is empty or has blanks, or the values are not
     /// finite or do not fit the format.
     pub fn write(&mut self, key: &str, array: &Array) -> Result<(), FormatError> {
-        let wrong = key.is_empty() || key.len() > MAX_KEY;
-        if wrong || key.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            let reason = format!(
-                "cannot hold the key {key:?}: a key is 1 to {MAX_KEY} bytes without blanks; rename \
-                 the utterance"
-            );
-            return Err(FormatError::unusable(&self.path, reason));
-        }
-        let object = object_bytes(array, self.format).map_err(|reason| {
-            FormatError::unusable(&self.path, format!("cannot hold `{key}`: its array {reason}"))
-        })?;
+        let entry = ark_entry(key, array, self.format, &self.path)?;
         let place = self.offset + key.len() as u64 + 1;
-        for bytes in [key.as_bytes(), b" ", &object] {
-            self.ark.write(bytes)?;
-        }
-        self.offset = place + object.len() as u64;
+        self.ark.write(&entry)?;
+        self.offset += entry.len() as u64;
         if let Some(scp) = &mut self.scp {
             scp.write(format!("{key} {}:{place}\n", self.path.display()).as_bytes())?;
         }

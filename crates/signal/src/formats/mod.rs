@@ -15,7 +15,7 @@ mod npy;
 mod output;
 mod scp;
 
-pub use ark::{ArkFormat, ArkReader, ArkWriter, read_kaldi, write_kaldi};
+pub use ark::{ArkFormat, ArkReader, ArkWriter, ark_entry, read_kaldi, write_kaldi};
 pub use ark_text::kaldi_text;
 pub use array::{Array, Values};
 pub use compressed::Compression;
