@@ -17,6 +17,7 @@ use labyrinth_kernels::{Cpu, Real};
 use crate::error::NnError;
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
+use crate::sequence::Sequence;
 use crate::shape::Shape;
 
 /// Whether a pass trains or only computes.
@@ -132,6 +133,25 @@ pub trait Layer<T: Real>: Send + Sync {
     /// Which input frames an output frame depends on.
     fn reach(&self) -> Reach {
         Reach::FRAME
+    }
+
+    /// Multiplications of the forward pass on an input of this shape: those of matrix products and
+    /// convolutions, one for each weight and each place where it is used, beyond the edges too. Norms, gates
+    /// and rectifiers, a few for each value, are not counted, as is the custom in the field's tables.
+    fn multiplications(&self, _input: &Shape) -> u64 {
+        0
+    }
+
+    /// What it is, for a table of layers: `convolution 3×3, stride 2×2`. By default the name of its type.
+    fn describe(&self) -> String {
+        let name = std::any::type_name::<Self>();
+        let name = name.split('<').next().unwrap_or(name);
+        name.rsplit("::").next().unwrap_or(name).to_owned()
+    }
+
+    /// The sequences inside of it, each with the name that its weights bear within the layer.
+    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
+        Vec::new()
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

@@ -6,6 +6,7 @@
 //! - [`layer`]: the trait that a layer fulfils: lengths, forward, backward, memory it wants.
 //! - [`layers`]: one file per layer.
 //! - [`reach`]: which frames of its input an output frame depends on.
+//! - [`table`]: a network as a table of its layers.
 //! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
@@ -30,6 +31,7 @@ mod plan;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
+pub mod table;
 
 pub use architecture::{
     ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, ModelOptions, Recurrent,
@@ -42,3 +44,4 @@ pub use parameters::{Initializer, ParameterSpec, Parameters};
 pub use reach::Reach;
 pub use sequence::Sequence;
 pub use shape::Shape;
+pub use table::{LayerRow, Table};

@@ -107,6 +107,11 @@ impl<T: Real> Sequence<T> {
         self.steps.is_empty()
     }
 
+    /// The layers with their names, first to last.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer<T>)> {
+        self.steps.iter().map(|step| (step.name.as_str(), step.layer.as_ref()))
+    }
+
     /// Every weight, named `layer.weight`, in the order of the arena.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         self.named(|layer| layer.parameters())
@@ -346,6 +351,26 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn reach(&self) -> Reach {
         Sequence::reach(self)
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        let mut shape = input.clone();
+        let mut sum = 0;
+        for step in &self.steps {
+            sum += step.layer.multiplications(&shape);
+            // A shape that does not fit is refused by `output_shape`, which is asked first.
+            let Ok(next) = step.layer.output_shape(&shape) else { break };
+            shape = next;
+        }
+        sum
+    }
+
+    fn describe(&self) -> String {
+        "sequence".into()
+    }
+
+    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
+        vec![("", self)]
     }
 
     fn state_len(&self, batch: usize) -> usize {

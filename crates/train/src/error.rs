@@ -6,6 +6,8 @@ use labyrinth_corpus::atomic::remedy;
 use labyrinth_corpus::clip::reading_failed;
 use labyrinth_corpus::{Ledger, Reason};
 
+use crate::describe::Feasibility;
+
 /// Why a training or an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -137,6 +139,19 @@ pub enum TrainError {
         ledger: String,
         /// What to change, by the reason that most were refused for.
         remedy: &'static str,
+    },
+    /// Most of the corpus has fewer frames than labels.
+    #[error(
+        "{} of {} training utterances ({:.0} %) have fewer frames than labels at the time stride of {stride}, so CTC cannot learn them; lower the strides of time in [model] or frame-shift in [features], and see `labyrinth describe`",
+        feasibility.too_short,
+        feasibility.read - feasibility.unusable,
+        100.0 * feasibility.infeasible_share()
+    )]
+    Infeasible {
+        /// What was counted.
+        feasibility: Feasibility,
+        /// Feature frames between two frames of the output.
+        stride: usize,
     },
     /// The best epoch would be chosen by what was learnt by heart.
     #[error("train and dev of the recipe are the same data, {} and {}; name another manifest as dev in [data], so that the best epoch is chosen by what was not learnt by heart", train.display(), dev.display())]

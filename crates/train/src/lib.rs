@@ -5,6 +5,7 @@
 //! - [`recipe`]: the TOML file that describes an experiment whole.
 //! - [`mixture`]: its training data: one manifest, or several with weights.
 //! - [`run_directory`]: the folder of one training, and what it must not overwrite.
+//! - [`describe`]: what a recipe or a model is before it is run.
 //! - [`schedule`]: the learning rate along the way.
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
@@ -17,6 +18,7 @@
 
 pub mod checkpoint;
 mod data;
+pub mod describe;
 pub mod error;
 pub mod evaluate;
 pub mod mixture;
@@ -26,6 +28,7 @@ pub mod schedule;
 pub mod trainer;
 
 pub use data::DevScore;
+pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};

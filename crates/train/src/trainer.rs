@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::checkpoint::{self, Best, Standing, Tensors};
 use crate::data::{Data, DevScore, score_dev};
+use crate::describe::Feasibility;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
@@ -259,6 +260,22 @@ impl Training {
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
             return Err(TrainError::nothing_to_use(recipe.data.train.first(), &ledger));
+        }
+        let feasibility = Feasibility::of(&ledger);
+        if feasibility.infeasible_share() > 0.5 {
+            let stride = recipe.model.time_stride();
+            return Err(TrainError::Infeasible { feasibility, stride });
+        }
+        if feasibility.too_short > 0 {
+            let note = format!(
+                "{:.1} % of the training data ({} of {} utterances) have fewer frames than labels at the time \
+                 stride of {} and are left out",
+                100.0 * feasibility.infeasible_share(),
+                feasibility.too_short,
+                feasibility.read - feasibility.unusable,
+                recipe.model.time_stride()
+            );
+            tell(Event::Note(&note));
         }
         let run = RunDirectory::open(&options.run, recipe, options.resume)?;
         let zeros = || {

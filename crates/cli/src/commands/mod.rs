@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod describe;
 mod doctor;
 mod evaluate;
 mod features;
@@ -30,6 +31,8 @@ pub enum Command {
     Check(check::Check),
     /// Packs a corpus into tar shards, in parallel and resumable.
     Shard(shard::Shard),
+    /// Shows the layers of a recipe or a model, what they cost, and what fits through them.
+    Describe(describe::Describe),
     /// Trains a recogniser as a recipe says.
     Train(train::Train),
     /// Measures a recogniser on a manifest: error rates, speed, the worst errors.
@@ -52,6 +55,7 @@ impl Command {
             Self::Prepare(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Shard(command) => command.run(),
+            Self::Describe(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Transcribe(command) => command.run(),

@@ -28,6 +28,10 @@ impl<T: Real> Layer<T> for BatchNorm {
         Ok(input.clone())
     }
 
+    fn describe(&self) -> String {
+        "batch norm".into()
+    }
+
     fn parameters(&self) -> Vec<ParameterSpec> {
         vec![
             ParameterSpec::constant("weight", self.channels, 1.0),

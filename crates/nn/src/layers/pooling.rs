@@ -30,6 +30,15 @@ pub(super) fn windowed_shape(layer: &str, window: Window, input: &Shape) -> Resu
     Ok(Shape { lengths, bins, channels: input.channels })
 }
 
+/// `3×3`, or `3×3, stride 2×2`: time first.
+pub(super) fn window_in_words(kernel: [usize; 2], stride: [usize; 2]) -> String {
+    let stride = match stride {
+        [1, 1] => String::new(),
+        [time, bins] => format!(", stride {time}×{bins}"),
+    };
+    format!("{}×{}{stride}", kernel[0], kernel[1])
+}
+
 /// The largest number of each window.
 #[derive(Clone, Debug)]
 pub struct MaxPool {
@@ -40,6 +49,10 @@ pub struct MaxPool {
 impl<T: Real> Layer<T> for MaxPool {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         windowed_shape("a max pooling", self.window, input)
+    }
+
+    fn describe(&self) -> String {
+        format!("max pooling {}", window_in_words(self.window.kernel, self.window.stride))
     }
 
     fn reach(&self) -> Reach {
@@ -75,6 +88,10 @@ pub struct AveragePool {
 impl<T: Real> Layer<T> for AveragePool {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         windowed_shape("an average pooling", self.window, input)
+    }
+
+    fn describe(&self) -> String {
+        format!("average pooling {}", window_in_words(self.window.kernel, self.window.stride))
     }
 
     fn reach(&self) -> Reach {
@@ -121,6 +138,10 @@ impl<T: Real> Layer<T> for MeanOverBins {
         Ok(Shape { bins: 1, ..input.clone() })
     }
 
+    fn describe(&self) -> String {
+        "mean over bins".into()
+    }
+
     fn needs_output(&self) -> bool {
         false
     }
@@ -145,6 +166,10 @@ pub struct GlobalMean;
 impl<T: Real> Layer<T> for GlobalMean {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Ok(Shape { lengths: vec![1; input.lengths.len()], bins: 1, channels: input.channels })
+    }
+
+    fn describe(&self) -> String {
+        "mean over frames and bins".into()
     }
 
     fn reach(&self) -> Reach {

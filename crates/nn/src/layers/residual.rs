@@ -122,6 +122,19 @@ impl<T: Real> Layer<T> for Residual<T> {
         self.body.reach().beside(self.shortcut.reach())
     }
 
+    fn multiplications(&self, input: &Shape) -> u64 {
+        self.body.multiplications(input) + self.shortcut.multiplications(input)
+    }
+
+    fn describe(&self) -> String {
+        let sum = if self.shortcut.is_empty() { "its input + body" } else { "body + shortcut" };
+        format!("{sum}{}", if self.relu { ", rectified" } else { "" })
+    }
+
+    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
+        vec![("body", &self.body), ("shortcut", &self.shortcut)]
+    }
+
     fn state_len(&self, batch: usize) -> usize {
         self.body.state_len(batch) + self.shortcut.state_len(batch)
     }
