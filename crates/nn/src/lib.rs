@@ -34,7 +34,8 @@ pub mod sequence;
 pub mod shape;
 
 pub use architecture::{
-    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, ModelOptions, Recurrent,
+    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, ModelOptions, Recurrent,
+    ResnetName, ResnetNorm, ResnetOptions,
 };
 pub use error::NnError;
 pub use foreign::{ForeignError, NamedTensor};
