@@ -10,6 +10,7 @@
 //! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
+//! - [`foreign`]: tensors from files of others.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
 //!
 //! There is no automatic differentiation. Each layer's gradient is written by hand next to its
@@ -22,6 +23,7 @@
 
 pub mod architecture;
 pub mod error;
+pub mod foreign;
 pub mod layer;
 pub mod layers;
 pub mod model_file;
@@ -34,9 +36,11 @@ pub mod shape;
 pub mod table;
 
 pub use architecture::{
-    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, ModelOptions, Recurrent,
+    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, ModelOptions, Recurrent,
+    ResnetName, ResnetNorm, ResnetOptions,
 };
 pub use error::NnError;
+pub use foreign::{ForeignError, NamedTensor};
 pub use layer::{Backward, Forward, Layer, Mode};
 pub use model_file::{ModelFile, ModelFileError, ModelHeader};
 pub use network::{Memory, Network};

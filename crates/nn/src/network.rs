@@ -15,6 +15,9 @@ pub struct Network<T> {
     options: ModelOptions,
     dim: usize,
     labels: usize,
+    /// The first layers, where training leaves them as they are; empty otherwise.
+    frozen: Sequence<T>,
+    /// The others.
     sequence: Sequence<T>,
     /// What training moves by gradients.
     pub parameters: Parameters<T>,
@@ -37,8 +40,20 @@ impl<T: Real> Network<T> {
             labels,
             parameters: Parameters::initialize(sequence.parameters(), seed),
             buffers: Parameters::initialize(sequence.buffers(), seed),
+            frozen: Sequence::new(Vec::new()),
             sequence,
         })
+    }
+
+    /// Leaves the first layers, as long as `is_frozen` says so of their stages
+    /// ([`ModelOptions::stage_of`]), out of training until the next call: they compute as in inference in
+    /// both modes, batch norms with their running statistics, which do not move; they keep nothing for the
+    /// way back, and their gradients stay 0. What they cost is a forward pass.
+    pub fn freeze(&mut self, is_frozen: impl Fn(&str) -> bool) {
+        let frozen = std::mem::replace(&mut self.frozen, Sequence::new(Vec::new()));
+        self.sequence.put_first(frozen);
+        let options = &self.options;
+        self.frozen = self.sequence.take_first(|layer| is_frozen(options.stage_of(layer)));
     }
 
     /// The architecture.
@@ -69,16 +84,22 @@ impl<T: Real> Network<T> {
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
         let shape = Shape::features(lengths, self.dim);
-        self.sequence.forward(
-            cpu,
-            mode,
-            &self.parameters.values,
-            &self.buffers.values,
-            features,
-            &shape,
-            &mut [],
-            memory,
-        )
+        let (parameters, buffers) = (&self.parameters.values, &self.buffers.values);
+        if self.frozen.is_empty() {
+            let states = &mut [];
+            return self
+                .sequence
+                .forward(cpu, mode, parameters, buffers, features, &shape, states, memory);
+        }
+        let mut before = memory.before.take().unwrap_or_default();
+        let (frozen, still) = (&self.frozen, Mode::Inference);
+        frozen.forward(cpu, still, parameters, buffers, features, &shape, &mut [], &mut before)?;
+        let shape = before.output_shape().unwrap_or(&shape);
+        let x = before.output();
+        let result =
+            self.sequence.forward(cpu, mode, parameters, buffers, x, shape, &mut [], memory);
+        memory.before = Some(before);
+        result
     }
 
     /// Adds the gradients of the last forward pass to `gradients`, in the order of
@@ -92,15 +113,19 @@ impl<T: Real> Network<T> {
         gradients: &mut [T],
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
-        self.sequence.backward(
-            cpu,
-            mode,
-            &self.parameters.values,
-            features,
-            gradients,
-            memory,
-            None,
-        )
+        let parameters = &self.parameters.values;
+        if self.frozen.is_empty() {
+            return self
+                .sequence
+                .backward(cpu, mode, parameters, features, gradients, memory, None);
+        }
+        let Some(before) = memory.before.take() else {
+            return Err(NnError::NothingToGoBackThrough);
+        };
+        let x = before.output();
+        let result = self.sequence.backward(cpu, mode, parameters, x, gradients, memory, None);
+        memory.before = Some(before);
+        result
     }
 
     /// Moves batch norm's running statistics after a training forward pass.

@@ -29,6 +29,8 @@ pub struct Sequence<T> {
 pub struct Memory<T> {
     plan: Option<Plan>,
     values: Vec<T>,
+    /// Where layers that are not trained compute, which come before those that are.
+    pub(crate) before: Option<Box<Memory<T>>>,
 }
 
 impl<T: Real> Memory<T> {
@@ -65,7 +67,8 @@ impl<T: Real> Memory<T> {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<T>()
+        let before = self.before.as_ref().map_or(0, |memory| memory.bytes());
+        self.values.capacity() * size_of::<T>() + before
     }
 
     /// Makes room for a plan. Nothing of an earlier pass is kept, so nothing is copied, and the old room
@@ -100,6 +103,19 @@ impl<T: Real> Sequence<T> {
             })
             .collect();
         Self { steps }
+    }
+
+    /// Takes the first layers out, as long as `wanted` says so of their names: a sequence of its own, which
+    /// reads its weights from the same arenas as before.
+    pub(crate) fn take_first(&mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        let count = self.steps.iter().take_while(|step| wanted(&step.name)).count();
+        let rest = self.steps.split_off(count);
+        Self { steps: std::mem::replace(&mut self.steps, rest) }
+    }
+
+    /// Puts layers that [`Sequence::take_first`] took out back to their place.
+    pub(crate) fn put_first(&mut self, first: Self) {
+        self.steps.splice(0..0, first.steps);
     }
 
     /// Whether there is no layer: the output is the input.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
-use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions};
+use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions, ResnetOptions};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
     RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
@@ -260,6 +260,7 @@ impl Recipe {
             .unwrap_or("cnn-gru");
         let mut recipe = match architecture {
             "cnn-gru" | "cnn-lstm" => Self::of::<CnnOptions>(text, ModelOptions::Cnn)?,
+            "resnet-gru" | "resnet-lstm" => Self::of::<ResnetOptions>(text, ModelOptions::Resnet)?,
             other => return Err(Fault::Architecture(other.into())),
         };
         let folder = path.parent().unwrap_or(path);

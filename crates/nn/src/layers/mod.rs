@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod batch_norm_relu;
+mod block_convolution;
 mod convolution;
 mod depthwise;
 mod dropout;
@@ -9,6 +10,7 @@ mod gru;
 mod layer_norm;
 mod linear;
 mod lstm;
+mod picture;
 mod pooling;
 mod recurrent;
 mod relu;
@@ -16,6 +18,7 @@ mod residual;
 
 pub use batch_norm::BatchNorm;
 pub use batch_norm_relu::BatchNormRelu;
+pub use block_convolution::BlockConvolution;
 pub use convolution::ConvolutionLayer;
 pub use depthwise::DepthwiseLayer;
 pub use dropout::Dropout;
@@ -23,6 +26,7 @@ pub use gru::GruLayer;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lstm::LstmLayer;
+pub use picture::{Colours, IMAGENET_DEVIATION, IMAGENET_MEAN, Picture, Pixels};
 pub use pooling::{AveragePool, GlobalMean, MaxPool, MeanOverBins};
 pub use relu::Relu;
 pub use residual::Residual;
