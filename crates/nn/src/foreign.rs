@@ -9,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::model_file::hexadecimal;
+use crate::pth;
 
 /// One tensor of a file of weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +50,7 @@ pub enum ForeignError {
         reason: String,
     },
     /// It asks for code to be run, which never happens here.
-    #[error("the weights {} ask to run {code}, which this program never does; in PyTorch, save model.state_dict() alone", path.display())]
+    #[error("the weights {} hold code: {code}; it is not run: in PyTorch, save model.state_dict() alone", path.display())]
     Code {
         /// The file.
         path: PathBuf,
@@ -87,7 +88,15 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ForeignError> {
 
 /// [`read_tensors`] from memory; `path` names the file in messages.
 pub fn parse_tensors(bytes: &[u8], path: &Path) -> Result<Vec<NamedTensor>, ForeignError> {
-    let mut tensors = safetensors(bytes, path)?;
+    if pth::is_legacy(bytes) {
+        let reason =
+            "it is in PyTorch's form from before version 1.6; load it with torch.load and \
+                      save it again with torch.save"
+                .into();
+        return Err(ForeignError::Unknown { path: path.into(), reason });
+    }
+    let mut tensors =
+        if pth::is_archive(bytes) { pth::parse(bytes, path)? } else { safetensors(bytes, path)? };
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tensors)
 }

@@ -30,6 +30,7 @@ pub mod model_file;
 pub mod network;
 pub mod parameters;
 mod plan;
+mod pth;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
