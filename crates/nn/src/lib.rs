@@ -11,6 +11,7 @@
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
 //! - [`foreign`]: tensors from files of others.
+//! - [`pretrained`]: torchvision's weights of a ResNet into ours.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
 //!
 //! There is no automatic differentiation. Each layer's gradient is written by hand next to its
@@ -31,6 +32,7 @@ pub mod network;
 pub mod parameters;
 mod plan;
 mod pth;
+pub mod pretrained;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
@@ -46,6 +48,7 @@ pub use layer::{Backward, Forward, Layer, Mode};
 pub use model_file::{ModelFile, ModelFileError, ModelHeader};
 pub use network::{Memory, Network};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
+pub use pretrained::PretrainedError;
 pub use reach::Reach;
 pub use sequence::Sequence;
 pub use shape::Shape;

@@ -79,6 +79,9 @@ pub struct TrainingRecord {
     pub epoch: u64,
     /// Steps done when these weights were taken.
     pub step: u64,
+    /// SHA-256 of the file of pretrained weights that the training began with; empty where there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pretrained_digest: String,
 }
 
 /// A model file that cannot be used, in a sentence.

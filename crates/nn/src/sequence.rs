@@ -196,7 +196,11 @@ impl<T: Real> Sequence<T> {
             Mode::Inference => Purpose::Inference,
             Mode::Training { .. } => Purpose::Training,
         };
-        let fits = |plan: &Plan| plan.shapes[0] == *input && plan.purpose == purpose;
+        // Layers may have been taken out since, or put back.
+        let steps = self.steps.len();
+        let fits = |plan: &Plan| {
+            plan.shapes[0] == *input && plan.purpose == purpose && plan.steps.len() == steps
+        };
         if !memory.plan.as_ref().is_some_and(fits) {
             memory.plan = None;
             memory.prepare(self.plan(input, purpose)?);

@@ -11,6 +11,12 @@ use crate::describe::Feasibility;
 /// Why a training or an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// The pretrained weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] labyrinth_nn::ForeignError),
+    /// The pretrained weights do not fit the network.
+    #[error(transparent)]
+    Pretrained(#[from] labyrinth_nn::PretrainedError),
     /// The recipe file cannot be read.
     #[error("cannot read the recipe {}: {source}; check the path", path.display())]
     RecipeUnreadable {

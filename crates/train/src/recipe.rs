@@ -1,10 +1,12 @@
 //! The recipe: one TOML file that describes an experiment whole.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
+use labyrinth_nn::layers::Colours;
 use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions, ResnetOptions};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
@@ -110,6 +112,12 @@ pub struct TrainSection {
     pub random_filter: Option<RandomFilter>,
     /// Masks over time and frequency; absent for none.
     pub spec_augment: Option<SpecAugment>,
+    /// Weights of others that the network begins with; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PretrainedOptions>,
+    /// Learning rates of stages of the network (`stem`, `layer1` … `rest`), and how long they are frozen.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, StageOptions>,
     /// Steps between two checkpoints (one more follows each epoch).
     pub checkpoint_every: u64,
     /// Precision of the operands of matrix products and convolutions, also where dev is recognised: "f32" or "bf16".
@@ -120,6 +128,11 @@ pub struct TrainSection {
 }
 
 impl TrainSection {
+    /// How a stage is trained.
+    pub fn stage(&self, name: &str) -> StageOptions {
+        self.stages.get(name).copied().unwrap_or_default()
+    }
+
     /// What training does to the sound.
     pub fn sound(&self) -> SoundOptions {
         SoundOptions {
@@ -130,6 +143,33 @@ impl TrainSection {
             low_pass: self.low_pass.clone(),
             telephone: self.telephone.clone(),
         }
+    }
+}
+
+/// `pretrained = { weights = "…" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PretrainedOptions {
+    /// A ResNet's tensors in torchvision's names: safetensors or a state dict of PyTorch, relative to the
+    /// recipe's folder.
+    pub weights: PathBuf,
+}
+
+/// How a stage of the network is trained: `stem = { frozen-epochs = 10, rate = 0.1 }` under
+/// `[train.stages]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StageOptions {
+    /// Factor of the learning rate.
+    pub rate: f64,
+    /// Epochs at the beginning in which the stage stays as it is: no update, no weight decay, and its batch
+    /// norms use their running statistics and do not move. For all of a training: its `epochs`, or more.
+    pub frozen_epochs: u64,
+}
+
+impl Default for StageOptions {
+    fn default() -> Self {
+        Self { rate: 1.0, frozen_epochs: 0 }
     }
 }
 
@@ -167,6 +207,8 @@ impl Default for TrainSection {
             telephone: None,
             random_filter: None,
             spec_augment: None,
+            pretrained: None,
+            stages: BTreeMap::new(),
             checkpoint_every: 100,
             precision: Precision::F32,
         }
@@ -336,6 +378,7 @@ impl Recipe {
                 let warped = FeatureOptions { vtln_warp, ..self.features.clone() };
                 FeatureExtractor::new(&warped).map_err(|error| format!("vtln-warps: {error}"))?;
             }
+            self.check_model()?;
             let sound = train.sound().check(features.sample_rate());
             sound.map_err(|error| error.to_string())?;
             // The width of the output is the alphabet's, which is not known yet; any will do.
@@ -345,6 +388,67 @@ impl Recipe {
         Err(fault.to_owned())
     }
 
+    /// What the network, its features and its training must agree on.
+    fn check_model(&self) -> Result<(), String> {
+        let (train, features) = (&self.train, &self.features);
+        let stages = self.model.stages();
+        if let Some(unknown) = train.stages.keys().find(|name| !stages.contains(&name.as_str())) {
+            return Err(if stages.is_empty() {
+                "stages in [train] are for resnet-gru and resnet-lstm; leave them out".into()
+            } else {
+                format!(
+                    "there is no stage {unknown} in [train.stages]; there are {}",
+                    stages.join(", ")
+                )
+            });
+        }
+        if !train.stages.values().all(|stage| stage.rate > 0.0 && stage.rate <= 1000.0) {
+            return Err(
+                "the rate of a stage must lie above 0, up to 1000; to keep a stage as it is, set \
+                        its frozen-epochs"
+                    .into(),
+            );
+        }
+        for pair in stages.windows(2) {
+            let [before, behind] = [pair[0], pair[1]].map(|name| train.stage(name).frozen_epochs);
+            if behind > before {
+                return Err(format!(
+                    "{} would be frozen for {behind} epochs and {}, which comes before it, for {before}; \
+                     a stage can be frozen only as long as all before it are",
+                    pair[1], pair[0]
+                ));
+            }
+        }
+        if stages.last().is_some_and(|rest| train.stage(rest).frozen_epochs > 0) {
+            return Err("rest in [train.stages] holds the output, which cannot be frozen".into());
+        }
+        let ModelOptions::Resnet(model) = &self.model else {
+            return match train.pretrained {
+                Some(_) => Err("pretrained weights are for resnet-gru and resnet-lstm; leave \
+                                pretrained out of [train], or change architecture in [model]"
+                    .into()),
+                None => Ok(()),
+            };
+        };
+        let (given, wanted) = match model.colours {
+            Colours::Repeat => return Ok(()),
+            Colours::Deltas => (
+                features.deltas.is_some_and(|deltas| deltas.order == 2),
+                "colours = \"deltas\" in [model] needs deltas = { order = 2 } in [features]",
+            ),
+            Colours::Windows => (
+                features.frame_lengths.len() == 3,
+                "colours = \"windows\" in [model] needs three frame-lengths in [features], such as \
+                 [25, 64, 250]",
+            ),
+        };
+        if given && features.splice.is_none() {
+            Ok(())
+        } else {
+            Err(format!("{wanted}, and no splice"))
+        }
+    }
+
     /// The same recipe with paths that no longer depend on the recipe's folder.
     pub fn with_paths_from(&self, folder: &Path) -> Self {
         let mut recipe = self.clone();
@@ -352,8 +456,9 @@ impl Recipe {
         let rooms = train.reverberation.as_mut().and_then(|rooms| rooms.recordings.as_mut());
         let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
         let data = &mut recipe.data;
+        let weights = train.pretrained.as_mut().map(|pretrained| &mut pretrained.weights);
         let manifests = data.train.manifests_mut().iter_mut().map(|one| &mut one.manifest);
-        for path in manifests.chain([&mut data.dev]).chain(rooms).chain(noises) {
+        for path in manifests.chain([&mut data.dev]).chain(rooms).chain(noises).chain(weights) {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }

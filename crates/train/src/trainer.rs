@@ -4,6 +4,7 @@
 //! logits, back through the network to the gradient of every weight, one step of AdamW. After
 //! each epoch the dev set is recognised, and the best model so far is kept.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,8 +15,10 @@ use labyrinth_corpus::{Batch, Ledger, Loader, Position};
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_kernels::optimizer::{AdamW, adamw_step, gradient_norm};
+use labyrinth_nn::foreign::{file_digest, parse_tensors, read_bytes};
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
-use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, Network, Parameters};
+use labyrinth_nn::pretrained::load_resnet;
+use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, ModelOptions, Network, Parameters};
 use labyrinth_text::Alphabet;
 use serde_json::json;
 
@@ -158,6 +161,7 @@ impl Training {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainError> {
         let epoch = self.standing.position.epoch;
+        self.thaw(epoch);
         while let Some(batch) = loader.next_batch()? {
             self.note_refusals(&batch)?;
             let epochs = self.options.recipe.train.epochs;
@@ -209,9 +213,15 @@ impl Training {
         let gradient_scale = (train.clip / norm).min(1.0);
         for index in 0..network.parameters.specs().len() {
             let range = network.parameters.range(index);
-            let decay = network.parameters.specs()[index].decay;
+            let spec = &network.parameters.specs()[index];
+            let (stage, decay) = (network.options().stage_of(&spec.name), spec.decay);
+            let options = train.stage(stage);
+            if options.frozen_epochs > self.standing.position.epoch {
+                continue; // its gradient is 0, but decay and the moments of the past would move it
+            }
+            let thawed = self.standing.thawed.get(stage).copied().unwrap_or(0);
             let rule = AdamW {
-                learning_rate,
+                learning_rate: learning_rate * options.rate,
                 weight_decay: if decay { train.weight_decay } else { 0.0 },
                 ..AdamW::default()
             };
@@ -222,7 +232,7 @@ impl Training {
                 &mut self.first_moment.values[range.clone()],
                 &mut self.second_moment.values[range],
                 &rule,
-                self.standing.step - self.standing.skipped,
+                self.standing.step - self.standing.skipped - thawed,
                 gradient_scale,
             )?;
         }
@@ -240,6 +250,19 @@ impl Training {
         Ok((loss, learning_rate))
     }
 
+    /// Freezes the stages that the recipe keeps as they are in this epoch, and trains the others. A stage
+    /// that thaws begins with moments of zeros, so AdamW counts its steps from here on.
+    fn thaw(&mut self, epoch: u64) {
+        let train = &self.options.recipe.train;
+        self.network.freeze(|stage| train.stage(stage).frozen_epochs > epoch);
+        for (name, stage) in &train.stages {
+            if stage.frozen_epochs > 0 && stage.frozen_epochs <= epoch {
+                let steps = self.standing.step - self.standing.skipped;
+                self.standing.thawed.entry(name.clone()).or_insert(steps);
+            }
+        }
+    }
+
     /// Builds everything, or restores it from the newest checkpoint.
     fn prepare(
         options: TrainOptions,
@@ -255,8 +278,13 @@ impl Training {
             }
         }
         let data = Data::read(recipe)?;
-        let network =
+        let mut network =
             Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
+        // Before the run directory is made: weights that do not fit leave nothing behind.
+        let mut pretrained_digest = String::new();
+        if !options.resume {
+            pretrained_digest = begin_with(recipe, &mut network, tell)?;
+        }
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
             return Err(TrainError::nothing_to_use(recipe.data.train.first(), &ledger));
@@ -295,6 +323,8 @@ impl Training {
             train_digest: data.train_digest.clone(),
             dev_digest: data.dev_digest.clone(),
             recordings_digest: data.recordings.digest(),
+            pretrained_digest,
+            thawed: BTreeMap::new(),
             log_length: 0,
         };
         let mut training = Self {
@@ -349,6 +379,10 @@ impl Training {
         }
         let Some(found) = found else {
             self.begin_anew(tell)?;
+            if self.options.resume {
+                let digest = begin_with(&self.options.recipe, &mut self.network, tell)?;
+                self.standing.pretrained_digest = digest;
+            }
             self.run.truncate_log(0)?;
             return Ok(None);
         };
@@ -469,6 +503,7 @@ impl Training {
                 instruction_set: self.standing.instruction_set.clone(),
                 epoch,
                 step: self.standing.step,
+                pretrained_digest: self.standing.pretrained_digest.clone(),
             },
             scores: [
                 ("dev-wer", dev.words.rate()),
@@ -540,6 +575,32 @@ impl Training {
             ledger: self.ledger,
         })
     }
+}
+
+/// Puts the recipe's pretrained weights into the network; returns the digest of their file, or nothing where the
+/// recipe names none.
+fn begin_with(
+    recipe: &Recipe,
+    network: &mut Network<f32>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<String, TrainError> {
+    let (Some(pretrained), ModelOptions::Resnet(options)) =
+        (&recipe.train.pretrained, &recipe.model)
+    else {
+        return Ok(String::new());
+    };
+    let path = &pretrained.weights;
+    let bytes = read_bytes(path)?;
+    let tensors = parse_tensors(&bytes, path)?;
+    let (parameters, buffers) = (&mut network.parameters, &mut network.buffers);
+    let loaded = load_resnet(options, tensors, path, parameters, buffers)?;
+    let unused = match loaded.ignored.is_empty() {
+        true => String::new(),
+        false => format!("; not used: {}", loaded.ignored_groups()),
+    };
+    let note = format!("began with {} tensors of {}{unused}", loaded.used, path.display());
+    tell(Event::Note(&note));
+    Ok(file_digest(&bytes))
 }
 
 /// CTC loss per label, averaged over the batch, and the ids of utterances that have none; leaves

@@ -202,13 +202,13 @@ impl ResnetOptions {
     }
 
     /// The parts that can train at rates of their own, first to last.
-    pub(super) fn stages(&self) -> Vec<&'static str> {
+    pub(crate) fn stages(&self) -> Vec<&'static str> {
         let kept = STAGES.iter().filter(|(stage, _)| *stage <= self.cut);
         kept.map(|(_, name)| *name).chain([REST]).collect()
     }
 
     /// The stage to which a layer or tensor belongs, by its name.
-    pub(super) fn stage_of(name: &str) -> &'static str {
+    pub(crate) fn stage_of(name: &str) -> &'static str {
         let first = name.split('.').next().unwrap_or(name);
         if ["picture", "conv1", "bn1", "conv1_relu", "maxpool"].contains(&first) {
             return STAGES[0].1;

@@ -16,7 +16,7 @@ mod recurrent;
 mod relu;
 mod residual;
 
-pub use batch_norm::BatchNorm;
+pub use batch_norm::{BatchNorm, EPSILON as BATCH_NORM_EPSILON};
 pub use batch_norm_relu::BatchNormRelu;
 pub use block_convolution::BlockConvolution;
 pub use convolution::ConvolutionLayer;
