@@ -3,7 +3,8 @@
 //! # Layout
 //!
 //! - [`normalize`]: one function from a transcript as written to a transcript as trained and scored;
-//! - [`alphabet`]: characters or words to CTC labels and back, and the fewest frames a transcript needs;
+//! - [`alphabet`]: characters, words or phonemes to CTC labels and back, and the fewest frames a transcript needs;
+//! - [`lexicon`]: words and how they are spoken;
 //! - [`align`](mod@align): the edit alignment of two sequences, with ties broken by a rule that fixes the counts;
 //! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
 //! - [`interval`]: the 95 % confidence interval of an error rate;
@@ -28,6 +29,7 @@ pub mod align;
 pub mod alphabet;
 pub mod counts;
 pub mod interval;
+pub mod lexicon;
 pub mod normalize;
 pub mod plain_words;
 pub mod report;
@@ -38,6 +40,7 @@ pub use align::{Alignment, Operation, align, error_counts};
 pub use alphabet::{Alphabet, BLANK, InvalidAlphabet, OutsideAlphabet, Units, ctc_minimum_frames};
 pub use counts::{ErrorCounts, character_errors, word_errors};
 pub use interval::{Interval, confidence_interval};
+pub use lexicon::{Lexicon, LexiconError, OutsideLexicon};
 pub use normalize::{Case, Normalizer, NormalizerError, NormalizerOptions};
 pub use score::{
     Pair, ScoreError, ScoreOptions, ScoreReport, UtteranceScore, score_files, score_pairs,
