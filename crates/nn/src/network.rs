@@ -51,7 +51,7 @@ impl<T: Real> Network<T> {
         self.dim
     }
 
-    /// Labels, the blank among them.
+    /// Values of an output frame: the labels of all heads, their blanks among them.
     pub fn labels(&self) -> usize {
         self.labels
     }
