@@ -37,7 +37,7 @@ pub use architecture::{
 pub use error::NnError;
 pub use layer::{Backward, Forward, Layer, Mode};
 pub use model_file::{Head, ModelFile, ModelFileError, ModelHeader, Objective};
-pub use network::{Memory, Network};
+pub use network::{Memory, Network, first_head};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
 pub use reach::Reach;
 pub use sequence::Sequence;

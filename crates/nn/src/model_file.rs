@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, Lexicon, NormalizerOptions};
+use labyrinth_text::{Alphabet, Lexicon, NormalizerOptions, TrackOptions};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -46,6 +46,9 @@ pub struct ModelHeader {
     /// What the labels of its frames mean.
     #[serde(default, skip_serializing_if = "Objective::is_ctc")]
     pub objective: Objective,
+    /// How label tracks are read, where it was trained on them.
+    #[serde(default, skip_serializing_if = "TrackOptions::is_default")]
+    pub track: TrackOptions,
     /// Heads beside the first: their labels stand behind those of [`ModelHeader::alphabet`] in each
     /// output frame, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,6 +96,12 @@ pub struct Head {
 }
 
 impl ModelHeader {
+    /// When its output frames are: the centre of frame 0 and the time from one to the next, in seconds.
+    pub fn frame_times(&self) -> (f64, f64) {
+        let shift = f64::from(self.features.frame_shift) / 1000.0;
+        (self.features.frame_center(0), shift * self.model.time_stride() as f64)
+    }
+
     /// Values of an output frame: the labels of all heads, each with its blank.
     pub fn outputs(&self) -> usize {
         self.alphabet.len() + self.auxiliary.iter().map(|head| head.alphabet.len()).sum::<usize>()

@@ -7,7 +7,7 @@ use labyrinth_nn::{
     CnnOptions, ConvolutionOptions, Head, ModelFile, ModelHeader, ModelOptions, Network, Objective,
 };
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, Units};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, TrackOptions, Units};
 
 fn model() -> (ModelHeader, Network<f32>) {
     let alphabet = Alphabet::from_transcripts(Units::Characters, ["yes no"].into_iter());
@@ -29,6 +29,7 @@ fn model() -> (ModelHeader, Network<f32>) {
         alphabet,
         lexicon: None,
         objective: Objective::Ctc,
+        track: TrackOptions::default(),
         auxiliary: Vec::new(),
         model: options,
         data: DataRecord::default(),
@@ -79,8 +80,11 @@ fn heads_lexicon_and_objective_travel_along() {
     assert!(refusal(&ModelFile::to_bytes(&header, &network).unwrap()).contains("output.weight"));
     let (mut header, network) = model();
     // What older files do not say is not written either.
-    let text = String::from_utf8_lossy(&ModelFile::to_bytes(&header, &network).unwrap()).into_owned();
-    assert!(!text.contains("objective") && !text.contains("lexicon") && !text.contains("auxiliary"));
+    let text =
+        String::from_utf8_lossy(&ModelFile::to_bytes(&header, &network).unwrap()).into_owned();
+    assert!(
+        !text.contains("objective") && !text.contains("lexicon") && !text.contains("auxiliary")
+    );
     (header.objective, header.lexicon) = (Objective::Framewise, Some(lexicon));
     let bytes = ModelFile::to_bytes(&header, &network).unwrap();
     let read = ModelFile::from_bytes(&bytes, Path::new("m")).unwrap();

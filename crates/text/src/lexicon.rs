@@ -84,9 +84,8 @@ impl Lexicon {
     pub fn read(path: &Path, normalizer: &Normalizer) -> Result<Self, LexiconError> {
         let bytes = std::fs::read(path)
             .map_err(|source| LexiconError::Read { path: path.into(), source })?;
-        let lexicon = Self::parse(&bytes, normalizer).map_err(|(line, reason)| {
-            LexiconError::Line { path: path.into(), line, reason }
-        })?;
+        let lexicon = Self::parse(&bytes, normalizer)
+            .map_err(|(line, reason)| LexiconError::Line { path: path.into(), line, reason })?;
         match lexicon.is_empty() {
             true => Err(LexiconError::Empty { path: path.into() }),
             false => Ok(lexicon),

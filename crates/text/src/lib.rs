@@ -8,6 +8,7 @@
 //! - [`align`](mod@align): the edit alignment of two sequences, with ties broken by a rule that fixes the counts;
 //! - [`counts`]: substitutions, deletions and insertions, and the rates made of them;
 //! - [`interval`]: the 95 % confidence interval of an error rate;
+//! - [`track_options`]: how label tracks are read as labels;
 //! - [`transcripts`]: files of transcripts, as JSON Lines, Kaldi `text` or plain lines;
 //! - [`plain_words`]: what serde says of a value that does not fit, in words for people;
 //! - [`score`]: two such files, or the pairs of an evaluation, to a report;
@@ -34,6 +35,7 @@ pub mod normalize;
 pub mod plain_words;
 pub mod report;
 pub mod score;
+pub mod track_options;
 pub mod transcripts;
 
 pub use align::{Alignment, Operation, align, error_counts};
@@ -45,6 +47,7 @@ pub use normalize::{Case, Normalizer, NormalizerError, NormalizerOptions};
 pub use score::{
     Pair, ScoreError, ScoreOptions, ScoreReport, UtteranceScore, score_files, score_pairs,
 };
+pub use track_options::TrackOptions;
 pub use transcripts::{
     Role, Transcript, TranscriptError, TranscriptFormat, Transcripts, read_pair, read_transcripts,
 };

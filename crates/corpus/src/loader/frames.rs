@@ -20,8 +20,7 @@ use crate::labels::{Label, LabelTrack};
 use crate::loader::LoaderError;
 use crate::source::Source;
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, Units};
-use serde::{Deserialize, Serialize};
+use labyrinth_text::{Alphabet, TrackOptions, Units};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -30,21 +29,6 @@ pub const IGNORED: u32 = u32::MAX;
 
 /// The label of silence, which takes the place of the CTC blank.
 pub const SILENCE: u32 = 0;
-
-/// How a label track is read as targets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct TrackOptions {
-    /// Which tier, of tracks that have several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tier: Option<String>,
-    /// Labels that mean silence, besides those without text: `h#` and `pau` in TIMIT.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub silence: Vec<String>,
-    /// The only labels that are learnt; frames of others are passed over. Empty: all of the training set.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-}
 
 /// What is said from `start` to `end`, in seconds. White space within a label's text is written `_`,
 /// because texts of several labels have spaces between them.
@@ -58,52 +42,53 @@ pub struct Spoken<'a> {
     pub name: Cow<'a, str>,
 }
 
-impl TrackOptions {
-    /// What a track says, in order of time, without silence and points in time.
-    ///
-    /// # Errors
-    /// In words: labels overlap, or it is not told which of several tiers is meant.
-    pub fn read<'a>(&self, track: &'a LabelTrack) -> Result<Vec<Spoken<'a>>, String> {
-        let names = || {
-            let names = track.tiers.iter().map(|tier| format!("{:?}", tier.name));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let labels: &[Label] = match (&self.tier, &track.tiers[..]) {
-            (_, []) => &[],
-            // Formats without tiers have one that has no name.
-            (None, [only]) => &only.labels,
-            (Some(wanted), [only]) if only.name.is_empty() || only.name == *wanted => &only.labels,
-            (Some(wanted), _) => match track.tier(wanted) {
-                Some(tier) => &tier.labels,
-                None => return Err(format!("there is no tier {wanted:?} among {}", names())),
-            },
-            (None, several) => {
-                return Err(format!(
-                    "it has {} tiers ({}), and [data.track] does not name the tier",
-                    several.len(),
-                    names()
-                ));
-            }
-        };
-        let mut spoken: Vec<Spoken<'a>> = Vec::with_capacity(labels.len());
-        for label in labels {
-            let silent = self.silence.iter().any(|silence| silence == label.text.trim());
-            if let (Some(name), false) = (name(&label.text), silent || label.end <= label.start) {
-                spoken.push(Spoken { start: label.start, end: label.end, name });
-            }
+/// What a track says, in order of time, without silence and points in time.
+///
+/// # Errors
+/// In words: labels overlap, or it is not told which of several tiers is meant.
+pub fn read_spoken<'a>(
+    track: &'a LabelTrack,
+    options: &TrackOptions,
+) -> Result<Vec<Spoken<'a>>, String> {
+    let names = || {
+        let names = track.tiers.iter().map(|tier| format!("{:?}", tier.name));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let labels: &[Label] = match (&options.tier, &track.tiers[..]) {
+        (_, []) => &[],
+        // Formats without tiers have one that has no name.
+        (None, [only]) => &only.labels,
+        (Some(wanted), [only]) if only.name.is_empty() || only.name == *wanted => &only.labels,
+        (Some(wanted), _) => match track.tier(wanted) {
+            Some(tier) => &tier.labels,
+            None => return Err(format!("there is no tier {wanted:?} among {}", names())),
+        },
+        (None, several) => {
+            return Err(format!(
+                "it has {} tiers ({}), and [data.track] does not name the tier",
+                several.len(),
+                names()
+            ));
         }
-        spoken.sort_by(|a, b| a.start.total_cmp(&b.start));
-        for pair in spoken.windows(2) {
-            // As much as writing numbers down with six decimals can bring.
-            if pair[1].start < pair[0].end - 2e-6 {
-                return Err(format!(
-                    "{:?} starts at {:.3} s, and {:?} before it ends at {:.3} s only: they overlap",
-                    pair[1].name, pair[1].start, pair[0].name, pair[0].end
-                ));
-            }
+    };
+    let mut spoken: Vec<Spoken<'a>> = Vec::with_capacity(labels.len());
+    for label in labels {
+        let silent = options.silence.iter().any(|silence| silence == label.text.trim());
+        if let (Some(name), false) = (name(&label.text), silent || label.end <= label.start) {
+            spoken.push(Spoken { start: label.start, end: label.end, name });
         }
-        Ok(spoken)
     }
+    spoken.sort_by(|a, b| a.start.total_cmp(&b.start));
+    for pair in spoken.windows(2) {
+        // As much as writing numbers down with six decimals can bring.
+        if pair[1].start < pair[0].end - 2e-6 {
+            return Err(format!(
+                "{:?} starts at {:.3} s, and {:?} before it ends at {:.3} s only: they overlap",
+                pair[1].name, pair[1].start, pair[0].name, pair[0].end
+            ));
+        }
+    }
+    Ok(spoken)
 }
 
 /// A label as a symbol; `None` where there is no text.
@@ -202,7 +187,7 @@ pub fn track_alphabet<'a>(
             // Times do not matter here, and with this rate none of TIMIT's lies past the end.
             match source.labels(&utterance, u32::MAX) {
                 Ok(Some(track)) => {
-                    let spoken = options.read(&track).unwrap_or_default();
+                    let spoken = read_spoken(&track, options).unwrap_or_default();
                     names.extend(spoken.into_iter().map(|one| one.name.into_owned()));
                 }
                 Ok(None) | Err(ClipFault::Refused { .. }) => {}
@@ -237,11 +222,8 @@ mod tests {
     /// Chunks of 250 ms every 50 ms: their centres lie at 125, 175, 225 ms…
     #[test]
     fn a_chunk_has_the_label_of_its_middle() {
-        let features = FeatureOptions {
-            frame_length: 250.0,
-            frame_shift: 50.0,
-            ..FeatureOptions::default()
-        };
+        let features =
+            FeatureOptions { frame_length: 250.0, frame_shift: 50.0, ..FeatureOptions::default() };
         let grid = FrameGrid::new(&features, 1);
         assert!((grid.first - 0.125).abs() < 1e-12 && (grid.hop - 0.05).abs() < 1e-12);
         // Middles: 100-150, 150-200, 200-250, 250-300, 300-350, 350-400 ms
@@ -261,7 +243,8 @@ mod tests {
     #[test]
     fn of_two_halves_the_earlier_wins() {
         let grid = FrameGrid { first: 0.05, hop: 0.1 };
-        let labels = spoken(&[(0.0, 0.05, "b"), (0.05, 0.1, "a"), (0.1, 0.14, "c"), (0.14, 0.2, "a")]);
+        let labels =
+            spoken(&[(0.0, 0.05, "b"), (0.05, 0.1, "a"), (0.1, 0.14, "c"), (0.14, 0.2, "a")]);
         assert_eq!(frame_targets(&labels, &alphabet(), grid, 2), [2, 1]);
     }
 
@@ -272,14 +255,24 @@ mod tests {
             labels: labels.iter().map(|&(start, end, text)| Label::new(start, end, text)).collect(),
         };
         let words = tier("words", &[(0.0, 1.0, "a b")]);
-        let phones = tier("phones", &[(0.5, 1.0, " b"), (0.0, 0.5, "a"), (1.0, 1.0, "c"), (1.0, 2.0, "h#"), (2.0, 3.0, " ")]);
+        let phones = tier(
+            "phones",
+            &[
+                (0.5, 1.0, " b"),
+                (0.0, 0.5, "a"),
+                (1.0, 1.0, "c"),
+                (1.0, 2.0, "h#"),
+                (2.0, 3.0, " "),
+            ],
+        );
         let both = LabelTrack { tiers: vec![words.clone(), phones.clone()] };
         let options = |tier: Option<&str>| TrackOptions {
             tier: tier.map(str::to_owned),
             silence: vec!["h#".into()],
             labels: vec![],
         };
-        let read = |tier, track: &LabelTrack| options(tier).read(track).map(|s| spoken_text(&s));
+        let read =
+            |tier, track: &LabelTrack| read_spoken(track, &options(tier)).map(|s| spoken_text(&s));
         assert_eq!(read(Some("phones"), &both).unwrap(), "a b");
         assert_eq!(read(Some("words"), &both).unwrap(), "a_b");
         assert!(read(None, &both).unwrap_err().contains("\"words\", \"phones\""));

@@ -1,9 +1,9 @@
 //! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
+use super::frames::{FrameGrid, frame_targets, read_spoken, spoken_text};
 use super::order::Place;
 use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
-use super::frames::{FrameGrid, Spoken, frame_targets, spoken_text};
 use super::{Batch, Infeasible, LoaderError, LoaderOptions, extractor, shorter_than_a_frame};
 use crate::clip::ClipFault;
 use crate::ledger::{Reason, Refusal};
@@ -169,7 +169,7 @@ impl BatchLoader {
         };
         if let Some(framewise) = &options.framewise {
             let faults = match &labels {
-                Some(track) => framewise.track.read(track).err().map(|reason| {
+                Some(track) => read_spoken(track, &framewise.track).err().map(|reason| {
                     let path = utterance.labels.as_deref().unwrap_or_default();
                     (Reason::UnusableLabels, format!("{path}: {reason}"))
                 }),
@@ -230,7 +230,7 @@ impl BatchLoader {
         let (mut targets, mut text) = (targets, transcript.text);
         if let (Some(framewise), Some(track)) = (&options.framewise, &labels) {
             let grid = FrameGrid::new(&options.features, framewise.stride);
-            let spoken: Vec<Spoken<'_>> = framewise.track.read(track).unwrap_or_default();
+            let spoken = read_spoken(track, &framewise.track).unwrap_or_default();
             let frames = (options.output_frames)(frames);
             batch.frame_targets.push(frame_targets(&spoken, &options.alphabet, grid, frames));
             text = spoken_text(&spoken);

@@ -33,8 +33,7 @@ use crate::source::Source;
 use labyrinth_signal::{
     AugmentError, FeatureError, FeatureExtractor, FeatureOptions, RandomFilter, SpecAugment,
 };
-use frames::TrackOptions;
-use labyrinth_text::{Alphabet, Lexicon, Normalizer};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, TrackOptions};
 use plan::{Cursor, Planner, Step};
 use pool::Pool;
 use serde::{Deserialize, Serialize};
