@@ -37,6 +37,15 @@ pub enum Failure {
     /// A model.
     #[error(transparent)]
     Recognizer(#[from] labyrinth_decode::RecognizerError),
+    /// An alignment.
+    #[error(transparent)]
+    Aligner(#[from] labyrinth_decode::AlignerError),
+    /// A label track.
+    #[error(transparent)]
+    Labels(#[from] labyrinth_corpus::LabelError),
+    /// A ledger.
+    #[error(transparent)]
+    Ledger(#[from] labyrinth_corpus::LedgerError),
     /// An instruction set that this machine lacks.
     #[error(transparent)]
     Kernel(#[from] labyrinth_kernels::KernelError),

@@ -12,7 +12,7 @@ use crate::index::IndexedManifest;
 use crate::labels::{LabelTrack, read_labels};
 use crate::manifest::{Manifest, ManifestError, Utterance};
 use labyrinth_signal::Audio;
-use labyrinth_text::{Alphabet, Normalizer, Units};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, Units};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,7 +95,8 @@ pub fn open_source(path: &Path, progress: Progress<'_>) -> Result<Arc<dyn Source
     Ok(Arc::new(Manifest::read(path)?))
 }
 
-/// The alphabet of a training: every character or word of the normalised transcripts.
+/// The alphabet of a training: every character or word of the normalised transcripts, or every phoneme of
+/// those whose words a lexicon holds.
 ///
 /// # Errors
 /// As [`Source::utterance`].
@@ -103,6 +104,7 @@ pub fn training_alphabet<'a>(
     sources: impl IntoIterator<Item = &'a dyn Source>,
     normalizer: &Normalizer,
     units: Units,
+    lexicon: Option<&Lexicon>,
 ) -> Result<Alphabet, ManifestError> {
     let mut failure = None;
     let places = sources.into_iter().flat_map(|source| (0..source.len()).map(move |i| (source, i)));
@@ -112,6 +114,11 @@ pub fn training_alphabet<'a>(
             failure = Some(error);
             None
         }
+    });
+    let texts = texts.map(|text| match lexicon {
+        // Where a word is missing, the utterance is not trained on.
+        Some(lexicon) => lexicon.pronounce(&text).unwrap_or_default(),
+        None => text,
     });
     let alphabet = Alphabet::from_transcripts(units, texts);
     failure.map_or(Ok(alphabet), Err)

@@ -4,19 +4,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use labyrinth_kernels::Cpu;
-use labyrinth_nn::{Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError};
+use labyrinth_nn::{
+    Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError, Objective, first_head,
+};
 use labyrinth_signal::{Audio, FeatureError, FeatureExtractor, resample};
 use serde::Serialize;
 
-use crate::greedy::{Word, greedy, words};
+use crate::greedy::{Word, best_labels, greedy, words};
 
 /// What was heard in one recording.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recognition {
     /// The text.
     pub text: String,
-    /// Its words with their times in seconds from the beginning of the recording.
+    /// Its words with their times in seconds from the beginning of the recording; of a model of phonemes
+    /// those, and of a framewise model the labels of its frames, equal neighbours as one and without
+    /// silence.
     pub words: Vec<Word>,
+    /// The best label of each frame of a framewise model; of others empty.
+    #[serde(skip)]
+    pub frame_labels: Vec<u32>,
     /// Seconds of audio.
     pub seconds: f64,
     /// Frames of the model's output.
@@ -81,11 +88,21 @@ impl Recognizer {
         self.model.header.features.check_rate(audio.sample_rate)
     }
 
-    /// Recognises a whole recording; several channels are averaged. Another sample rate than the
-    /// model's is resampled, whatever [`Recognizer::check_rate`] says of it; there is no dither,
-    /// whatever the training had.
-    pub fn recognize(&mut self, audio: &Audio) -> Result<Recognition, RecognizerError> {
-        let start = Instant::now();
+    /// What the model gives for a whole recording, `[frames, outputs]` with the labels of all heads side by
+    /// side ([`ModelHeader::outputs`]): logits, not probabilities. Empty where the recording is too short
+    /// for one frame. The sound is treated as by [`Recognizer::recognize`].
+    pub fn logits(&mut self, audio: &Audio) -> Result<&[f32], RecognizerError> {
+        let frames = self.extract(audio);
+        if self.model.header.model.output_frames(frames) == 0 {
+            return Ok(&[]);
+        }
+        let network = &self.model.network;
+        network.forward(self.cpu, Mode::Inference, &self.features, &[frames], &mut self.memory)?;
+        Ok(self.memory.output())
+    }
+
+    /// Computes the features; returns the number of frames.
+    fn extract(&mut self, audio: &Audio) -> usize {
         let rate = self.extractor.sample_rate();
         let mono = audio.mono();
         let samples =
@@ -94,10 +111,19 @@ impl Recognizer {
         self.extractor.compute(&samples, &mut self.features);
         let dim = self.extractor.dim();
         self.model.header.features.normalize.apply(&mut self.features, dim);
+        self.features.len() / dim
+    }
+
+    /// Recognises a whole recording; several channels are averaged. Another sample rate than the
+    /// model's is resampled, whatever [`Recognizer::check_rate`] says of it; there is no dither,
+    /// whatever the training had.
+    pub fn recognize(&mut self, audio: &Audio) -> Result<Recognition, RecognizerError> {
+        let start = Instant::now();
+        let frames = self.extract(audio);
         let feature_time = start.elapsed();
-        let frames = self.features.len() / dim;
         let options = &self.model.header.model;
         let output_frames = options.output_frames(frames);
+        let mut frame_labels = Vec::new();
         let words = if output_frames == 0 {
             // Too short for a single frame of the model: nothing can be said in it.
             Vec::new()
@@ -105,15 +131,25 @@ impl Recognizer {
             let network = &self.model.network;
             let mode = Mode::Inference;
             network.forward(self.cpu, mode, &self.features, &[frames], &mut self.memory)?;
-            let tokens = greedy(self.memory.output(), network.labels());
-            let shift = f64::from(self.model.header.features.frame_shift) / 1000.0;
-            let seconds_per_frame = shift * options.time_stride() as f64;
-            words(&tokens, &self.model.header.alphabet, seconds_per_frame, 0.0)
+            let alphabet = &self.model.header.alphabet;
+            let scores = first_head(self.memory.output(), network.labels(), alphabet.len());
+            let (center, hop) = self.model.header.frame_times();
+            let offset = match self.model.header.objective {
+                Objective::Ctc => 0.0,
+                Objective::Framewise => {
+                    frame_labels = best_labels(&scores, alphabet.len());
+                    // A frame speaks for the piece of time around its centre that is one hop long.
+                    center - 0.5 * hop
+                }
+            };
+            // Equal neighbours become one, and label 0 is left out: the blank, or silence.
+            words(&greedy(&scores, alphabet.len()), alphabet, hop, offset)
         };
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         Ok(Recognition {
             text,
             words,
+            frame_labels,
             seconds: audio.duration(),
             frames: output_frames,
             feature_time,

@@ -45,8 +45,8 @@ pub use architecture::{
 pub use error::NnError;
 pub use foreign::{ForeignError, NamedTensor};
 pub use layer::{Backward, Forward, Layer, Mode};
-pub use model_file::{ModelFile, ModelFileError, ModelHeader};
-pub use network::{Memory, Network};
+pub use model_file::{Head, ModelFile, ModelFileError, ModelHeader, Objective};
+pub use network::{Memory, Network, first_head};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
 pub use pretrained::PretrainedError;
 pub use reach::Reach;

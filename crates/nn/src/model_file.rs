@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, NormalizerOptions};
+use labyrinth_text::{Alphabet, Lexicon, NormalizerOptions, TrackOptions};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -40,6 +40,19 @@ pub struct ModelHeader {
     pub normalizer: NormalizerOptions,
     /// The labels.
     pub alphabet: Alphabet,
+    /// How words are spoken, where the labels are phonemes made of transcripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Lexicon>,
+    /// What the labels of its frames mean.
+    #[serde(default, skip_serializing_if = "Objective::is_ctc")]
+    pub objective: Objective,
+    /// How label tracks are read, where it was trained on them.
+    #[serde(default, skip_serializing_if = "TrackOptions::is_default")]
+    pub track: TrackOptions,
+    /// Heads beside the first: their labels stand behind those of [`ModelHeader::alphabet`] in each
+    /// output frame, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Head>,
     /// The architecture.
     pub model: ModelOptions,
     /// What it was trained on.
@@ -51,6 +64,48 @@ pub struct ModelHeader {
     /// SHA-256 of all weights; guards against a damaged file.
     #[serde(default)]
     pub weights_digest: String,
+}
+
+/// What a model's output frames were trained to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// A transcript, by connectionist temporal classification: label 0 is the blank.
+    #[default]
+    Ctc,
+    /// What is said at each frame: label 0 is silence.
+    Framewise,
+}
+
+impl Objective {
+    /// Whether it is CTC, which model files of earlier versions do not say.
+    pub fn is_ctc(&self) -> bool {
+        *self == Self::Ctc
+    }
+}
+
+/// A head: scores for the labels of one alphabet, trained by CTC. All heads are one linear layer each on
+/// the same frames, and stand side by side as the rows of one matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its labels.
+    pub alphabet: Alphabet,
+    /// How words are spoken, where the labels are phonemes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Lexicon>,
+}
+
+impl ModelHeader {
+    /// When its output frames are: the centre of frame 0 and the time from one to the next, in seconds.
+    pub fn frame_times(&self) -> (f64, f64) {
+        let shift = f64::from(self.features.frame_shift) / 1000.0;
+        (self.features.frame_center(0), shift * self.model.time_stride() as f64)
+    }
+
+    /// Values of an output frame: the labels of all heads, each with its blank.
+    pub fn outputs(&self) -> usize {
+        self.alphabet.len() + self.auxiliary.iter().map(|head| head.alphabet.len()).sum::<usize>()
+    }
 }
 
 /// Which data a model has seen.
@@ -183,7 +238,7 @@ impl ModelFile {
         let dim = labyrinth_signal::FeatureExtractor::new(&header.features)
             .map_err(|error| damaged(error.to_string()))?
             .dim();
-        let mut network = Network::new(&header.model, dim, header.alphabet.len(), 0)
+        let mut network = Network::new(&header.model, dim, header.outputs(), 0)
             .map_err(|source| ModelFileError::Build { path: path.into(), source })?;
         let known = network.parameters.specs().len() + network.buffers.specs().len();
         if tensors.len() != known {

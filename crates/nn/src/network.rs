@@ -1,5 +1,7 @@
 //! An architecture with its weights: features in, logits out, gradients back.
 
+use std::borrow::Cow;
+
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::architecture::ModelOptions;
@@ -66,7 +68,7 @@ impl<T: Real> Network<T> {
         self.dim
     }
 
-    /// Labels, the blank among them.
+    /// Values of an output frame: the labels of all heads, their blanks among them.
     pub fn labels(&self) -> usize {
         self.labels
     }
@@ -131,6 +133,16 @@ impl<T: Real> Network<T> {
     /// Moves batch norm's running statistics after a training forward pass.
     pub fn update_buffers(&mut self, memory: &Memory<T>) -> Result<(), NnError> {
         self.sequence.update_buffers(&mut self.buffers.values, memory)
+    }
+}
+
+/// The scores of the first head: the first `labels` of the `outputs` values of each frame.
+pub fn first_head<T: Copy>(logits: &[T], outputs: usize, labels: usize) -> Cow<'_, [T]> {
+    match outputs == labels {
+        true => logits.into(),
+        false => {
+            logits.chunks_exact(outputs.max(1)).flat_map(|row| &row[..labels]).copied().collect()
+        }
     }
 }
 

@@ -328,6 +328,16 @@ const MOST_LENGTHS: usize = 8;
 const MAX_CEPSTRAL_SCALE: f32 = 1e6;
 
 impl FeatureOptions {
+    /// The time in the middle of a frame, in seconds from the beginning of the recording.
+    pub fn frame_center(&self, frame: usize) -> f64 {
+        let (length, shift) = (f64::from(self.frame_length), f64::from(self.frame_shift));
+        let milliseconds = match self.snip_edges {
+            true => frame as f64 * shift + 0.5 * length,
+            false => (frame as f64 + 0.5) * shift,
+        };
+        milliseconds / 1000.0
+    }
+
     /// Checks what does not depend on the filterbank.
     pub(crate) fn check(&self) -> Result<(), FeatureError> {
         self.check_frames()?;

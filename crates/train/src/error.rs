@@ -204,6 +204,17 @@ pub enum TrainError {
     /// The features' options.
     #[error(transparent)]
     Features(#[from] labyrinth_signal::FeatureError),
+    /// The lexicon.
+    #[error(transparent)]
+    Lexicon(#[from] labyrinth_text::LexiconError),
+    /// No utterance has labels, or a word of the lexicon.
+    #[error("there is nothing to learn in {}: {reason}", path.display())]
+    NoLabels {
+        /// The manifest.
+        path: PathBuf,
+        /// Where labels were looked for, and what to do.
+        reason: &'static str,
+    },
     /// The normaliser's options.
     #[error(transparent)]
     Normalizer(#[from] labyrinth_text::NormalizerError),

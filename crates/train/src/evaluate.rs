@@ -6,14 +6,20 @@ use std::path::Path;
 use std::time::Instant;
 
 use labyrinth_corpus::clip::{ClipFault, read_clip};
-use labyrinth_corpus::{Ledger, Manifest, Reason, Refusal};
+use labyrinth_corpus::{
+    FrameGrid, Ledger, Manifest, Reason, Refusal, Utterance, frame_targets, read_labels,
+    read_spoken, spoken_text,
+};
 use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_kernels::Cpu;
+use labyrinth_nn::{ModelHeader, Objective};
+use labyrinth_signal::Audio;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
-use labyrinth_text::{Normalizer, Operation, ctc_minimum_frames, word_errors};
+use labyrinth_text::{Normalizer, Operation, Units, ctc_minimum_frames, word_errors};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::data::FrameScore;
 use crate::error::TrainError;
 
 /// Seed of the bootstrap: fixed, so that the same errors always give the same interval.
@@ -39,8 +45,16 @@ pub struct Evaluation {
     pub ledger: Ledger,
     /// Utterances with enough frames for their transcript (CTC).
     pub feasible: usize,
-    /// Utterances with characters that the alphabet lacks; scored like any other.
+    /// Utterances with characters or phonemes that the alphabet lacks, or words that the lexicon lacks;
+    /// scored like any other.
     pub outside_alphabet: usize,
+    /// What the labels of the model are.
+    pub units: Units,
+    /// What its frames were trained to say.
+    pub objective: Objective,
+    /// Frames that have the right label, of a framewise model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameScore>,
     /// Whether the figures are worth less than those on new speech; `None` where nothing tells so.
     pub seen: Option<Seen>,
     /// How fast it went.
@@ -85,7 +99,32 @@ pub fn evaluate(
 struct Heard {
     recognition: Option<Recognition>,
     refusal: Option<Refusal>,
+    /// What the label track says, and the target of each frame, for a framewise model.
+    track: Option<(String, Vec<u32>)>,
     audio_time: f64,
+}
+
+/// What the label track of an utterance says, as the model's frames should.
+fn said(
+    header: &ModelHeader,
+    folder: &Path,
+    utterance: &Utterance,
+    audio: &Audio,
+    frames: usize,
+) -> Result<(String, Vec<u32>), ClipFault> {
+    let refused = |reason, detail| Err(ClipFault::Refused { reason, detail });
+    let Some(track) = read_labels(folder, utterance, audio.sample_rate)? else {
+        let detail = "its line in the manifest names no label track".to_owned();
+        return refused(Reason::MissingLabels, detail);
+    };
+    match read_spoken(&track, &header.track) {
+        Err(detail) => refused(Reason::UnusableLabels, detail),
+        Ok(spoken) => {
+            let grid = FrameGrid::new(&header.features, header.model.time_stride());
+            let targets = frame_targets(&spoken, &header.alphabet, grid, frames);
+            Ok((spoken_text(&spoken), targets))
+        }
+    }
 }
 
 fn evaluate_with(
@@ -107,24 +146,51 @@ fn evaluate_with(
     let (mut audio_time, mut feature_time, mut model_time) = (0.0, 0.0, 0.0);
     let (mut feasible, mut outside_alphabet) = (0, 0);
     let mut confusions: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let objective = recognizer.header().objective;
+    let units = recognizer.header().alphabet.units();
+    let mut frames = (objective == Objective::Framewise).then(FrameScore::default);
+    let lexicon = recognizer.header().lexicon.clone();
     for (index, utterance) in manifest.utterances.iter().enumerate() {
         progress(index, manifest.utterances.len());
         let reference = normalizer.apply(&utterance.text);
+        let reference = match &lexicon {
+            Some(lexicon) => lexicon.pronounce_all(&reference),
+            None => reference,
+        };
         let start = Instant::now();
         let heard = match read_clip(manifest.folder(), utterance) {
             Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
                 let (id, detail) = (utterance.id.clone(), error.to_string());
                 let refusal = Some(Refusal::new(id, Reason::SampleRate, detail));
-                Heard { recognition: None, refusal, audio_time: 0.0 }
+                Heard { recognition: None, refusal, track: None, audio_time: 0.0 }
             }
             Ok(audio) => {
                 let audio_time = start.elapsed().as_secs_f64();
                 let recognition = pool.install(|| recognizer.recognize(&audio))?;
-                Heard { recognition: Some(recognition), refusal: None, audio_time }
+                let track = match objective {
+                    Objective::Ctc => Ok(None),
+                    Objective::Framewise => {
+                        let (header, frames) = (recognizer.header(), recognition.frames);
+                        said(header, manifest.folder(), utterance, &audio, frames).map(Some)
+                    }
+                };
+                match track {
+                    Ok(track) => {
+                        let recognition = Some(recognition);
+                        Heard { recognition, refusal: None, track, audio_time }
+                    }
+                    Err(ClipFault::Refused { reason, detail }) => {
+                        let refusal = Some(Refusal::new(utterance.id.clone(), reason, detail));
+                        Heard { recognition: None, refusal, track: None, audio_time: 0.0 }
+                    }
+                    Err(ClipFault::Disk { path, source }) => {
+                        return Err(TrainError::Disk { path, source });
+                    }
+                }
             }
             Err(ClipFault::Refused { reason, detail }) => {
                 let refusal = Some(Refusal::new(utterance.id.clone(), reason, detail));
-                Heard { recognition: None, refusal, audio_time: 0.0 }
+                Heard { recognition: None, refusal, track: None, audio_time: 0.0 }
             }
             Err(ClipFault::Disk { path, source }) => {
                 return Err(TrainError::Disk { path, source });
@@ -134,6 +200,15 @@ fn evaluate_with(
             Some(refusal) => ledger.refuse(refusal),
             None => ledger.keep(),
         }
+        let reference = match (heard.track, &mut frames, &heard.recognition) {
+            (Some((said, targets)), Some(frames), Some(recognition)) => {
+                frames.add(&recognition.frame_labels, &targets);
+                said
+            }
+            // Of a track that cannot be read nobody knows what it says.
+            (_, Some(_), _) => String::new(),
+            (_, None, _) => reference,
+        };
         match recognizer.header().alphabet.encode(&reference) {
             Ok(labels) => {
                 let frames = heard.recognition.as_ref().map_or(0, |r| r.frames);
@@ -163,8 +238,19 @@ fn evaluate_with(
     let mut confusions: Vec<_> =
         confusions.into_iter().map(|((said, heard), times)| (said, heard, times)).collect();
     confusions.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.cmp(b)));
-    let score = score_pairs(pairs, INTERVAL_SEED);
-    Ok(Evaluation { score, ledger, feasible, outside_alphabet, seen, speed, confusions })
+    let score = ScoreReport { units, ..score_pairs(pairs, INTERVAL_SEED) };
+    Ok(Evaluation {
+        score,
+        ledger,
+        feasible,
+        outside_alphabet,
+        units,
+        objective,
+        frames,
+        seen,
+        speed,
+        confusions,
+    })
 }
 
 fn serialize_ledger<S: Serializer>(ledger: &Ledger, serializer: S) -> Result<S::Ok, S::Error> {

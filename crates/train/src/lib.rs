@@ -9,6 +9,7 @@
 //! - [`schedule`]: the learning rate along the way.
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
+//! - `objective`: the loss: CTC, of one head or several, or frame by frame.
 //! - [`trainer`]: the loop, on one screen.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
 //!
@@ -22,16 +23,17 @@ pub mod describe;
 pub mod error;
 pub mod evaluate;
 pub mod mixture;
+mod objective;
 pub mod recipe;
 pub mod run_directory;
 pub mod schedule;
 pub mod trainer;
 
-pub use data::DevScore;
+pub use data::{DevScore, FrameScore};
 pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
-pub use recipe::{DataSection, Recipe, TrainSection};
+pub use recipe::{AuxiliaryPhonemes, DataSection, Recipe, TrainSection};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
 use labyrinth_nn::layers::Colours;
-use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions, ResnetOptions};
+use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions, Objective, ResnetOptions};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
     RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
 };
 use labyrinth_text::plain_words::in_plain_words;
-use labyrinth_text::{NormalizerOptions, Units};
+use labyrinth_text::{NormalizerOptions, TrackOptions, Units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +62,15 @@ pub struct DataSection {
     /// How transcripts are brought into one form.
     #[serde(default)]
     pub normalizer: NormalizerOptions,
-    /// What a label stands for: a character, or a word of a closed list.
+    /// What a label stands for: a character, a word of a closed list, or a phoneme.
     #[serde(default)]
     pub units: Units,
+    /// Words and their phonemes, for transcripts to phonemes ([`labyrinth_text::lexicon`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<PathBuf>,
+    /// How label tracks are read, for framewise training.
+    #[serde(default, skip_serializing_if = "TrackOptions::is_default")]
+    pub track: TrackOptions,
 }
 
 /// `[train]`: the training.
@@ -73,6 +79,13 @@ pub struct DataSection {
 pub struct TrainSection {
     /// Seed of everything random.
     pub seed: u64,
+    /// What the frames of the output learn: "ctc", a transcript, or "framewise", the label track of the
+    /// utterance. Left out where it is CTC, as in older runs.
+    #[serde(skip_serializing_if = "Objective::is_ctc")]
+    pub loss: Objective,
+    /// A second head that learns phonemes beside the first, by CTC; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auxiliary_phonemes: Option<AuxiliaryPhonemes>,
     /// Passes over the data.
     pub epochs: u64,
     /// Utterances in a batch, at most.
@@ -173,6 +186,21 @@ impl Default for StageOptions {
     }
 }
 
+/// A head of phonemes beside the first head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AuxiliaryPhonemes {
+    /// Words and their phonemes.
+    pub lexicon: PathBuf,
+    /// Its loss counts so much beside that of the first head.
+    #[serde(default = "third")]
+    pub weight: f64,
+}
+
+fn third() -> f64 {
+    0.3
+}
+
 /// How a recipe writes a [`Precision`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Precision", rename_all = "kebab-case")]
@@ -189,6 +217,8 @@ impl Default for TrainSection {
     fn default() -> Self {
         Self {
             seed: 1,
+            loss: Objective::Ctc,
+            auxiliary_phonemes: None,
             epochs: 60,
             batch_size: 16,
             max_batch_seconds: 240.0,
@@ -369,6 +399,8 @@ impl Recipe {
         {
             "random-filter adds to logarithmic spectra, and normalize = \"utterance\" would take \
              it away again: set [features] normalize to \"level\" or \"none\", or leave it out"
+        } else if let Some(fault) = self.fault_of_labels() {
+            fault
         } else if holds_no_number(&self.features) {
             "every value of [features] must be a finite number"
         } else {
@@ -449,16 +481,63 @@ impl Recipe {
         }
     }
 
+    /// Keys about labels that contradict each other.
+    fn fault_of_labels(&self) -> Option<&'static str> {
+        let (data, train) = (&self.data, &self.train);
+        let phonemes = data.units == Units::Phonemes;
+        let weight = train.auxiliary_phonemes.as_ref().map_or(1.0, |head| head.weight);
+        let fault = match train.loss {
+            Objective::Ctc if phonemes && data.lexicon.is_none() => {
+                "units = \"phonemes\" needs a lexicon: set lexicon = \"FILE\" in [data], a file with a \
+                 word and its phonemes in each line"
+            }
+            Objective::Ctc if !phonemes && data.lexicon.is_some() => {
+                "lexicon in [data] is for units = \"phonemes\"; set both or none"
+            }
+            Objective::Ctc if !data.track.is_default() => {
+                "[data.track] is for loss = \"framewise\" in [train]; CTC learns from transcripts"
+            }
+            Objective::Ctc if phonemes && train.auxiliary_phonemes.is_some() => {
+                "auxiliary-phonemes is for a first head of characters or words, and units is \
+                 \"phonemes\""
+            }
+            Objective::Framewise if data.units == Units::Characters => {
+                "loss = \"framewise\" learns the labels of label tracks: say with units in [data] \
+                 whether they are \"phonemes\" or \"words\""
+            }
+            Objective::Framewise
+                if data.lexicon.is_some() || train.auxiliary_phonemes.is_some() =>
+            {
+                "loss = \"framewise\" learns the labels of label tracks as they are: leave out lexicon \
+                 in [data] and auxiliary-phonemes in [train]"
+            }
+            _ if !(0.0..=100.0).contains(&weight) => {
+                "the weight of auxiliary-phonemes must lie from 0 to 100"
+            }
+            _ => return None,
+        };
+        Some(fault)
+    }
+
     /// The same recipe with paths that no longer depend on the recipe's folder.
     pub fn with_paths_from(&self, folder: &Path) -> Self {
         let mut recipe = self.clone();
         let train = &mut recipe.train;
         let rooms = train.reverberation.as_mut().and_then(|rooms| rooms.recordings.as_mut());
         let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
+        let phonemes = train.auxiliary_phonemes.as_mut().map(|head| &mut head.lexicon);
         let data = &mut recipe.data;
         let weights = train.pretrained.as_mut().map(|pretrained| &mut pretrained.weights);
+        let lexicon = data.lexicon.as_mut();
         let manifests = data.train.manifests_mut().iter_mut().map(|one| &mut one.manifest);
-        for path in manifests.chain([&mut data.dev]).chain(rooms).chain(noises).chain(weights) {
+        for path in manifests
+            .chain([&mut data.dev])
+            .chain(rooms)
+            .chain(noises)
+            .chain(lexicon)
+            .chain(phonemes)
+            .chain(weights)
+        {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }

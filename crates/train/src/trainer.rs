@@ -1,6 +1,6 @@
 //! The training loop, on one screen ([`Training::epoch`]), and what it needs around it.
 //!
-//! For each batch: features through the network to logits, CTC to a loss and the gradient of the
+//! For each batch: features through the network to logits, the objective to a loss and the gradient of the
 //! logits, back through the network to the gradient of every weight, one step of AdamW. After
 //! each epoch the dev set is recognised, and the best model so far is kept.
 
@@ -13,19 +13,21 @@ use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::source::HELD_IN_MEMORY;
 use labyrinth_corpus::{Batch, Ledger, Loader, Position};
 use labyrinth_kernels::Cpu;
-use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_kernels::optimizer::{AdamW, adamw_step, gradient_norm};
 use labyrinth_nn::foreign::{file_digest, parse_tensors, read_bytes};
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
 use labyrinth_nn::pretrained::load_resnet;
-use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, ModelOptions, Network, Parameters};
+use labyrinth_nn::{
+    Memory, Mode, ModelFile, ModelHeader, ModelOptions, Network, Objective, Parameters,
+};
 use labyrinth_text::Alphabet;
 use serde_json::json;
 
 use crate::checkpoint::{self, Best, Standing, Tensors};
-use crate::data::{Data, DevScore, score_dev};
+use crate::data::{Data, DevScore, dev_rate_key, score_dev};
 use crate::describe::Feasibility;
 use crate::error::TrainError;
+use crate::objective::BatchLoss;
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
 use crate::schedule::OneCycle;
@@ -109,8 +111,10 @@ pub struct Summary {
     pub model: PathBuf,
     /// Epochs done when it was best.
     pub best_epoch: u64,
-    /// Its word error rate on dev; `None` where nobody says a word there.
-    pub dev_word_error_rate: Option<f64>,
+    /// Its error rate on dev, in words or phonemes; `None` where nobody says one there.
+    pub dev_error_rate: Option<f64>,
+    /// What that is called: WER or PER.
+    pub rate_name: &'static str,
     /// Steps done.
     pub steps: u64,
     /// Of these, the ones left out because their gradient was no number.
@@ -137,6 +141,8 @@ struct Training {
     ledger: Ledger,
     /// Utterances to train on, as planned before the first step.
     planned: usize,
+    /// Frames or targets of this epoch that teach nothing: see [`BatchLoss::passed_over`].
+    passed_over: usize,
 }
 
 /// Trains a recipe, telling `tell` what happens.
@@ -197,7 +203,9 @@ impl Training {
         // Features → logits [frames', labels] → loss and its gradient → gradients of all weights.
         let mode = Mode::Training { key: train.seed.wrapping_shl(40) ^ self.standing.step };
         network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
-        let (loss, faulty) = ctc_loss(cpu, network.labels(), batch, &mut self.memory)?;
+        let BatchLoss { loss, faulty, passed_over } =
+            self.data.goal.loss(cpu, batch, &mut self.memory)?;
+        self.passed_over += passed_over;
         self.gradients.fill(0.0);
         network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
         let norm = gradient_norm(cpu, &self.gradients);
@@ -279,7 +287,7 @@ impl Training {
         }
         let data = Data::read(recipe)?;
         let mut network =
-            Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
+            Network::new(&recipe.model, data.dim, data.goal.outputs(), recipe.train.seed)?;
         // Before the run directory is made: weights that do not fit leave nothing behind.
         let mut pretrained_digest = String::new();
         if !options.resume {
@@ -337,6 +345,7 @@ impl Training {
             run,
             standing,
             planned: ledger.kept_count(),
+            passed_over: 0,
             ledger,
             options,
         };
@@ -459,12 +468,31 @@ impl Training {
             self.standing.best = Some(Best { epoch, word_errors, loss_bits: dev.loss.to_bits() });
             self.write_model(epoch, &dev)?;
         }
-        self.run.log(&json!({
+        let mut line = json!({
             "event": "epoch", "epoch": epoch, "step": self.standing.step,
-            "train-loss": train_loss, "dev-loss": dev.loss,
-            "dev-wer": dev.words.rate(), "dev-cer": dev.characters.rate(),
-            "blank-share": dev.blank_share, "best": best, "skipped-steps": self.standing.skipped,
-        }))?;
+            "train-loss": train_loss, "blank-share": dev.blank_share, "best": best,
+            "skipped-steps": self.standing.skipped,
+        });
+        for (name, score) in dev.named_scores() {
+            line[name] = json!(score);
+        }
+        let passed_over = std::mem::take(&mut self.passed_over);
+        if passed_over > 0 {
+            line["passed-over"] = json!(passed_over);
+            if epoch == 1 {
+                let what = match self.data.goal.objective {
+                    Objective::Ctc => {
+                        "targets of auxiliary-phonemes do not exist (a word that its lexicon lacks, or \
+                         more phonemes than frames): the first head learns from these utterances alone"
+                    }
+                    Objective::Framewise => {
+                        "frames have labels outside the alphabet and are passed over by the loss"
+                    }
+                };
+                tell(Event::Note(&format!("{passed_over} {what}")));
+            }
+        }
+        self.run.log(&line)?;
         (self.standing.loss_bits, self.standing.loss_utterances) = (0f64.to_bits(), 0);
         self.checkpoint()?;
         tell(Event::Validated { epoch, train_loss, dev: &dev, best });
@@ -490,6 +518,10 @@ impl Training {
             features: recipe.features.clone(),
             normalizer: recipe.data.normalizer.clone(),
             alphabet: self.data.alphabet.clone(),
+            lexicon: self.data.lexicon.as_deref().cloned(),
+            objective: self.data.goal.objective,
+            track: self.data.track.clone(),
+            auxiliary: self.data.goal.auxiliary.iter().map(|one| one.head.clone()).collect(),
             model: recipe.model.clone(),
             data: DataRecord {
                 train_digest: self.data.train_digest.clone(),
@@ -505,14 +537,7 @@ impl Training {
                 step: self.standing.step,
                 pretrained_digest: self.standing.pretrained_digest.clone(),
             },
-            scores: [
-                ("dev-wer", dev.words.rate()),
-                ("dev-cer", dev.characters.rate()),
-                ("dev-loss", Some(dev.loss)),
-            ]
-            .into_iter()
-            .filter_map(|(name, score)| Some((name.to_owned(), score?)))
-            .collect(),
+            scores: dev.named_scores().into_iter().collect(),
             weights_digest: String::new(),
         };
         let bytes = ModelFile::to_bytes(&header, &self.network)?;
@@ -564,10 +589,12 @@ impl Training {
     fn finish(self, start: Instant, loader: &Loader) -> Result<Summary, TrainError> {
         let best = self.standing.best;
         let model = ModelFile::read(&self.run.model())?;
+        let units = self.data.alphabet.units();
         Ok(Summary {
             model: self.run.model(),
             best_epoch: best.map_or(0, |best| best.epoch),
-            dev_word_error_rate: model.header.scores.get("dev-wer").copied(),
+            dev_error_rate: model.header.scores.get(dev_rate_key(units)).copied(),
+            rate_name: units.rate_name(),
             steps: self.standing.step,
             skipped: self.standing.skipped,
             seconds: start.elapsed().as_secs_f64(),
@@ -601,31 +628,4 @@ fn begin_with(
     let note = format!("began with {} tensors of {}{unused}", loaded.used, path.display());
     tell(Event::Note(&note));
     Ok(file_digest(&bytes))
-}
-
-/// CTC loss per label, averaged over the batch, and the ids of utterances that have none; leaves
-/// its gradient with the logits in `memory`.
-///
-/// Each utterance's loss is divided by its number of labels, so that a long sentence does not
-/// outweigh a short one.
-fn ctc_loss(
-    cpu: Cpu,
-    labels: usize,
-    batch: &Batch,
-    memory: &mut Memory<f32>,
-) -> Result<(f64, Vec<String>), TrainError> {
-    let lengths = memory.output_shape().map(|shape| shape.lengths.clone()).unwrap_or_default();
-    let utterances = batch.len() as f32;
-    let scales: Vec<f32> =
-        batch.targets.iter().map(|t| 1.0 / (t.len().max(1) as f32 * utterances)).collect();
-    let mut losses = vec![0.0; batch.len()];
-    let (logits, gradient) = memory.output_and_gradient();
-    let targets = &batch.targets;
-    let outcome =
-        ctc_batch(cpu, logits, &lengths, labels, targets, &scales, &mut losses, Some(gradient))?;
-    let infeasible = outcome.infeasible.iter().map(|fault| fault.utterance);
-    let not_finite = outcome.not_finite.iter().map(|fault| fault.utterance);
-    let faulty = infeasible.chain(not_finite).map(|index| batch.ids[index].clone()).collect();
-    let loss = losses.iter().zip(&scales).map(|(&l, &s)| f64::from(l) * f64::from(s)).sum();
-    Ok((loss, faulty))
 }

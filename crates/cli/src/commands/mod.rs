@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod align;
 mod check;
 mod describe;
 mod doctor;
@@ -39,6 +40,8 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Writes down what is said in recordings.
     Transcribe(transcribe::Transcribe),
+    /// Says when each word, letter or phoneme of a transcript was said.
+    Align(align::Align),
     /// Computes features of recordings, as Kaldi does, and writes them for other programs.
     Features(Box<features::Features>),
     /// Compares transcripts with a reference: word and character error rate.
@@ -59,6 +62,7 @@ impl Command {
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Transcribe(command) => command.run(),
+            Self::Align(command) => command.run(),
             Self::Features(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Doctor(command) => command.run(),

@@ -69,7 +69,7 @@ impl Train {
 /// The end of a training: in the last line the model, its figure, and what was left out and why; before
 /// it a sentence where the model is of no use yet.
 pub fn outcome(summary: &Summary, run: &Path) -> String {
-    let useless = match summary.dev_word_error_rate {
+    let useless = match summary.dev_error_rate {
         Some(rate) if rate >= 1.0 => {
             "This model does no better than silence yet: train for more epochs (--set train.epochs=N), give it \
              more recordings, and let `labyrinth check` look for faults in them.\n"
@@ -81,10 +81,11 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
         count => format!(" ({} skipped, see log.jsonl)", wording::thousands(count as usize)),
     };
     format!(
-        "{useless}{}: best of epoch {}, dev WER {}, {}{skipped} in {}, of which {:.1} % waiting for data; left out of training: {}, named in {}",
+        "{useless}{}: best of epoch {}, dev {} {}, {}{skipped} in {}, of which {:.1} % waiting for data; left out of training: {}, named in {}",
         summary.model.display(),
         summary.best_epoch,
-        wording::error_rate(summary.dev_word_error_rate),
+        summary.rate_name,
+        wording::error_rate(summary.dev_error_rate),
         wording::count(summary.steps as usize, "step"),
         wording::clock(summary.seconds),
         100.0 * summary.waited / summary.seconds.max(1e-9),

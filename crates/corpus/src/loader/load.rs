@@ -1,5 +1,6 @@
 //! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
+use super::frames::{FrameGrid, frame_targets, read_spoken, spoken_text};
 use super::order::Place;
 use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A transcript, ready to learn from.
+#[derive(Default)]
 pub(super) struct Transcript {
     pub(super) text: String,
     /// Empty where the alphabet lacks a character.
@@ -25,6 +27,15 @@ pub(super) struct Transcript {
 pub(super) fn transcript(options: &LoaderOptions, name: &str, utterance: &Utterance) -> Transcript {
     let text = options.normalizer.apply(&utterance.text);
     let refusal = |reason, detail: String| Some(Refusal::new(name, reason, detail));
+    let text = match options.lexicon.as_ref().map(|lexicon| (lexicon, lexicon.pronounce(&text))) {
+        None => text,
+        Some((_, Ok(phonemes))) => phonemes,
+        Some((lexicon, Err(error))) => {
+            let refusal = refusal(Reason::OutsideLexicon, error.to_string());
+            let text = lexicon.pronounce_all(&text);
+            return Transcript { text, targets: Vec::new(), refusal };
+        }
+    };
     match options.alphabet.encode(&text) {
         Err(error) => {
             let detail = error.to_string();
@@ -38,6 +49,9 @@ pub(super) fn transcript(options: &LoaderOptions, name: &str, utterance: &Uttera
         Ok(targets) => Transcript { text, targets, refusal: None },
     }
 }
+
+/// Why an utterance teaches nothing frame by frame.
+pub(super) const NO_TRACK: &str = "its line in the manifest names no label track";
 
 /// Refuses an utterance whose labels have no CTC path through the model's frames.
 pub(super) fn check_frames(
@@ -131,7 +145,10 @@ impl BatchLoader {
         let source = &options.corpora[corpus].source;
         let utterance = source.utterance(index)?;
         let name = options.name(corpus, &utterance);
-        let transcript = transcript(options, &name, &utterance);
+        let transcript = match options.framewise {
+            Some(_) => Transcript::default(),
+            None => transcript(options, &name, &utterance),
+        };
         let known = transcript.refusal.as_ref().is_none_or(|r| r.reason == Reason::EmptyTranscript);
         if let (true, Some(refusal)) = (refuse, transcript.refusal) {
             return Ok(Err(refusal));
@@ -143,13 +160,25 @@ impl BatchLoader {
         if let Err(error) = options.features.check_rate(audio.sample_rate) {
             return Ok(Err(Refusal::new(name, Reason::SampleRate, error.to_string())));
         }
-        let mut labels = match options.labels {
+        let mut labels = match options.labels || options.framewise.is_some() {
             true => match or_refused(&name, source.labels(&utterance, audio.sample_rate))? {
                 Ok(labels) => labels,
                 Err(refusal) => return Ok(Err(refusal)),
             },
             false => None,
         };
+        if let Some(framewise) = &options.framewise {
+            let faults = match &labels {
+                Some(track) => read_spoken(track, &framewise.track).err().map(|reason| {
+                    let path = utterance.labels.as_deref().unwrap_or_default();
+                    (Reason::UnusableLabels, format!("{path}: {reason}"))
+                }),
+                None => Some((Reason::MissingLabels, NO_TRACK.to_owned())),
+            };
+            if let Some((reason, detail)) = faults {
+                return Ok(Err(Refusal::new(name, reason, detail)));
+            }
+        }
         let mut samples = self.rate.convert(audio.mono(), audio.sample_rate);
         let frames = self.extractor.frame_count(samples.len());
         if frames == 0 {
@@ -196,11 +225,21 @@ impl BatchLoader {
         if let Some(masks) = &options.spec_augment {
             masks.apply(features, dim, &mut random(Purpose::Masks));
         }
-        batch.lengths.push(features.len() / dim);
+        let frames = features.len() / dim;
+        batch.lengths.push(frames);
+        let (mut targets, mut text) = (targets, transcript.text);
+        if let (Some(framewise), Some(track)) = (&options.framewise, &labels) {
+            let grid = FrameGrid::new(&options.features, framewise.stride);
+            let spoken = read_spoken(track, &framewise.track).unwrap_or_default();
+            let frames = (options.output_frames)(frames);
+            batch.frame_targets.push(frame_targets(&spoken, &options.alphabet, grid, frames));
+            text = spoken_text(&spoken);
+            targets = options.alphabet.encode(&text).unwrap_or_default();
+        }
         batch.ids.push(name);
         batch.places.push((corpus, index));
         batch.targets.push(targets);
-        batch.texts.push(transcript.text);
+        batch.texts.push(text);
         batch.labels.push(labels);
         batch.feasible.push(known && fits.is_ok());
         batch.seconds += audio.duration();
