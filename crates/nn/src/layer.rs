@@ -15,8 +15,10 @@
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::NnError;
+use crate::layers::Residual;
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
+use crate::sequence::Sequence;
 use crate::shape::Shape;
 
 /// Whether a pass trains or only computes.
@@ -83,6 +85,16 @@ pub struct Backward<'a, T> {
     pub gradients: &'a mut [T],
 }
 
+/// What a layer is made of, for those who run its parts by themselves ([`crate::stream`]).
+pub enum Parts<'a, T> {
+    /// Nothing that can be told apart.
+    One,
+    /// Layers one after another.
+    Sequence(&'a Sequence<T>),
+    /// Two branches and their sum.
+    Residual(&'a Residual<T>),
+}
+
 /// One step from an activation to the next, and the way back of its gradient.
 pub trait Layer<T: Real>: Send + Sync {
     /// Shape of the output, with each utterance's length exact.
@@ -132,6 +144,17 @@ pub trait Layer<T: Real>: Send + Sync {
     /// Which input frames an output frame depends on.
     fn reach(&self) -> Reach {
         Reach::FRAME
+    }
+
+    /// What it is made of.
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::One
+    }
+
+    /// For a layer of windows: the same one, with the same weights, that gives only the outputs whose windows
+    /// lie within the utterance in time. A stream takes it where it can, since it computes nothing in vain.
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        None
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

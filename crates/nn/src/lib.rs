@@ -8,6 +8,7 @@
 //! - [`reach`]: which frames of its input an output frame depends on.
 //! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
+//! - [`stream`]: a network fed piece by piece.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
 //!
@@ -30,15 +31,17 @@ mod plan;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
+pub mod stream;
 
 pub use architecture::{
     ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, ModelOptions, Recurrent,
 };
 pub use error::NnError;
-pub use layer::{Backward, Forward, Layer, Mode};
+pub use layer::{Backward, Forward, Layer, Mode, Parts};
 pub use model_file::{ModelFile, ModelFileError, ModelHeader};
 pub use network::{Memory, Network};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
 pub use reach::Reach;
 pub use sequence::Sequence;
 pub use shape::Shape;
+pub use stream::NetworkStream;

@@ -6,6 +6,7 @@ use crate::architecture::ModelOptions;
 use crate::error::NnError;
 use crate::layer::Mode;
 use crate::parameters::Parameters;
+use crate::reach::Reach;
 pub use crate::sequence::Memory;
 use crate::sequence::Sequence;
 use crate::shape::Shape;
@@ -54,6 +55,16 @@ impl<T: Real> Network<T> {
     /// Labels, the blank among them.
     pub fn labels(&self) -> usize {
         self.labels
+    }
+
+    /// The layers.
+    pub(crate) fn sequence(&self) -> &Sequence<T> {
+        &self.sequence
+    }
+
+    /// Which feature frames a logit frame depends on.
+    pub fn reach(&self) -> Reach {
+        self.sequence.reach()
     }
 
     /// Computes logits `[sum of the shape's lengths, labels]`, which lie in `memory` afterwards

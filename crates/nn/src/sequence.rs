@@ -5,18 +5,18 @@ use std::ops::Range;
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::{NnError, expect_size};
-use crate::layer::{Backward, Forward, Layer, Mode};
+use crate::layer::{Backward, Forward, Layer, Mode, Parts};
 use crate::parameters::ParameterSpec;
 use crate::plan::{Plan, Purpose, pieces};
 use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A named layer and where its weights lie.
-struct Step<T> {
-    name: String,
-    layer: Box<dyn Layer<T>>,
-    parameters: Range<usize>,
-    buffers: Range<usize>,
+pub(crate) struct Step<T> {
+    pub name: String,
+    pub layer: Box<dyn Layer<T>>,
+    pub parameters: Range<usize>,
+    pub buffers: Range<usize>,
 }
 
 /// Layers one after another.
@@ -100,6 +100,11 @@ impl<T: Real> Sequence<T> {
             })
             .collect();
         Self { steps }
+    }
+
+    /// The layers in their order.
+    pub(crate) fn steps(&self) -> &[Step<T>] {
+        &self.steps
     }
 
     /// Whether there is no layer: the output is the input.
@@ -346,6 +351,10 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn reach(&self) -> Reach {
         Sequence::reach(self)
+    }
+
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Sequence(self)
     }
 
     fn state_len(&self, batch: usize) -> usize {

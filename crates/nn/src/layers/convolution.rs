@@ -65,6 +65,12 @@ impl<T: Real> Layer<T> for ConvolutionLayer {
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.convolution.padding[0] = 0;
+        Some(Box::new(layer))
+    }
+
     fn needs_output(&self) -> bool {
         false
     }

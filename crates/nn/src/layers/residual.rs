@@ -7,7 +7,7 @@ use labyrinth_kernels::residual::{
 };
 
 use crate::error::NnError;
-use crate::layer::{Backward, Forward, Layer};
+use crate::layer::{Backward, Forward, Layer, Parts};
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
 use crate::sequence::Sequence;
@@ -116,6 +116,10 @@ impl<T: Real> Layer<T> for Residual<T> {
 
     fn needs_output(&self) -> bool {
         self.relu
+    }
+
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Residual(self)
     }
 
     fn reach(&self) -> Reach {
