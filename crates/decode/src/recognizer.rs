@@ -10,7 +10,8 @@ use labyrinth_nn::{
 use labyrinth_signal::{Audio, FeatureError, FeatureExtractor, resample};
 use serde::Serialize;
 
-use crate::greedy::{Word, best_labels, greedy, words};
+use crate::greedy::{Word, best_labels, words};
+use crate::one_word::search;
 
 /// What was heard in one recording.
 #[derive(Clone, Debug, Serialize)]
@@ -143,7 +144,7 @@ impl Recognizer {
                 }
             };
             // Equal neighbours become one, and label 0 is left out: the blank, or silence.
-            words(&greedy(&scores, alphabet.len()), alphabet, hop, offset)
+            words(&search(options, &scores, alphabet.len()), alphabet, hop, offset)
         };
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         Ok(Recognition {

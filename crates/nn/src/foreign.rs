@@ -154,6 +154,16 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// The nearest brain float; of two as near the even one. NaN stays NaN.
+pub fn f32_to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        return (bits >> 16) as u16 | 0x40; // a payload in the lower half must not vanish
+    }
+    // Adds a little less than half of the last place, and the rest where that place is odd.
+    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
 /// IEEE 754 half precision: 1 bit of sign, 5 of exponent with bias 15, 10 of fraction.
 pub fn f16_to_f32(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };

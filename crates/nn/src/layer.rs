@@ -15,6 +15,7 @@
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::NnError;
+use crate::layers::Residual;
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
 use crate::sequence::Sequence;
@@ -84,6 +85,16 @@ pub struct Backward<'a, T> {
     pub gradients: &'a mut [T],
 }
 
+/// What a layer is made of, for those who run its parts by themselves ([`crate::stream`]).
+pub enum Parts<'a, T> {
+    /// Nothing that can be told apart.
+    One,
+    /// Layers one after another.
+    Sequence(&'a Sequence<T>),
+    /// Two branches and their sum.
+    Residual(&'a Residual<T>),
+}
+
 /// One step from an activation to the next, and the way back of its gradient.
 pub trait Layer<T: Real>: Send + Sync {
     /// Shape of the output, with each utterance's length exact.
@@ -149,9 +160,15 @@ pub trait Layer<T: Real>: Send + Sync {
         name.rsplit("::").next().unwrap_or(name).to_owned()
     }
 
-    /// The sequences inside of it, each with the name that its weights bear within the layer.
-    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
-        Vec::new()
+    /// What it is made of.
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::One
+    }
+
+    /// For a layer of windows: the same one, with the same weights, that gives only the outputs whose windows
+    /// lie within the utterance in time. A stream takes it where it can, since it computes nothing in vain.
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        None
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

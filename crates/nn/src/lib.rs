@@ -9,6 +9,7 @@
 //! - [`table`]: a network as a table of its layers.
 //! - [`sequence`]: layers one after another, and the memory they work in (laid out by `plan`).
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
+//! - [`stream`]: a network fed piece by piece.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
 //! - [`foreign`]: tensors from files of others.
 //! - [`pretrained`]: torchvision's weights of a ResNet into ours.
@@ -36,15 +37,16 @@ pub mod pretrained;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
+pub mod stream;
 pub mod table;
 
 pub use architecture::{
-    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, ModelOptions, Recurrent,
-    ResnetName, ResnetNorm, ResnetOptions,
+    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, KeywordName, KeywordOptions,
+    ModelOptions, Recurrent, ResnetName, ResnetNorm, ResnetOptions,
 };
 pub use error::NnError;
 pub use foreign::{ForeignError, NamedTensor};
-pub use layer::{Backward, Forward, Layer, Mode};
+pub use layer::{Backward, Forward, Layer, Mode, Parts};
 pub use model_file::{Head, ModelFile, ModelFileError, ModelHeader, Objective};
 pub use network::{Memory, Network, first_head};
 pub use parameters::{Initializer, ParameterSpec, Parameters};
@@ -52,4 +54,5 @@ pub use pretrained::PretrainedError;
 pub use reach::Reach;
 pub use sequence::Sequence;
 pub use shape::Shape;
+pub use stream::NetworkStream;
 pub use table::{LayerRow, Table};

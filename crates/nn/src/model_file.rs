@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::architecture::ModelOptions;
 use crate::error::NnError;
+use crate::foreign::{bf16_to_f32, f32_to_bf16};
 use crate::network::Network;
 use crate::parameters::Parameters;
 
@@ -260,12 +261,33 @@ impl ModelFile {
         header: &ModelHeader,
         network: &Network<f32>,
     ) -> Result<Vec<u8>, ModelFileError> {
+        Self::to_bytes_as(header, network, Dtype::F32)
+    }
+
+    /// [`ModelFile::to_bytes`] with weights of 16 bits, the upper half of an `f32` (rounded to the nearest, ties
+    /// to even), for half the size: the network is rounded, and what is read back is what it became. Running
+    /// statistics stay as they are. The digest is that of the rounded values, which the 16 bits say exactly.
+    pub fn to_bytes_bf16(
+        header: &ModelHeader,
+        network: &mut Network<f32>,
+    ) -> Result<Vec<u8>, ModelFileError> {
+        for value in &mut network.parameters.values {
+            *value = bf16_to_f32(f32_to_bf16(*value));
+        }
+        Self::to_bytes_as(header, network, Dtype::BF16)
+    }
+
+    fn to_bytes_as(
+        header: &ModelHeader,
+        network: &Network<f32>,
+        dtype: Dtype,
+    ) -> Result<Vec<u8>, ModelFileError> {
         let header = ModelHeader { weights_digest: weights_digest(network), ..header.clone() };
         let text = serde_json::to_string(&header)
             .map_err(|error| ModelFileError::Serialise(error.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), text)]);
-        let tensors = [("", &network.parameters), ("", &network.buffers)];
-        write_tensors(&tensors, metadata)
+        let tensors = [("", &network.parameters, dtype), ("", &network.buffers, Dtype::F32)];
+        write_tensors_as(&tensors, metadata)
     }
 }
 
@@ -293,15 +315,31 @@ pub fn write_tensors(
     groups: &[(&str, &Parameters<f32>)],
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>, ModelFileError> {
+    let groups: Vec<_> =
+        groups.iter().map(|&(prefix, parameters)| (prefix, parameters, Dtype::F32)).collect();
+    write_tensors_as(&groups, metadata)
+}
+
+/// [`write_tensors`], each group as `F32` or, of values that it can say, `BF16`.
+fn write_tensors_as(
+    groups: &[(&str, &Parameters<f32>, Dtype)],
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, ModelFileError> {
     let mut named = Vec::new();
-    for (prefix, parameters) in groups {
+    for &(prefix, parameters, dtype) in groups {
         for (spec, values) in parameters.iter() {
-            named.push((format!("{prefix}{}", spec.name), spec.shape.clone(), to_bytes(values)));
+            let bytes = match dtype {
+                Dtype::BF16 => {
+                    values.iter().flat_map(|&value| f32_to_bf16(value).to_le_bytes()).collect()
+                }
+                _ => to_bytes(values),
+            };
+            named.push((format!("{prefix}{}", spec.name), spec.shape.clone(), bytes, dtype));
         }
     }
     let mut views = Vec::with_capacity(named.len());
-    for (name, shape, bytes) in &named {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+    for (name, shape, bytes, dtype) in &named {
+        let view = TensorView::new(*dtype, shape.clone(), bytes)
             .map_err(|error| ModelFileError::Serialise(error.to_string()))?;
         views.push((name.as_str(), view));
     }
@@ -319,15 +357,23 @@ pub fn read_tensors(
         let spec = into.specs()[index].clone();
         let name = format!("{prefix}{}", spec.name);
         let tensor = tensors.tensor(&name).map_err(|_| format!("tensor {name} is missing"))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != spec.shape {
+        let known = matches!(tensor.dtype(), Dtype::F32 | Dtype::BF16);
+        if !known || tensor.shape() != spec.shape {
             return Err(format!(
-                "tensor {name} is {:?} {:?} where F32 {:?} is needed",
+                "tensor {name} is {:?} {:?} where F32 or BF16 {:?} is needed",
                 tensor.dtype(),
                 tensor.shape(),
                 spec.shape
             ));
         }
         let range = into.range(index);
+        if tensor.dtype() == Dtype::BF16 {
+            let values = tensor.data().chunks_exact(2);
+            for (value, bytes) in into.values[range].iter_mut().zip(values) {
+                *value = bf16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]));
+            }
+            continue;
+        }
         for (value, bytes) in into.values[range].iter_mut().zip(tensor.data().chunks_exact(4)) {
             *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }

@@ -8,6 +8,7 @@ use crate::architecture::ModelOptions;
 use crate::error::NnError;
 use crate::layer::Mode;
 use crate::parameters::Parameters;
+use crate::reach::Reach;
 pub use crate::sequence::Memory;
 use crate::sequence::Sequence;
 use crate::shape::Shape;
@@ -71,6 +72,16 @@ impl<T: Real> Network<T> {
     /// Values of an output frame: the labels of all heads, their blanks among them.
     pub fn labels(&self) -> usize {
         self.labels
+    }
+
+    /// The layers.
+    pub(crate) fn sequence(&self) -> &Sequence<T> {
+        &self.sequence
+    }
+
+    /// Which feature frames a logit frame depends on.
+    pub fn reach(&self) -> Reach {
+        self.sequence.reach()
     }
 
     /// Computes logits `[sum of the shape's lengths, labels]`, which lie in `memory` afterwards

@@ -5,18 +5,18 @@ use std::ops::Range;
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::{NnError, expect_size};
-use crate::layer::{Backward, Forward, Layer, Mode};
+use crate::layer::{Backward, Forward, Layer, Mode, Parts};
 use crate::parameters::ParameterSpec;
 use crate::plan::{Plan, Purpose, pieces};
 use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A named layer and where its weights lie.
-struct Step<T> {
-    name: String,
-    layer: Box<dyn Layer<T>>,
-    parameters: Range<usize>,
-    buffers: Range<usize>,
+pub(crate) struct Step<T> {
+    pub name: String,
+    pub layer: Box<dyn Layer<T>>,
+    pub parameters: Range<usize>,
+    pub buffers: Range<usize>,
 }
 
 /// Layers one after another.
@@ -116,6 +116,11 @@ impl<T: Real> Sequence<T> {
     /// Puts layers that [`Sequence::take_first`] took out back to their place.
     pub(crate) fn put_first(&mut self, first: Self) {
         self.steps.splice(0..0, first.steps);
+    }
+
+    /// The layers in their order.
+    pub(crate) fn steps(&self) -> &[Step<T>] {
+        &self.steps
     }
 
     /// Whether there is no layer: the output is the input.
@@ -389,8 +394,8 @@ impl<T: Real> Layer<T> for Sequence<T> {
         "sequence".into()
     }
 
-    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
-        vec![("", self)]
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Sequence(self)
     }
 
     fn state_len(&self, batch: usize) -> usize {

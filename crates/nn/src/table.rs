@@ -4,7 +4,7 @@ use labyrinth_kernels::Real;
 use serde::Serialize;
 
 use crate::error::NnError;
-use crate::layer::Layer;
+use crate::layer::{Layer, Parts};
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
 use crate::sequence::Sequence;
@@ -95,8 +95,12 @@ fn append<T: Real>(
             multiplications: layer.multiplications(&shape),
             stride,
         });
-        for (branch, inside) in layer.inside().into_iter().filter(|(_, inside)| !inside.is_empty())
-        {
+        let inside = match layer.parts() {
+            Parts::One => Vec::new(),
+            Parts::Sequence(sequence) => vec![("", sequence)],
+            Parts::Residual(block) => vec![("body", &block.body), ("shortcut", &block.shortcut)],
+        };
+        for (branch, inside) in inside.into_iter().filter(|(_, inside)| !inside.is_empty()) {
             let first = rows.len();
             append(inside, shape.clone(), depth + 1, before, rows)?;
             if !branch.is_empty() {

@@ -7,7 +7,8 @@ use labyrinth_corpus::{
     Corpus, Framewise, IGNORED, Infeasible, Ledger, Loader, LoaderOptions, Position,
     SoundRecordings, Source, open_source, track_alphabet, training_alphabet,
 };
-use labyrinth_decode::greedy::{best_labels, greedy};
+use labyrinth_decode::greedy::best_labels;
+use labyrinth_decode::search;
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::cross_entropy::cross_entropy_batch;
 use labyrinth_kernels::ctc::ctc_batch;
@@ -334,7 +335,7 @@ pub(crate) fn score_dev(
             score.ledger.keep();
             let scores = &logits[row * labels..(row + length) * labels];
             row += length;
-            let tokens = greedy(scores, labels);
+            let tokens = search(&data.model, scores, labels);
             let best: Vec<u32> = tokens.iter().map(|token| token.label).collect();
             let hypothesis = data.alphabet.decode(&best);
             score.words += word_errors(&batch.texts[index], &hypothesis).counts;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use labyrinth_corpus::{Infeasible, open_source};
 use labyrinth_corpus::{Ledger, LoaderOptions, Reason, Source, plan_refusals, training_alphabet};
-use labyrinth_nn::{ModelFile, ModelOptions, NnError, Table};
+use labyrinth_nn::{ModelFile, ModelOptions, NnError, Objective, Table};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, Normalizer, NormalizerOptions, Units};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, Units};
 
+use crate::data::Data;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 
@@ -26,6 +27,12 @@ pub struct Subject {
     pub normalizer: NormalizerOptions,
     /// What a label stands for.
     pub units: Units,
+    /// How words are spoken, where the labels are phonemes.
+    pub lexicon: Option<Arc<Lexicon>>,
+    /// Values of an output frame beside the first head's labels.
+    pub beside: usize,
+    /// What an output frame says.
+    pub objective: Objective,
     /// The labels; a recipe's are known where its training manifests are there.
     pub alphabet: Option<Alphabet>,
 }
@@ -33,24 +40,19 @@ pub struct Subject {
 impl Subject {
     /// A recipe's, with the alphabet of its training manifests where all of them can be read.
     ///
-    /// # Errors
-    /// None but the normaliser's: manifests that are not there yet are no fault.
-    pub fn of_recipe(recipe: &Recipe) -> Result<Self, TrainError> {
-        let normalizer = Normalizer::new(&recipe.data.normalizer)?;
-        let manifests = recipe.data.train.manifests().iter();
-        let sources: Result<Vec<_>, _> =
-            manifests.map(|one| open_source(&one.manifest, &|_, _| ())).collect();
-        let alphabet = sources.ok().and_then(|sources| {
-            let sources = sources.iter().map(|source| &**source);
-            training_alphabet(sources, &normalizer, recipe.data.units).ok()
-        });
-        Ok(Self {
+    /// Data that is not there yet is no fault.
+    pub fn of_recipe(recipe: &Recipe) -> Self {
+        let data = Data::read(recipe).ok();
+        Self {
             features: recipe.features.clone(),
             model: recipe.model.clone(),
             normalizer: recipe.data.normalizer.clone(),
             units: recipe.data.units,
-            alphabet,
-        })
+            lexicon: data.as_ref().and_then(|data| data.lexicon.clone()),
+            beside: data.as_ref().map_or(0, |data| data.goal.outputs() - data.alphabet.len()),
+            objective: recipe.train.loss,
+            alphabet: data.map(|data| data.alphabet),
+        }
     }
 
     /// A model file's.
@@ -59,11 +61,15 @@ impl Subject {
     /// As [`ModelFile::read`].
     pub fn of_model(path: &Path) -> Result<Self, TrainError> {
         let header = ModelFile::read(path)?.header;
+        let beside = header.outputs() - header.alphabet.len();
         Ok(Self {
             features: header.features,
             model: header.model,
             normalizer: header.normalizer,
             units: header.alphabet.units(),
+            beside,
+            objective: header.objective,
+            lexicon: header.lexicon.map(Arc::new),
             alphabet: Some(header.alphabet),
         })
     }
@@ -76,14 +82,14 @@ impl Subject {
         if self.alphabet.is_none() {
             let source = open_source(manifest, &|_, _| ())?;
             let normalizer = Normalizer::new(&self.normalizer)?;
-            self.alphabet = Some(training_alphabet([&*source], &normalizer, self.units)?);
+            self.alphabet = Some(training_alphabet([&*source], &normalizer, self.units, self.lexicon.as_deref())?);
         }
         Ok(())
     }
 
-    /// Labels of the output, the blank among them: [`ASSUMED_LABELS`] where nothing names them.
+    /// Values of an output frame, the labels of all heads with their blanks: [`ASSUMED_LABELS`] where nothing names them.
     pub fn labels(&self) -> usize {
-        self.alphabet.as_ref().map_or(ASSUMED_LABELS, Alphabet::len)
+        self.alphabet.as_ref().map_or(ASSUMED_LABELS, Alphabet::len) + self.beside
     }
 
     /// The network for one utterance of `seconds`.
@@ -121,7 +127,7 @@ impl Subject {
                 .unwrap_or_else(|| Alphabet::from_transcripts(self.units, [""; 0].iter())),
             Arc::new(move |frames| model.output_frames(frames)),
         );
-        let options = LoaderOptions { infeasible: Infeasible::Refuse, ..options };
+        let options = LoaderOptions { infeasible: Infeasible::Refuse, lexicon: subject.lexicon, ..options };
         Ok(Feasibility::of(&plan_refusals(&options)?))
     }
 }

@@ -11,6 +11,22 @@ use crate::describe::Feasibility;
 /// Why a training or an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// A model to begin with that heard other features.
+    #[error("{} was trained on other features than the recipe has ({difference}); make [features] the same, or train from scratch", path.display())]
+    FromFeatures {
+        /// The model.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// A model to begin with that is of another architecture.
+    #[error("{} has another network than the recipe ({difference}); make [model] the same, or train from scratch", path.display())]
+    FromArchitecture {
+        /// The model.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
     /// The pretrained weights cannot be read.
     #[error(transparent)]
     Weights(#[from] labyrinth_nn::ForeignError),

@@ -22,6 +22,7 @@ mod data;
 pub mod describe;
 pub mod error;
 pub mod evaluate;
+mod from_model;
 pub mod mixture;
 mod objective;
 pub mod recipe;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
 use labyrinth_nn::layers::Colours;
-use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions, Objective, ResnetOptions};
+use labyrinth_nn::{
+    ARCHITECTURES, CnnOptions, KeywordOptions, ModelOptions, Objective, ResnetOptions,
+};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
     RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
@@ -128,6 +130,10 @@ pub struct TrainSection {
     /// Weights of others that the network begins with; absent for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<PretrainedOptions>,
+    /// A model file whose weights are tuned further, `--from` of `labyrinth train`: with the same features
+    /// and the same network but for its labels, relative to the recipe's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Learning rates of stages of the network (`stem`, `layer1` … `rest`), and how long they are frozen.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub stages: BTreeMap<String, StageOptions>,
@@ -238,6 +244,7 @@ impl Default for TrainSection {
             random_filter: None,
             spec_augment: None,
             pretrained: None,
+            from: None,
             stages: BTreeMap::new(),
             checkpoint_every: 100,
             precision: Precision::F32,
@@ -332,6 +339,7 @@ impl Recipe {
             .unwrap_or("cnn-gru");
         let mut recipe = match architecture {
             "cnn-gru" | "cnn-lstm" => Self::of::<CnnOptions>(text, ModelOptions::Cnn)?,
+            "keyword" => Self::of::<KeywordOptions>(text, ModelOptions::Keyword)?,
             "resnet-gru" | "resnet-lstm" => Self::of::<ResnetOptions>(text, ModelOptions::Resnet)?,
             other => return Err(Fault::Architecture(other.into())),
         };
@@ -454,6 +462,9 @@ impl Recipe {
         if stages.last().is_some_and(|rest| train.stage(rest).frozen_epochs > 0) {
             return Err("rest in [train.stages] holds the output, which cannot be frozen".into());
         }
+        if train.from.is_some() && train.pretrained.is_some() {
+            return Err("from and pretrained in [train] both name the weights to begin with; leave out one of them".into());
+        }
         let ModelOptions::Resnet(model) = &self.model else {
             return match train.pretrained {
                 Some(_) => Err("pretrained weights are for resnet-gru and resnet-lstm; leave \
@@ -527,6 +538,7 @@ impl Recipe {
         let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
         let phonemes = train.auxiliary_phonemes.as_mut().map(|head| &mut head.lexicon);
         let data = &mut recipe.data;
+        let from = train.from.as_mut();
         let weights = train.pretrained.as_mut().map(|pretrained| &mut pretrained.weights);
         let lexicon = data.lexicon.as_mut();
         let manifests = data.train.manifests_mut().iter_mut().map(|one| &mut one.manifest);
@@ -537,6 +549,7 @@ impl Recipe {
             .chain(lexicon)
             .chain(phonemes)
             .chain(weights)
+            .chain(from)
         {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);

@@ -27,6 +27,7 @@ use crate::checkpoint::{self, Best, Standing, Tensors};
 use crate::data::{Data, DevScore, dev_rate_key, score_dev};
 use crate::describe::Feasibility;
 use crate::error::TrainError;
+use crate::from_model::begin_from;
 use crate::objective::BatchLoss;
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
@@ -143,6 +144,8 @@ struct Training {
     planned: usize,
     /// Frames or targets of this epoch that teach nothing: see [`BatchLoss::passed_over`].
     passed_over: usize,
+    /// The line of the run log that tells what was taken from the model that the training began with.
+    beginning: Option<serde_json::Value>,
 }
 
 /// Trains a recipe, telling `tell` what happens.
@@ -289,9 +292,9 @@ impl Training {
         let mut network =
             Network::new(&recipe.model, data.dim, data.goal.outputs(), recipe.train.seed)?;
         // Before the run directory is made: weights that do not fit leave nothing behind.
-        let mut pretrained_digest = String::new();
+        let (mut pretrained_digest, mut beginning) = (String::new(), None);
         if !options.resume {
-            pretrained_digest = begin_with(recipe, &mut network, tell)?;
+            (pretrained_digest, beginning) = begin_with(recipe, &data, &mut network, tell)?;
         }
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
@@ -346,6 +349,7 @@ impl Training {
             standing,
             planned: ledger.kept_count(),
             passed_over: 0,
+            beginning,
             ledger,
             options,
         };
@@ -389,10 +393,15 @@ impl Training {
         let Some(found) = found else {
             self.begin_anew(tell)?;
             if self.options.resume {
-                let digest = begin_with(&self.options.recipe, &mut self.network, tell)?;
+                let recipe = &self.options.recipe;
+                let (digest, beginning) = begin_with(recipe, &self.data, &mut self.network, tell)?;
                 self.standing.pretrained_digest = digest;
+                self.beginning = beginning;
             }
             self.run.truncate_log(0)?;
+            if let Some(beginning) = &self.beginning {
+                self.run.log(beginning)?;
+            }
             return Ok(None);
         };
         let recipe = &self.options.recipe;
@@ -604,17 +613,25 @@ impl Training {
     }
 }
 
-/// Puts the recipe's pretrained weights into the network; returns the digest of their file, or nothing where the
-/// recipe names none.
+/// Puts the weights that the recipe begins with into the network; returns the digest of their file, or nothing
+/// where it names none, and what the run log shall say of it.
 fn begin_with(
     recipe: &Recipe,
+    data: &Data,
     network: &mut Network<f32>,
     tell: &mut dyn FnMut(Event<'_>),
-) -> Result<String, TrainError> {
+) -> Result<(String, Option<serde_json::Value>), TrainError> {
+    if let Some(path) = &recipe.train.from {
+        let taken = begin_from(path, recipe, data, network)?;
+        tell(Event::Note(&taken.sentence(path)));
+        let mut line = json!(taken);
+        line["event"] = json!("began-with-model");
+        return Ok((taken.digest, Some(line)));
+    }
     let (Some(pretrained), ModelOptions::Resnet(options)) =
         (&recipe.train.pretrained, &recipe.model)
     else {
-        return Ok(String::new());
+        return Ok((String::new(), None));
     };
     let path = &pretrained.weights;
     let bytes = read_bytes(path)?;
@@ -627,5 +644,5 @@ fn begin_with(
     };
     let note = format!("began with {} tensors of {}{unused}", loaded.used, path.display());
     tell(Event::Note(&note));
-    Ok(file_digest(&bytes))
+    Ok((file_digest(&bytes), None))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use labyrinth_nn::{LayerRow, Reach};
+use labyrinth_nn::{LayerRow, Objective, Reach};
 use labyrinth_signal::Normalization;
 use labyrinth_train::{Described, Feasibility, Recipe, Subject};
 use serde_json::json;
@@ -49,6 +49,14 @@ impl Describe {
         }
         let mut subject = self.subject()?;
         let known = subject.alphabet.is_some();
+        if let (Some(data), Objective::Framewise) = (&self.data, subject.objective) {
+            return Err(Failure::Sentence(format!(
+                "{} has a label for each frame, so no utterance of {} is too short for its time stride; \
+                 leave out --data",
+                self.subject.display(),
+                data.display()
+            )));
+        }
         if let Some(data) = &self.data {
             subject.learn_alphabet(data)?;
         }
@@ -95,7 +103,8 @@ impl Describe {
     fn subject(&self) -> Result<Subject, Failure> {
         if self.subject.extension().is_some_and(|end| end == "toml") {
             let recipe = Recipe::read(&self.subject, &self.set)?;
-            return Ok(Subject::of_recipe(&recipe.with_paths_from(recipe_folder(&self.subject)))?);
+            let recipe = recipe.with_paths_from(recipe_folder(&self.subject));
+            return Ok(Subject::of_recipe(&recipe));
         }
         if let Some(assignment) = self.set.first() {
             return Err(Failure::Sentence(format!(

@@ -20,13 +20,17 @@ any moment, it goes on with --resume to the same weights, byte for byte.
 Examples:
   labyrinth train recipes/an4.toml
   labyrinth train recipes/an4.toml --set train.epochs=5 --run runs/short
-  labyrinth train recipes/an4.toml --resume")]
+  labyrinth train recipes/an4.toml --resume
+  labyrinth train recipes/fsdd-finetune.toml --from runs/an4-8k/model.safetensors")]
 pub struct Train {
     /// The recipe, a TOML file; its paths are relative to its own folder.
     recipe: PathBuf,
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
+    /// Begins with the weights of this model, which may have another alphabet; with --resume give it again.
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -36,8 +40,13 @@ impl Train {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let recipe = Recipe::read(&self.recipe, &self.options.set)?;
         // The model file shows the recipe without this machine's folders.
-        let recipe_text = recipe.to_toml()?;
-        let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
+        let mut shown = recipe.clone();
+        let mut recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
+        if let Some(model) = &self.from {
+            shown.train.from = model.file_name().map(PathBuf::from);
+            recipe.train.from = Some(std::path::absolute(model).unwrap_or_else(|_| model.clone()));
+        }
+        let recipe_text = shown.to_toml()?;
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");

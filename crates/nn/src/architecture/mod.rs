@@ -2,13 +2,16 @@
 //!
 //! - [`cnn`](CnnOptions): convolutions, then recurrent layers: `cnn-gru`, `cnn-lstm`.
 //! - [`resnet`](ResnetOptions): a network for pictures, cut, then recurrent layers: `resnet-gru`, `resnet-lstm`.
+//! - [`keyword`](KeywordOptions): depthwise-separable convolutions for a few words on a small device.
 //! - `recurrent`: what every architecture does behind its picture of the sound.
 
 mod cnn;
+mod keyword;
 mod recurrent;
 mod resnet;
 
 pub use cnn::{CnnName, CnnOptions, ConvolutionOptions};
+pub use keyword::{KeywordName, KeywordOptions};
 pub use recurrent::Recurrent;
 pub use resnet::{Cut, Height, ResnetName, ResnetNorm, ResnetOptions};
 
@@ -21,7 +24,8 @@ use crate::reach::Reach;
 use crate::sequence::Sequence;
 
 /// The names of all architectures, as `architecture = "…"` has them.
-pub const ARCHITECTURES: [&str; 4] = ["cnn-gru", "cnn-lstm", "resnet-gru", "resnet-lstm"];
+pub const ARCHITECTURES: [&str; 5] =
+    ["cnn-gru", "cnn-lstm", "resnet-gru", "resnet-lstm", "keyword"];
 
 /// The architectures there are, told apart by `architecture = "…"`.
 ///
@@ -34,6 +38,8 @@ pub enum ModelOptions {
     Cnn(CnnOptions),
     /// A network for pictures, cut behind one of its stages, then the same.
     Resnet(ResnetOptions),
+    /// Depthwise-separable convolutions, then one score per label and frame.
+    Keyword(KeywordOptions),
 }
 
 /// The stage that is what follows all others.
@@ -48,6 +54,7 @@ impl ModelOptions {
         match self {
             Self::Cnn(options) => options.build(dim, labels),
             Self::Resnet(options) => options.build(dim, labels),
+            Self::Keyword(options) => options.build(dim, labels),
         }
     }
 
@@ -56,6 +63,7 @@ impl ModelOptions {
         match self {
             Self::Cnn(options) => Self::Cnn(options.in_todays_words()),
             Self::Resnet(options) => Self::Resnet(options),
+            Self::Keyword(options) => Self::Keyword(options),
         }
     }
 
@@ -64,6 +72,7 @@ impl ModelOptions {
         match self {
             Self::Cnn(options) => options.output_frames(frames),
             Self::Resnet(options) => options.output_frames(frames),
+            Self::Keyword(options) => options.output_frames(frames),
         }
     }
 
@@ -72,6 +81,7 @@ impl ModelOptions {
         match self {
             Self::Cnn(options) => options.time_stride(),
             Self::Resnet(options) => options.time_stride(),
+            Self::Keyword(options) => options.time_stride(),
         }
     }
 
@@ -79,7 +89,7 @@ impl ModelOptions {
     /// None for an architecture of one piece.
     pub fn stages(&self) -> Vec<&'static str> {
         match self {
-            Self::Cnn(_) => Vec::new(),
+            Self::Cnn(_) | Self::Keyword(_) => Vec::new(),
             Self::Resnet(options) => options.stages(),
         }
     }
@@ -87,9 +97,14 @@ impl ModelOptions {
     /// The stage to which a layer or a tensor belongs, by its name.
     pub fn stage_of(&self, name: &str) -> &'static str {
         match self {
-            Self::Cnn(_) => REST,
+            Self::Cnn(_) | Self::Keyword(_) => REST,
             Self::Resnet(_) => ResnetOptions::stage_of(name),
         }
+    }
+
+    /// Whether every recording holds exactly one word, so that the search gives exactly one.
+    pub fn one_word(&self) -> bool {
+        matches!(self, Self::Keyword(KeywordOptions { one_word: true, .. }))
     }
 
     /// Which feature frames a logit frame depends on.

@@ -224,6 +224,9 @@ impl ResnetOptions {
             hidden: self.recurrent_hidden,
             bidirectional: self.bidirectional,
             dropout: self.dropout,
+            lookahead: 0,
+            norm: false,
+            residual: false,
         }
     }
 

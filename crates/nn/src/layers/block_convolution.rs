@@ -64,6 +64,14 @@ impl<T: Real> Layer<T> for BlockConvolution {
         self.stand_in()
     }
 
+    fn multiplications(&self, input: &Shape) -> u64 {
+        Layer::<T>::multiplications(&self.inner(), input)
+    }
+
+    fn describe(&self) -> String {
+        Layer::<T>::describe(&self.inner())
+    }
+
     fn needs_output(&self) -> bool {
         false
     }

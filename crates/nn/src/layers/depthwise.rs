@@ -53,6 +53,12 @@ impl<T: Real> Layer<T> for DepthwiseLayer {
         format!("depthwise convolution {}", window_in_words(kernel, stride))
     }
 
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.convolution.padding[0] = 0;
+        Some(Box::new(layer))
+    }
+
     fn needs_output(&self) -> bool {
         false
     }

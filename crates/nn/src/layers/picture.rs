@@ -97,6 +97,10 @@ impl<T: Real> Layer<T> for Picture {
         Ok(Shape { lengths: input.lengths.clone(), bins: width / groups, channels: COLOURS })
     }
 
+    fn describe(&self) -> String {
+        "picture of three colours".into()
+    }
+
     fn needs_output(&self) -> bool {
         false
     }

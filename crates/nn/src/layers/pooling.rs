@@ -60,6 +60,12 @@ impl<T: Real> Layer<T> for MaxPool {
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.window.padding[0] = 0;
+        Some(Box::new(layer))
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let Shape { lengths, bins, channels } = pass.shape;
         max_pool_forward(pass.cpu, self.window, pass.x, lengths, *bins, *channels, pass.y)?;
@@ -97,6 +103,12 @@ impl<T: Real> Layer<T> for AveragePool {
     fn reach(&self) -> Reach {
         let window = self.window;
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.window.padding[0] = 0;
+        Some(Box::new(layer))
     }
 
     fn needs_output(&self) -> bool {

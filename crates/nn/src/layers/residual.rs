@@ -7,7 +7,7 @@ use labyrinth_kernels::residual::{
 };
 
 use crate::error::NnError;
-use crate::layer::{Backward, Forward, Layer};
+use crate::layer::{Backward, Forward, Layer, Parts};
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
 use crate::sequence::Sequence;
@@ -118,6 +118,10 @@ impl<T: Real> Layer<T> for Residual<T> {
         self.relu
     }
 
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Residual(self)
+    }
+
     fn reach(&self) -> Reach {
         self.body.reach().beside(self.shortcut.reach())
     }
@@ -129,10 +133,6 @@ impl<T: Real> Layer<T> for Residual<T> {
     fn describe(&self) -> String {
         let sum = if self.shortcut.is_empty() { "its input + body" } else { "body + shortcut" };
         format!("{sum}{}", if self.relu { ", rectified" } else { "" })
-    }
-
-    fn inside(&self) -> Vec<(&'static str, &Sequence<T>)> {
-        vec![("body", &self.body), ("shortcut", &self.shortcut)]
     }
 
     fn state_len(&self, batch: usize) -> usize {
