@@ -46,6 +46,18 @@ pub enum Failure {
     /// A ledger.
     #[error(transparent)]
     Ledger(#[from] labyrinth_corpus::LedgerError),
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] labyrinth_nn::ModelFileError),
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] labyrinth_nn::NnError),
+    /// Weights of others.
+    #[error(transparent)]
+    Foreign(#[from] labyrinth_nn::ForeignError),
+    /// Weights that do not fit.
+    #[error(transparent)]
+    Import(#[from] labyrinth_nn::export::ImportError),
     /// An instruction set that this machine lacks.
     #[error(transparent)]
     Kernel(#[from] labyrinth_kernels::KernelError),

@@ -11,6 +11,7 @@
 //! - [`architecture`]: `[model]` of a recipe, and the network it describes; one file each.
 //! - [`stream`]: a network fed piece by piece.
 //! - [`network`]: an architecture with its weights: features in, logits out, gradients back.
+//! - [`export`]: models for PyTorch and back.
 //! - [`foreign`]: tensors from files of others.
 //! - [`pretrained`]: torchvision's weights of a ResNet into ours.
 //! - [`model_file`]: weights together with all that a recogniser must know to use them.
@@ -25,6 +26,7 @@
 
 pub mod architecture;
 pub mod error;
+pub mod export;
 pub mod foreign;
 pub mod layer;
 pub mod layers;
@@ -32,8 +34,8 @@ pub mod model_file;
 pub mod network;
 pub mod parameters;
 mod plan;
-mod pth;
 pub mod pretrained;
+mod pth;
 pub mod reach;
 pub mod sequence;
 pub mod shape;
@@ -41,8 +43,8 @@ pub mod stream;
 pub mod table;
 
 pub use architecture::{
-    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, KeywordName, KeywordOptions,
-    ModelOptions, Recurrent, ResnetName, ResnetNorm, ResnetOptions,
+    ARCHITECTURES, CnnName, CnnOptions, ConvolutionOptions, Cut, Height, KeywordName,
+    KeywordOptions, ModelOptions, Recurrent, ResnetName, ResnetNorm, ResnetOptions,
 };
 pub use error::NnError;
 pub use foreign::{ForeignError, NamedTensor};

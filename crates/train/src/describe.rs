@@ -82,7 +82,12 @@ impl Subject {
         if self.alphabet.is_none() {
             let source = open_source(manifest, &|_, _| ())?;
             let normalizer = Normalizer::new(&self.normalizer)?;
-            self.alphabet = Some(training_alphabet([&*source], &normalizer, self.units, self.lexicon.as_deref())?);
+            self.alphabet = Some(training_alphabet(
+                [&*source],
+                &normalizer,
+                self.units,
+                self.lexicon.as_deref(),
+            )?);
         }
         Ok(())
     }
@@ -127,7 +132,8 @@ impl Subject {
                 .unwrap_or_else(|| Alphabet::from_transcripts(self.units, [""; 0].iter())),
             Arc::new(move |frames| model.output_frames(frames)),
         );
-        let options = LoaderOptions { infeasible: Infeasible::Refuse, lexicon: subject.lexicon, ..options };
+        let options =
+            LoaderOptions { infeasible: Infeasible::Refuse, lexicon: subject.lexicon, ..options };
         Ok(Feasibility::of(&plan_refusals(&options)?))
     }
 }

@@ -127,8 +127,7 @@ pub(crate) fn begin_from(
 /// Whether both have the same labels in all heads.
 fn same_outputs(header: &ModelHeader, data: &Data) -> bool {
     let heads = data.goal.auxiliary.iter().map(|head| &head.head.alphabet);
-    header.alphabet == data.alphabet
-        && header.auxiliary.iter().map(|head| &head.alphabet).eq(heads)
+    header.alphabet == data.alphabet && header.auxiliary.iter().map(|head| &head.alphabet).eq(heads)
 }
 
 /// Pairs of labels that stand for the same symbol, in the old and the new alphabet.

@@ -5,13 +5,16 @@ mod check;
 mod describe;
 mod doctor;
 mod evaluate;
+mod export;
 mod features;
 mod fetch;
 mod folder_recipe;
+mod import;
 mod prepare;
 mod quickstart;
 mod score;
 mod shard;
+mod subset;
 mod train;
 mod transcribe;
 
@@ -44,6 +47,12 @@ pub enum Command {
     Align(align::Align),
     /// Computes features of recordings, as Kaldi does, and writes them for other programs.
     Features(Box<features::Features>),
+    /// Writes a model for PyTorch, or a smaller model file.
+    Export(export::Export),
+    /// Makes a model file of weights from PyTorch.
+    Import(import::Import),
+    /// Draws so many minutes of a manifest.
+    Subset(subset::Subset),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),
     /// Tells what this machine has, and what the program uses of it.
@@ -64,6 +73,9 @@ impl Command {
             Self::Transcribe(command) => command.run(),
             Self::Align(command) => command.run(),
             Self::Features(command) => command.run(),
+            Self::Export(command) => command.run(),
+            Self::Import(command) => command.run(),
+            Self::Subset(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Doctor(command) => command.run(),
         }
