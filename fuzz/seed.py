@@ -4,6 +4,7 @@ Needs nothing but Python; run in this folder. What a fuzzer found later stays be
 """
 
 import pathlib
+import zipfile
 
 TESTS = pathlib.Path("../crates/signal/tests")
 LONGEST = 12_000
@@ -70,3 +71,11 @@ for name, data in {
     "srt": b"\5" b"1\n00:00:00,500 --> 00:00:01,250\none\ntwo\n\n2\n00:00:02,000 --> 00:00:03,000\nthree\n",
 }.items():
     seed("labels", name, data)
+
+saved = pathlib.Path("../crates/nn/tests/golden/pth")
+for path in sorted(saved.iterdir()):
+    seed("pth", path.name, path.read_bytes())
+    if path.name != "legacy.pth":
+        # The pickle alone, which the target puts into an archive of its own.
+        with zipfile.ZipFile(path) as archive:
+            seed("pth", path.stem + ".pkl", archive.read(path.stem + "/data.pkl"))

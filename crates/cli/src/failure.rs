@@ -37,6 +37,27 @@ pub enum Failure {
     /// A model.
     #[error(transparent)]
     Recognizer(#[from] labyrinth_decode::RecognizerError),
+    /// An alignment.
+    #[error(transparent)]
+    Aligner(#[from] labyrinth_decode::AlignerError),
+    /// A label track.
+    #[error(transparent)]
+    Labels(#[from] labyrinth_corpus::LabelError),
+    /// A ledger.
+    #[error(transparent)]
+    Ledger(#[from] labyrinth_corpus::LedgerError),
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] labyrinth_nn::ModelFileError),
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] labyrinth_nn::NnError),
+    /// Weights of others.
+    #[error(transparent)]
+    Foreign(#[from] labyrinth_nn::ForeignError),
+    /// Weights that do not fit.
+    #[error(transparent)]
+    Import(#[from] labyrinth_nn::export::ImportError),
     /// An instruction set that this machine lacks.
     #[error(transparent)]
     Kernel(#[from] labyrinth_kernels::KernelError),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use labyrinth_text::Units;
 use labyrinth_train::{Event, Summary, TrainError, TrainOptions, train, write_report};
 
 use crate::failure::Failure;
@@ -145,14 +146,22 @@ impl Teller {
                 self.step(*step, *epoch, *progress, *loss, *seconds);
             }
             Event::Validated { epoch, train_loss, dev, best } => {
+                let second = match (dev.units, dev.frames) {
+                    (_, Some(frames)) => {
+                        format!("frames right {:>8}", wording::error_rate(frames.accuracy()))
+                    }
+                    (Units::Phonemes, None) => String::new(),
+                    _ => format!("CER {:>8}", wording::error_rate(dev.characters.rate())),
+                };
+                let blank = if dev.frames.is_some() { "silence" } else { "blank" };
                 let text = format!(
-                    "epoch {epoch:>3}/{}  train loss {train_loss:.4}  dev loss {}  WER {:>8}  CER \
-                     {:>8}  blank {:>5.1} %  {}{}",
+                    "epoch {epoch:>3}/{}  train loss {train_loss:.4}  dev loss {}  {} {:>8}  {second}  \
+                     {blank} {:>5.1} %  {}{}",
                     self.epochs,
                     // Without a single feasible utterance there is no loss.
                     if dev.loss < 1e9 { format!("{:.4}", dev.loss) } else { "none".into() },
+                    dev.units.rate_name(),
                     wording::error_rate(dev.words.rate()),
-                    wording::error_rate(dev.characters.rate()),
                     100.0 * dev.blank_share,
                     wording::clock(self.start.elapsed().as_secs_f64()),
                     if *best { "  *" } else { "" }

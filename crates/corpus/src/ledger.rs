@@ -38,6 +38,8 @@ pub enum Reason {
     EmptyTranscript,
     /// The transcript holds characters or words that the alphabet lacks.
     OutsideAlphabet,
+    /// The transcript holds words that the lexicon lacks.
+    OutsideLexicon,
     /// The transcript holds characters that are no text: control characters, wrongly decoded letters,
     /// look-alikes of another alphabet.
     UnusableTranscript,
@@ -84,6 +86,7 @@ impl Reason {
             Self::UnreadableTranscript => "unreadable-transcript",
             Self::EmptyTranscript => "empty-transcript",
             Self::OutsideAlphabet => "outside-alphabet",
+            Self::OutsideLexicon => "outside-lexicon",
             Self::UnusableTranscript => "unusable-transcript",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
@@ -382,6 +385,7 @@ mod tests {
             Reason::UnreadableTranscript,
             Reason::EmptyTranscript,
             Reason::OutsideAlphabet,
+            Reason::OutsideLexicon,
             Reason::TooShortForCtc,
             Reason::DuplicateId,
             Reason::BrokenLine,

@@ -54,14 +54,18 @@ pub use features::{
 pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
+pub use loader::frames::{
+    FrameGrid, IGNORED, frame_targets, read_spoken, spoken_text, track_alphabet,
+};
 pub use loader::{
-    Batch, Corpus, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames, Position, Rank,
-    SoundOptions, SoundRecordings, check_options, plan_refusals,
+    Batch, Corpus, Framewise, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames,
+    Position, Rank, SoundOptions, SoundRecordings, check_options, plan_refusals,
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{
     CORPORA, CorpusInfo, CorpusRecord, PrepareError, PrepareOptions, PrepareReport, Published,
-    PublishedArchive, Totals, prepare_an4, prepare_folder, prepare_fsdd, prepare_yesno,
+    PublishedArchive, Totals, manifest_path, prepare_an4, prepare_folder, prepare_fsdd,
+    prepare_yesno,
 };
 pub use recordings::{Recordings, RecordingsError};
 pub use shard::{

@@ -13,7 +13,7 @@ use crate::index::IndexedManifest;
 use crate::labels::{LabelTrack, read_labels};
 use crate::manifest::{Manifest, ManifestError, Utterance};
 use labyrinth_signal::Audio;
-use labyrinth_text::{Alphabet, Normalizer, Units};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, Units};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
@@ -123,7 +123,8 @@ pub fn shared_utterances<'a>(one: &'a Manifest, other: &Manifest) -> Vec<&'a Utt
         .collect()
 }
 
-/// The alphabet of a training: every character or word of the normalised transcripts.
+/// The alphabet of a training: every character or word of the normalised transcripts, or every phoneme of
+/// those whose words a lexicon holds.
 ///
 /// # Errors
 /// As [`Source::utterance`].
@@ -131,6 +132,7 @@ pub fn training_alphabet<'a>(
     sources: impl IntoIterator<Item = &'a dyn Source>,
     normalizer: &Normalizer,
     units: Units,
+    lexicon: Option<&Lexicon>,
 ) -> Result<Alphabet, ManifestError> {
     let mut failure = None;
     let places = sources.into_iter().flat_map(|source| (0..source.len()).map(move |i| (source, i)));
@@ -140,6 +142,11 @@ pub fn training_alphabet<'a>(
             failure = Some(error);
             None
         }
+    });
+    let texts = texts.map(|text| match lexicon {
+        // Where a word is missing, the utterance is not trained on.
+        Some(lexicon) => lexicon.pronounce(&text).unwrap_or_default(),
+        None => text,
     });
     let alphabet = Alphabet::from_transcripts(units, texts);
     failure.map_or(Ok(alphabet), Err)

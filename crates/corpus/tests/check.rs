@@ -55,6 +55,8 @@ fn context(sets: &[Manifest]) -> CheckContext {
     let options = training(&sets[0]);
     CheckContext {
         alphabet: options.alphabet,
+        lexicon: None,
+        framewise: false,
         normalizer: options.normalizer,
         features: options.features,
         output_frames: options.output_frames,

@@ -64,6 +64,11 @@ pub fn greedy(scores: &[f32], labels: usize) -> Vec<Token> {
     tokens
 }
 
+/// The best label of each frame of `scores`, `[frames, labels]`, as [`greedy`] takes it.
+pub fn best_labels(scores: &[f32], labels: usize) -> Vec<u32> {
+    scores.chunks_exact(labels.max(1)).map(best_label).collect()
+}
+
 /// The label with the highest score of a frame, `[labels]`.
 fn best_label(scores: &[f32]) -> u32 {
     let (mut best, mut label) = (f32::NEG_INFINITY, BLANK);

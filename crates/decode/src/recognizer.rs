@@ -4,19 +4,27 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use labyrinth_kernels::Cpu;
-use labyrinth_nn::{Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError};
+use labyrinth_nn::{
+    Memory, Mode, ModelFile, ModelFileError, ModelHeader, NnError, Objective, first_head,
+};
 use labyrinth_signal::{Audio, FeatureError, FeatureExtractor, resample};
 use serde::Serialize;
 
-use crate::greedy::{Word, greedy, words};
+use crate::greedy::{Word, best_labels, words};
+use crate::one_word::search;
 
 /// What was heard in one recording.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recognition {
     /// The text.
     pub text: String,
-    /// Its words with their times in seconds from the beginning of the recording.
+    /// Its words with their times in seconds from the beginning of the recording; of a model of phonemes
+    /// those, and of a framewise model the labels of its frames, equal neighbours as one and without
+    /// silence.
     pub words: Vec<Word>,
+    /// The best label of each frame of a framewise model; of others empty.
+    #[serde(skip)]
+    pub frame_labels: Vec<u32>,
     /// Seconds of audio.
     pub seconds: f64,
     /// Frames of the model's output.
@@ -81,15 +89,45 @@ impl Recognizer {
         self.model.header.features.check_rate(audio.sample_rate)
     }
 
+    /// Samples a second of the sound that the model's features are computed of.
+    pub fn sample_rate(&self) -> u32 {
+        self.extractor.sample_rate()
+    }
+
     /// The features of the last recording, `[frames, dim]` as the network saw them, and `dim`.
     pub fn features(&self) -> (&[f32], usize) {
         (&self.features, self.extractor.dim())
     }
 
-    /// The network's output for the last recording, `[output frames, labels]`; of an earlier one where
-    /// the last was too short for a single frame.
-    pub fn logits(&self) -> &[f32] {
-        self.memory.output()
+    /// What the model gives for a whole recording, `[frames, outputs]` with the labels of all heads side by
+    /// side ([`ModelHeader::outputs`]): logits, not probabilities. Empty where the recording is too short
+    /// for one frame. The sound is treated as by [`Recognizer::recognize`].
+    pub fn logits(&mut self, audio: &Audio) -> Result<&[f32], RecognizerError> {
+        self.extract(audio);
+        let frames = self.normalize();
+        if self.model.header.model.output_frames(frames) == 0 {
+            return Ok(&[]);
+        }
+        let network = &self.model.network;
+        network.forward(self.cpu, Mode::Inference, &self.features, &[frames], &mut self.memory)?;
+        Ok(self.memory.output())
+    }
+
+    /// Computes the features, not normalised.
+    fn extract(&mut self, audio: &Audio) {
+        let rate = self.extractor.sample_rate();
+        let mono = audio.mono();
+        let samples =
+            if audio.sample_rate == rate { mono } else { resample(&mono, audio.sample_rate, rate) };
+        self.features.clear();
+        self.extractor.compute(&samples, &mut self.features);
+    }
+
+    /// Normalises the features; returns the number of frames.
+    fn normalize(&mut self) -> usize {
+        let dim = self.extractor.dim();
+        self.model.header.features.normalize.apply(&mut self.features, dim);
+        self.features.len() / dim
     }
 
     /// Recognises a whole recording; several channels are averaged. Another sample rate than the
@@ -97,12 +135,7 @@ impl Recognizer {
     /// whatever the training had.
     pub fn recognize(&mut self, audio: &Audio) -> Result<Recognition, RecognizerError> {
         let start = Instant::now();
-        let rate = self.extractor.sample_rate();
-        let mono = audio.mono();
-        let samples =
-            if audio.sample_rate == rate { mono } else { resample(&mono, audio.sample_rate, rate) };
-        self.features.clear();
-        self.extractor.compute(&samples, &mut self.features);
+        self.extract(audio);
         self.hear(start, audio.duration())
     }
 
@@ -121,12 +154,11 @@ impl Recognizer {
 
     /// Normalises the features, and from there on.
     fn hear(&mut self, start: Instant, seconds: f64) -> Result<Recognition, RecognizerError> {
-        let dim = self.extractor.dim();
-        self.model.header.features.normalize.apply(&mut self.features, dim);
+        let frames = self.normalize();
         let feature_time = start.elapsed();
-        let frames = self.features.len() / dim;
         let options = &self.model.header.model;
         let output_frames = options.output_frames(frames);
+        let mut frame_labels = Vec::new();
         let words = if output_frames == 0 {
             // Too short for a single frame of the model: nothing can be said in it.
             Vec::new()
@@ -134,15 +166,25 @@ impl Recognizer {
             let network = &self.model.network;
             let mode = Mode::Inference;
             network.forward(self.cpu, mode, &self.features, &[frames], &mut self.memory)?;
-            let tokens = greedy(self.memory.output(), network.labels());
-            let shift = f64::from(self.model.header.features.frame_shift) / 1000.0;
-            let seconds_per_frame = shift * options.time_stride() as f64;
-            words(&tokens, &self.model.header.alphabet, seconds_per_frame, 0.0)
+            let alphabet = &self.model.header.alphabet;
+            let scores = first_head(self.memory.output(), network.labels(), alphabet.len());
+            let (center, hop) = self.model.header.frame_times();
+            let offset = match self.model.header.objective {
+                Objective::Ctc => 0.0,
+                Objective::Framewise => {
+                    frame_labels = best_labels(&scores, alphabet.len());
+                    // A frame speaks for the piece of time around its centre that is one hop long.
+                    center - 0.5 * hop
+                }
+            };
+            // Equal neighbours become one, and label 0 is left out: the blank, or silence.
+            words(&search(options, &scores, alphabet.len()), alphabet, hop, offset)
         };
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         Ok(Recognition {
             text,
             words,
+            frame_labels,
             seconds,
             frames: output_frames,
             feature_time,

@@ -35,6 +35,14 @@ pub enum NnError {
         "there is no forward pass to go back through; run one in training mode with this memory first"
     )]
     NothingToGoBackThrough,
+    /// A layer that needs the whole recording before it gives anything.
+    #[error("the model cannot run in a stream: its layer {layer} {reason}")]
+    NoStream {
+        /// Its name.
+        layer: String,
+        /// What it does; the text completes the sentence.
+        reason: &'static str,
+    },
     /// Options that describe no possible network.
     #[error("the model cannot be built: {0}")]
     Options(String),

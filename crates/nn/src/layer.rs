@@ -15,8 +15,10 @@
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::NnError;
+use crate::layers::Residual;
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
+use crate::sequence::Sequence;
 use crate::shape::Shape;
 
 /// Whether a pass trains or only computes.
@@ -83,6 +85,16 @@ pub struct Backward<'a, T> {
     pub gradients: &'a mut [T],
 }
 
+/// What a layer is made of, for those who run its parts by themselves ([`crate::stream`]).
+pub enum Parts<'a, T> {
+    /// Nothing that can be told apart.
+    One,
+    /// Layers one after another.
+    Sequence(&'a Sequence<T>),
+    /// Two branches and their sum.
+    Residual(&'a Residual<T>),
+}
+
 /// One step from an activation to the next, and the way back of its gradient.
 pub trait Layer<T: Real>: Send + Sync {
     /// Shape of the output, with each utterance's length exact.
@@ -132,6 +144,31 @@ pub trait Layer<T: Real>: Send + Sync {
     /// Which input frames an output frame depends on.
     fn reach(&self) -> Reach {
         Reach::FRAME
+    }
+
+    /// Multiplications of the forward pass on an input of this shape: those of matrix products and
+    /// convolutions, one for each weight and each place where it is used, beyond the edges too. Norms, gates
+    /// and rectifiers, a few for each value, are not counted, as is the custom in the field's tables.
+    fn multiplications(&self, _input: &Shape) -> u64 {
+        0
+    }
+
+    /// What it is, for a table of layers: `convolution 3×3, stride 2×2`. By default the name of its type.
+    fn describe(&self) -> String {
+        let name = std::any::type_name::<Self>();
+        let name = name.split('<').next().unwrap_or(name);
+        name.rsplit("::").next().unwrap_or(name).to_owned()
+    }
+
+    /// What it is made of.
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::One
+    }
+
+    /// For a layer of windows: the same one, with the same weights, that gives only the outputs whose windows
+    /// lie within the utterance in time. A stream takes it where it can, since it computes nothing in vain.
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        None
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

@@ -12,13 +12,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, NormalizerOptions};
+use labyrinth_text::{Alphabet, Lexicon, NormalizerOptions, TrackOptions};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::ModelOptions;
 use crate::error::NnError;
+use crate::foreign::{bf16_to_f32, f32_to_bf16};
 use crate::network::Network;
 use crate::parameters::Parameters;
 
@@ -40,6 +41,19 @@ pub struct ModelHeader {
     pub normalizer: NormalizerOptions,
     /// The labels.
     pub alphabet: Alphabet,
+    /// How words are spoken, where the labels are phonemes made of transcripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Lexicon>,
+    /// What the labels of its frames mean.
+    #[serde(default, skip_serializing_if = "Objective::is_ctc")]
+    pub objective: Objective,
+    /// How label tracks are read, where it was trained on them.
+    #[serde(default, skip_serializing_if = "TrackOptions::is_default")]
+    pub track: TrackOptions,
+    /// Heads beside the first: their labels stand behind those of [`ModelHeader::alphabet`] in each
+    /// output frame, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auxiliary: Vec<Head>,
     /// The architecture.
     pub model: ModelOptions,
     /// What it was trained on.
@@ -51,6 +65,48 @@ pub struct ModelHeader {
     /// SHA-256 of all weights; guards against a damaged file.
     #[serde(default)]
     pub weights_digest: String,
+}
+
+/// What a model's output frames were trained to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// A transcript, by connectionist temporal classification: label 0 is the blank.
+    #[default]
+    Ctc,
+    /// What is said at each frame: label 0 is silence.
+    Framewise,
+}
+
+impl Objective {
+    /// Whether it is CTC, which model files of earlier versions do not say.
+    pub fn is_ctc(&self) -> bool {
+        *self == Self::Ctc
+    }
+}
+
+/// A head: scores for the labels of one alphabet, trained by CTC. All heads are one linear layer each on
+/// the same frames, and stand side by side as the rows of one matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its labels.
+    pub alphabet: Alphabet,
+    /// How words are spoken, where the labels are phonemes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Lexicon>,
+}
+
+impl ModelHeader {
+    /// When its output frames are: the centre of frame 0 and the time from one to the next, in seconds.
+    pub fn frame_times(&self) -> (f64, f64) {
+        let shift = f64::from(self.features.frame_shift) / 1000.0;
+        (self.features.frame_center(0), shift * self.model.time_stride() as f64)
+    }
+
+    /// Values of an output frame: the labels of all heads, each with its blank.
+    pub fn outputs(&self) -> usize {
+        self.alphabet.len() + self.auxiliary.iter().map(|head| head.alphabet.len()).sum::<usize>()
+    }
 }
 
 /// Which data a model has seen.
@@ -79,6 +135,9 @@ pub struct TrainingRecord {
     pub epoch: u64,
     /// Steps done when these weights were taken.
     pub step: u64,
+    /// SHA-256 of the file of pretrained weights that the training began with; empty where there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pretrained_digest: String,
 }
 
 /// A model file that cannot be used, in a sentence.
@@ -180,7 +239,7 @@ impl ModelFile {
         let dim = labyrinth_signal::FeatureExtractor::new(&header.features)
             .map_err(|error| damaged(error.to_string()))?
             .dim();
-        let mut network = Network::new(&header.model, dim, header.alphabet.len(), 0)
+        let mut network = Network::new(&header.model, dim, header.outputs(), 0)
             .map_err(|source| ModelFileError::Build { path: path.into(), source })?;
         let known = network.parameters.specs().len() + network.buffers.specs().len();
         if tensors.len() != known {
@@ -202,12 +261,33 @@ impl ModelFile {
         header: &ModelHeader,
         network: &Network<f32>,
     ) -> Result<Vec<u8>, ModelFileError> {
+        Self::to_bytes_as(header, network, Dtype::F32)
+    }
+
+    /// [`ModelFile::to_bytes`] with weights of 16 bits, the upper half of an `f32` (rounded to the nearest, ties
+    /// to even), for half the size: the network is rounded, and what is read back is what it became. Running
+    /// statistics stay as they are. The digest is that of the rounded values, which the 16 bits say exactly.
+    pub fn to_bytes_bf16(
+        header: &ModelHeader,
+        network: &mut Network<f32>,
+    ) -> Result<Vec<u8>, ModelFileError> {
+        for value in &mut network.parameters.values {
+            *value = bf16_to_f32(f32_to_bf16(*value));
+        }
+        Self::to_bytes_as(header, network, Dtype::BF16)
+    }
+
+    fn to_bytes_as(
+        header: &ModelHeader,
+        network: &Network<f32>,
+        dtype: Dtype,
+    ) -> Result<Vec<u8>, ModelFileError> {
         let header = ModelHeader { weights_digest: weights_digest(network), ..header.clone() };
         let text = serde_json::to_string(&header)
             .map_err(|error| ModelFileError::Serialise(error.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), text)]);
-        let tensors = [("", &network.parameters), ("", &network.buffers)];
-        write_tensors(&tensors, metadata)
+        let tensors = [("", &network.parameters, dtype), ("", &network.buffers, Dtype::F32)];
+        write_tensors_as(&tensors, metadata)
     }
 }
 
@@ -235,15 +315,31 @@ pub fn write_tensors(
     groups: &[(&str, &Parameters<f32>)],
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>, ModelFileError> {
+    let groups: Vec<_> =
+        groups.iter().map(|&(prefix, parameters)| (prefix, parameters, Dtype::F32)).collect();
+    write_tensors_as(&groups, metadata)
+}
+
+/// [`write_tensors`], each group as `F32` or, of values that it can say, `BF16`.
+fn write_tensors_as(
+    groups: &[(&str, &Parameters<f32>, Dtype)],
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>, ModelFileError> {
     let mut named = Vec::new();
-    for (prefix, parameters) in groups {
+    for &(prefix, parameters, dtype) in groups {
         for (spec, values) in parameters.iter() {
-            named.push((format!("{prefix}{}", spec.name), spec.shape.clone(), to_bytes(values)));
+            let bytes = match dtype {
+                Dtype::BF16 => {
+                    values.iter().flat_map(|&value| f32_to_bf16(value).to_le_bytes()).collect()
+                }
+                _ => to_bytes(values),
+            };
+            named.push((format!("{prefix}{}", spec.name), spec.shape.clone(), bytes, dtype));
         }
     }
     let mut views = Vec::with_capacity(named.len());
-    for (name, shape, bytes) in &named {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
+    for (name, shape, bytes, dtype) in &named {
+        let view = TensorView::new(*dtype, shape.clone(), bytes)
             .map_err(|error| ModelFileError::Serialise(error.to_string()))?;
         views.push((name.as_str(), view));
     }
@@ -261,15 +357,23 @@ pub fn read_tensors(
         let spec = into.specs()[index].clone();
         let name = format!("{prefix}{}", spec.name);
         let tensor = tensors.tensor(&name).map_err(|_| format!("tensor {name} is missing"))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != spec.shape {
+        let known = matches!(tensor.dtype(), Dtype::F32 | Dtype::BF16);
+        if !known || tensor.shape() != spec.shape {
             return Err(format!(
-                "tensor {name} is {:?} {:?} where F32 {:?} is needed",
+                "tensor {name} is {:?} {:?} where F32 or BF16 {:?} is needed",
                 tensor.dtype(),
                 tensor.shape(),
                 spec.shape
             ));
         }
         let range = into.range(index);
+        if tensor.dtype() == Dtype::BF16 {
+            let values = tensor.data().chunks_exact(2);
+            for (value, bytes) in into.values[range].iter_mut().zip(values) {
+                *value = bf16_to_f32(u16::from_le_bytes([bytes[0], bytes[1]]));
+            }
+            continue;
+        }
         for (value, bytes) in into.values[range].iter_mut().zip(tensor.data().chunks_exact(4)) {
             *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }

@@ -1,11 +1,14 @@
 //! An architecture with its weights: features in, logits out, gradients back.
 
+use std::borrow::Cow;
+
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::architecture::ModelOptions;
 use crate::error::NnError;
 use crate::layer::Mode;
 use crate::parameters::Parameters;
+use crate::reach::Reach;
 pub use crate::sequence::Memory;
 use crate::sequence::Sequence;
 use crate::shape::Shape;
@@ -15,6 +18,9 @@ pub struct Network<T> {
     options: ModelOptions,
     dim: usize,
     labels: usize,
+    /// The first layers, where training leaves them as they are; empty otherwise.
+    frozen: Sequence<T>,
+    /// The others.
     sequence: Sequence<T>,
     /// What training moves by gradients.
     pub parameters: Parameters<T>,
@@ -37,8 +43,20 @@ impl<T: Real> Network<T> {
             labels,
             parameters: Parameters::initialize(sequence.parameters(), seed),
             buffers: Parameters::initialize(sequence.buffers(), seed),
+            frozen: Sequence::new(Vec::new()),
             sequence,
         })
+    }
+
+    /// Leaves the first layers, as long as `is_frozen` says so of their stages
+    /// ([`ModelOptions::stage_of`]), out of training until the next call: they compute as in inference in
+    /// both modes, batch norms with their running statistics, which do not move; they keep nothing for the
+    /// way back, and their gradients stay 0. What they cost is a forward pass.
+    pub fn freeze(&mut self, is_frozen: impl Fn(&str) -> bool) {
+        let frozen = std::mem::replace(&mut self.frozen, Sequence::new(Vec::new()));
+        self.sequence.put_first(frozen);
+        let options = &self.options;
+        self.frozen = self.sequence.take_first(|layer| is_frozen(options.stage_of(layer)));
     }
 
     /// The architecture.
@@ -51,9 +69,19 @@ impl<T: Real> Network<T> {
         self.dim
     }
 
-    /// Labels, the blank among them.
+    /// Values of an output frame: the labels of all heads, their blanks among them.
     pub fn labels(&self) -> usize {
         self.labels
+    }
+
+    /// The layers.
+    pub(crate) fn sequence(&self) -> &Sequence<T> {
+        &self.sequence
+    }
+
+    /// Which feature frames a logit frame depends on.
+    pub fn reach(&self) -> Reach {
+        self.sequence.reach()
     }
 
     /// Computes logits `[sum of the shape's lengths, labels]`, which lie in `memory` afterwards
@@ -69,16 +97,22 @@ impl<T: Real> Network<T> {
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
         let shape = Shape::features(lengths, self.dim);
-        self.sequence.forward(
-            cpu,
-            mode,
-            &self.parameters.values,
-            &self.buffers.values,
-            features,
-            &shape,
-            &mut [],
-            memory,
-        )
+        let (parameters, buffers) = (&self.parameters.values, &self.buffers.values);
+        if self.frozen.is_empty() {
+            let states = &mut [];
+            return self
+                .sequence
+                .forward(cpu, mode, parameters, buffers, features, &shape, states, memory);
+        }
+        let mut before = memory.before.take().unwrap_or_default();
+        let (frozen, still) = (&self.frozen, Mode::Inference);
+        frozen.forward(cpu, still, parameters, buffers, features, &shape, &mut [], &mut before)?;
+        let shape = before.output_shape().unwrap_or(&shape);
+        let x = before.output();
+        let result =
+            self.sequence.forward(cpu, mode, parameters, buffers, x, shape, &mut [], memory);
+        memory.before = Some(before);
+        result
     }
 
     /// Adds the gradients of the last forward pass to `gradients`, in the order of
@@ -92,20 +126,34 @@ impl<T: Real> Network<T> {
         gradients: &mut [T],
         memory: &mut Memory<T>,
     ) -> Result<(), NnError> {
-        self.sequence.backward(
-            cpu,
-            mode,
-            &self.parameters.values,
-            features,
-            gradients,
-            memory,
-            None,
-        )
+        let parameters = &self.parameters.values;
+        if self.frozen.is_empty() {
+            return self
+                .sequence
+                .backward(cpu, mode, parameters, features, gradients, memory, None);
+        }
+        let Some(before) = memory.before.take() else {
+            return Err(NnError::NothingToGoBackThrough);
+        };
+        let x = before.output();
+        let result = self.sequence.backward(cpu, mode, parameters, x, gradients, memory, None);
+        memory.before = Some(before);
+        result
     }
 
     /// Moves batch norm's running statistics after a training forward pass.
     pub fn update_buffers(&mut self, memory: &Memory<T>) -> Result<(), NnError> {
         self.sequence.update_buffers(&mut self.buffers.values, memory)
+    }
+}
+
+/// The scores of the first head: the first `labels` of the `outputs` values of each frame.
+pub fn first_head<T: Copy>(logits: &[T], outputs: usize, labels: usize) -> Cow<'_, [T]> {
+    match outputs == labels {
+        true => logits.into(),
+        false => {
+            logits.chunks_exact(outputs.max(1)).flat_map(|row| &row[..labels]).copied().collect()
+        }
     }
 }
 

@@ -5,18 +5,18 @@ use std::ops::Range;
 use labyrinth_kernels::{Cpu, Real};
 
 use crate::error::{NnError, expect_size};
-use crate::layer::{Backward, Forward, Layer, Mode};
+use crate::layer::{Backward, Forward, Layer, Mode, Parts};
 use crate::parameters::ParameterSpec;
 use crate::plan::{Plan, Purpose, pieces};
 use crate::reach::Reach;
 use crate::shape::Shape;
 
 /// A named layer and where its weights lie.
-struct Step<T> {
-    name: String,
-    layer: Box<dyn Layer<T>>,
-    parameters: Range<usize>,
-    buffers: Range<usize>,
+pub(crate) struct Step<T> {
+    pub name: String,
+    pub layer: Box<dyn Layer<T>>,
+    pub parameters: Range<usize>,
+    pub buffers: Range<usize>,
 }
 
 /// Layers one after another.
@@ -29,6 +29,8 @@ pub struct Sequence<T> {
 pub struct Memory<T> {
     plan: Option<Plan>,
     values: Vec<T>,
+    /// Where layers that are not trained compute, which come before those that are.
+    pub(crate) before: Option<Box<Memory<T>>>,
 }
 
 impl<T: Real> Memory<T> {
@@ -65,7 +67,8 @@ impl<T: Real> Memory<T> {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<T>()
+        let before = self.before.as_ref().map_or(0, |memory| memory.bytes());
+        self.values.capacity() * size_of::<T>() + before
     }
 
     /// Makes room for a plan. Nothing of an earlier pass is kept, so nothing is copied, and the old room
@@ -102,9 +105,32 @@ impl<T: Real> Sequence<T> {
         Self { steps }
     }
 
+    /// Takes the first layers out, as long as `wanted` says so of their names: a sequence of its own, which
+    /// reads its weights from the same arenas as before.
+    pub(crate) fn take_first(&mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        let count = self.steps.iter().take_while(|step| wanted(&step.name)).count();
+        let rest = self.steps.split_off(count);
+        Self { steps: std::mem::replace(&mut self.steps, rest) }
+    }
+
+    /// Puts layers that [`Sequence::take_first`] took out back to their place.
+    pub(crate) fn put_first(&mut self, first: Self) {
+        self.steps.splice(0..0, first.steps);
+    }
+
+    /// The layers in their order.
+    pub(crate) fn steps(&self) -> &[Step<T>] {
+        &self.steps
+    }
+
     /// Whether there is no layer: the output is the input.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// The layers with their names, first to last.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer<T>)> {
+        self.steps.iter().map(|step| (step.name.as_str(), step.layer.as_ref()))
     }
 
     /// Every weight, named `layer.weight`, in the order of the arena.
@@ -175,7 +201,11 @@ impl<T: Real> Sequence<T> {
             Mode::Inference => Purpose::Inference,
             Mode::Training { .. } => Purpose::Training,
         };
-        let fits = |plan: &Plan| plan.shapes[0] == *input && plan.purpose == purpose;
+        // Layers may have been taken out since, or put back.
+        let steps = self.steps.len();
+        let fits = |plan: &Plan| {
+            plan.shapes[0] == *input && plan.purpose == purpose && plan.steps.len() == steps
+        };
         if !memory.plan.as_ref().is_some_and(fits) {
             memory.plan = None;
             memory.prepare(self.plan(input, purpose)?);
@@ -346,6 +376,26 @@ impl<T: Real> Layer<T> for Sequence<T> {
 
     fn reach(&self) -> Reach {
         Sequence::reach(self)
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        let mut shape = input.clone();
+        let mut sum = 0;
+        for step in &self.steps {
+            sum += step.layer.multiplications(&shape);
+            // A shape that does not fit is refused by `output_shape`, which is asked first.
+            let Ok(next) = step.layer.output_shape(&shape) else { break };
+            shape = next;
+        }
+        sum
+    }
+
+    fn describe(&self) -> String {
+        "sequence".into()
+    }
+
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Sequence(self)
     }
 
     fn state_len(&self, batch: usize) -> usize {

@@ -9,7 +9,7 @@ use labyrinth_kernels::pooling::Average;
 use labyrinth_kernels::{Cpu, DepthwiseConvolution, Window};
 use labyrinth_nn::layers::{
     AveragePool, BatchNorm, BatchNormRelu, ConvolutionLayer, DepthwiseLayer, Dropout, GlobalMean,
-    GruLayer, LayerNorm, Linear, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
+    GruLayer, LayerNorm, Linear, Lookahead, LstmLayer, MaxPool, MeanOverBins, Relu, Residual,
 };
 use labyrinth_nn::{
     CnnOptions, ConvolutionOptions, Layer, Memory, Mode, ModelOptions, Parameters, Recurrent,
@@ -222,6 +222,38 @@ fn depthwise_convolution() {
 }
 
 #[test]
+fn lookahead() {
+    for frames in [0, 1, 4] {
+        let shape = Shape { lengths: vec![7, 5, 1], bins: 2, channels: 3 };
+        Check::new(layer(Lookahead { channels: 3, frames }), shape, TRAINING).run(300);
+    }
+}
+
+/// Against the formula: each output from its own frame and those behind it, none of another utterance.
+#[test]
+fn lookahead_sees_the_next_frames_of_its_own_utterance() {
+    let (frames, lengths) = (2, [4, 1, 3]);
+    let sequence = layer(Lookahead { channels: 2, frames });
+    let weights = [0.5, 3.0, 7.0, -1.0, 2.0, 10.0, 100.0, 200.0]; // [channels, frames + 1], bias
+    let x: Vec<f64> = (1..=16).map(f64::from).collect(); // [rows, channels]
+    let (shape, mut memory) = (self::frames(&lengths, 2), Memory::new());
+    let (cpu, mode) = (Cpu::detect(), Mode::Inference);
+    sequence.forward(cpu, mode, &weights, &[], &x, &shape, &mut [], &mut memory).unwrap();
+    let (mut expected, mut first) = (Vec::new(), 0);
+    for length in lengths {
+        for t in 0..length {
+            for channel in 0..2 {
+                let seen = (0..=frames).filter(|j| t + j < length);
+                let at = |j: usize| x[(first + t + j) * 2 + channel] * weights[channel * 3 + j];
+                expected.push(weights[6 + channel] + seen.map(at).sum::<f64>());
+            }
+        }
+        first += length;
+    }
+    assert_eq!(memory.output(), expected);
+}
+
+#[test]
 fn pooling() {
     let window = Window { kernel: [3, 2], stride: [2, 2], padding: [1, 1] };
     let shape = || Shape { lengths: vec![7, 5, 1], bins: 4, channels: 3 };
@@ -353,20 +385,22 @@ fn a_state_handed_on_continues_an_lstm() {
 #[test]
 fn the_whole_model() {
     for recurrent in [Recurrent::Gru, Recurrent::Lstm] {
-        whole_model(recurrent);
+        whole_model(CnnOptions { recurrent: Some(recurrent), ..CnnOptions::default() });
     }
+    // With everything that may stand between and behind the recurrent layers.
+    let ahead = CnnOptions { bidirectional: false, lookahead: 2, ..CnnOptions::default() };
+    whole_model(CnnOptions { recurrent_norm: true, residual: true, ..ahead });
 }
 
-fn whole_model(recurrent: Recurrent) {
+fn whole_model(more: CnnOptions) {
     let convolution = |channels| ConvolutionOptions { channels, kernel: [3, 3], stride: [2, 2] };
     let options = ModelOptions::Cnn(CnnOptions {
         convolutions: vec![convolution(3), convolution(2)],
         projection: 5,
-        recurrent: Some(recurrent),
         recurrent_layers: 2,
         recurrent_hidden: 4,
         dropout: 0.2,
-        ..CnnOptions::default()
+        ..more
     });
     let sequence = options.build(8, 6).unwrap();
     Check::new(sequence, Shape::features(&[21, 9, 14], 8), TRAINING).run(400);

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
-use labyrinth_nn::{CnnOptions, ConvolutionOptions, ModelFile, ModelHeader, ModelOptions, Network};
+use labyrinth_nn::{
+    CnnOptions, ConvolutionOptions, Head, ModelFile, ModelHeader, ModelOptions, Network, Objective,
+};
 use labyrinth_signal::FeatureOptions;
-use labyrinth_text::{Alphabet, NormalizerOptions, Units};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, TrackOptions, Units};
 
 fn model() -> (ModelHeader, Network<f32>) {
     let alphabet = Alphabet::from_transcripts(Units::Characters, ["yes no"].into_iter());
@@ -25,6 +27,10 @@ fn model() -> (ModelHeader, Network<f32>) {
         features,
         normalizer: NormalizerOptions::default(),
         alphabet,
+        lexicon: None,
+        objective: Objective::Ctc,
+        track: TrackOptions::default(),
+        auxiliary: Vec::new(),
         model: options,
         data: DataRecord::default(),
         training: TrainingRecord::default(),
@@ -53,6 +59,36 @@ fn what_goes_in_comes_out_and_twice_the_same_bytes() {
     assert_eq!(read.header.alphabet, header.alphabet);
     assert_eq!(read.header.model, header.model);
     assert_eq!(read.header.scores, header.scores);
+}
+
+#[test]
+fn heads_lexicon_and_objective_travel_along() {
+    let (mut header, _) = model();
+    let normalizer = Normalizer::new(&NormalizerOptions::default()).unwrap();
+    let lexicon = Lexicon::parse(b"yes Y EH S\nno N OW\n", &normalizer).unwrap();
+    let phonemes = Alphabet::from_transcripts(Units::Phonemes, ["Y EH S N OW"].into_iter());
+    header.auxiliary = vec![Head { alphabet: phonemes, lexicon: Some(lexicon.clone()) }];
+    let dim = labyrinth_signal::FeatureExtractor::new(&header.features).unwrap().dim();
+    assert_eq!(header.outputs(), 7 + 6);
+    let network = Network::new(&header.model, dim, header.outputs(), 3).unwrap();
+    let bytes = ModelFile::to_bytes(&header, &network).unwrap();
+    let read = ModelFile::from_bytes(&bytes, Path::new("m")).unwrap();
+    assert_eq!(read.header.auxiliary, header.auxiliary);
+    assert_eq!(read.network.parameters, network.parameters);
+    // A head that the header does not know is no part of the network.
+    header.auxiliary.clear();
+    assert!(refusal(&ModelFile::to_bytes(&header, &network).unwrap()).contains("output.weight"));
+    let (mut header, network) = model();
+    // What older files do not say is not written either.
+    let text =
+        String::from_utf8_lossy(&ModelFile::to_bytes(&header, &network).unwrap()).into_owned();
+    assert!(
+        !text.contains("objective") && !text.contains("lexicon") && !text.contains("auxiliary")
+    );
+    (header.objective, header.lexicon) = (Objective::Framewise, Some(lexicon));
+    let bytes = ModelFile::to_bytes(&header, &network).unwrap();
+    let read = ModelFile::from_bytes(&bytes, Path::new("m")).unwrap();
+    assert_eq!((read.header.objective, read.header.lexicon), (header.objective, header.lexicon));
 }
 
 #[test]

@@ -243,6 +243,11 @@ feature_options! {
     /// Samples in [-1, 1) are multiplied by it.
     #[serde(skip_serializing_if = "is_default::sample_scale")]
     sample_scale: f32,
+    /// Several lengths in milliseconds in place of `frame-length`: the features of frames of each length
+    /// around the same moment stand side by side in a row, in this order. Frames are then centred whatever
+    /// their length, so all lengths have as many: it needs `snip-edges = false`. Empty for `frame-length`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frame_lengths: Vec<f32>,
     /// Normalisation that can stream, behind the extractor.
     #[serde(skip_serializing_if = "Option::is_none")]
     cmn: Option<CmnOptions>,
@@ -316,6 +321,9 @@ const MAX_FRAME: f32 = 60_000.0;
 /// Loudest dither: thirty times full scale in Kaldi's unit, far from where squares overflow.
 const MAX_DITHER: f32 = 1e6;
 
+/// Most lengths of frames side by side.
+const MOST_LENGTHS: usize = 8;
+
 /// Largest factor of cepstra, either way.
 const MAX_CEPSTRAL_SCALE: f32 = 1e6;
 
@@ -336,9 +344,20 @@ impl FeatureOptions {
         stages_of(self, dim)
     }
 
+    /// The time in the middle of a frame, in seconds from the beginning of the recording.
+    pub fn frame_center(&self, frame: usize) -> f64 {
+        let (length, shift) = (f64::from(self.frame_length), f64::from(self.frame_shift));
+        let milliseconds = match self.snip_edges {
+            true => frame as f64 * shift + 0.5 * length,
+            false => (frame as f64 + 0.5) * shift,
+        };
+        milliseconds / 1000.0
+    }
+
     /// Checks what does not depend on the filterbank.
     pub(crate) fn check(&self) -> Result<(), FeatureError> {
         self.check_frames()?;
+        self.check_frame_lengths()?;
         self.check_energy()?;
         self.check_cepstra()
     }
@@ -389,6 +408,41 @@ impl FeatureOptions {
             return Err(FeatureError::new("blackman-coeff", self.blackman_coeff, reason));
         }
         Ok(())
+    }
+
+    fn check_frame_lengths(&self) -> Result<(), FeatureError> {
+        let refuse = |reason: &str| {
+            let value = format!("{:?}", self.frame_lengths);
+            Err(FeatureError::new("frame-lengths", value, reason))
+        };
+        if self.frame_lengths.is_empty() {
+            return Ok(());
+        }
+        if self.frame_lengths.len() > MOST_LENGTHS {
+            return refuse("has more lengths than the 8 that are allowed");
+        }
+        if self.snip_edges {
+            return refuse(
+                "wants as many long frames as short ones, and snip-edges = true leaves out those that \
+                 reach out of the recording; set it to false",
+            );
+        }
+        if matches!(self.kind, FeatureKind::Spectrogram | FeatureKind::LogSpectrogram) {
+            return refuse(
+                "gives spectra of different sizes for frames of different lengths; use kind = \
+                 \"fbank\", whose filters are as many for each",
+            );
+        }
+        for &frame_length in &self.frame_lengths {
+            self.of_length(frame_length).check_frames()?;
+        }
+        Ok(())
+    }
+
+    /// The same features of frames of one length, and nothing behind them.
+    pub(crate) fn of_length(&self, frame_length: f32) -> Self {
+        let frame_lengths = Vec::new();
+        Self { frame_length, frame_lengths, cmn: None, deltas: None, splice: None, ..self.clone() }
     }
 
     fn check_energy(&self) -> Result<(), FeatureError> {
@@ -515,6 +569,7 @@ impl FeatureOptions {
             "window-type" | "preemphasis-coefficient" | "round-to-power-of-two" => {
                 (!windowed, "the energy is taken before it, because of raw-energy = true")
             }
+            "frame-length" => (!self.frame_lengths.is_empty(), "frame-lengths takes its place"),
             _ => (false, ""),
         };
         idle.then_some(reason)

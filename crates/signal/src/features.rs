@@ -53,9 +53,35 @@ pub struct FeatureExtractor {
     dithered: Option<u64>,
     /// Where dither is drawn from, if the options want any.
     normals: Option<Arc<Ziggurat>>,
+    /// The frames of other lengths around the same moments, if any.
+    beside: Option<Box<Beside>>,
     /// What the rows pass on their way out, if anything, and the rows before.
     stages: Option<Chain>,
     staged: Vec<f32>,
+}
+
+/// Extractors whose rows stand beside each other, and rows that wait for the others of their moment: a long
+/// frame is complete later than a short one.
+#[derive(Clone)]
+struct Beside {
+    others: Vec<FeatureExtractor>,
+    /// Of the extractor itself and of the others.
+    waiting: Vec<Vec<f32>>,
+}
+
+impl Beside {
+    /// Appends the rows that are complete, `[frames, lengths × dim]`; `dim` numbers of each length.
+    fn join(&mut self, dim: usize, out: &mut Vec<f32>) {
+        let complete = self.waiting.iter().map(|rows| rows.len() / dim).min().unwrap_or(0);
+        for frame in 0..complete {
+            for rows in &self.waiting {
+                out.extend_from_slice(&rows[frame * dim..(frame + 1) * dim]);
+            }
+        }
+        for rows in &mut self.waiting {
+            rows.drain(..complete * dim);
+        }
+    }
 }
 
 impl fmt::Debug for FeatureExtractor {
@@ -88,8 +114,19 @@ impl FeatureExtractor {
         instructions: InstructionSet,
     ) -> Result<Self, FeatureError> {
         options.check()?;
-        let framing = Framing::new(options);
-        let mut inner = options.clone();
+        let mut inner = match options.frame_lengths.first() {
+            Some(&first) => FeatureOptions { frame_length: first, ..options.clone() },
+            None => options.clone(),
+        };
+        let framing = Framing::new(&inner);
+        let others: Result<Vec<_>, _> = options
+            .frame_lengths
+            .iter()
+            .skip(1)
+            .map(|&length| Self::with_instructions(&options.of_length(length), instructions))
+            .collect();
+        let others = others?;
+        let waiting = vec![Vec::new(); others.len() + 1];
         // What the spectra see: the energy where it is all that is asked for, and no pre-emphasis
         // where `push` has done it.
         inner.use_energy |= options.kind == FeatureKind::Energy;
@@ -100,7 +137,8 @@ impl FeatureExtractor {
         let rows = RowMaker::new(options, spectra.points(), instructions)?;
         Ok(FeatureExtractor {
             framing,
-            stages: stages_of(options, rows.dim())?,
+            stages: stages_of(options, waiting.len() * rows.dim())?,
+            beside: (!others.is_empty()).then(|| Box::new(Beside { others, waiting })),
             staged: Vec::new(),
             rows,
             frames: Vec::with_capacity(FRAMES * framing.length),
@@ -120,7 +158,8 @@ impl FeatureExtractor {
 
     /// Numbers per frame.
     pub fn dim(&self) -> usize {
-        self.stages.as_ref().map_or_else(|| self.rows.dim(), Stage::dim)
+        let lengths = self.beside.as_ref().map_or(1, |beside| beside.waiting.len());
+        self.stages.as_ref().map_or_else(|| lengths * self.rows.dim(), Stage::dim)
     }
 
     /// The most frames that have to follow a frame before it is given; 0 without stages.
@@ -188,6 +227,19 @@ impl FeatureExtractor {
 
     /// As `push`, before the stages.
     fn push_rows(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        let Some(mut beside) = self.beside.take() else { return self.push_own(samples, out) };
+        for block in samples.chunks(BLOCK) {
+            self.push_own(block, &mut beside.waiting[0]);
+            for (other, rows) in beside.others.iter_mut().zip(&mut beside.waiting[1..]) {
+                other.push_own(block, rows);
+            }
+            beside.join(self.rows.dim(), out);
+        }
+        self.beside = Some(beside);
+    }
+
+    /// As `push_rows`, of the first length alone.
+    fn push_own(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         for block in samples.chunks(BLOCK) {
             let scale = self.options.sample_scale;
             if self.options.preemphasis_across_frames {
@@ -225,6 +277,17 @@ impl FeatureExtractor {
 
     /// As `finish`, before the stages.
     fn finish_rows(&mut self, out: &mut Vec<f32>) {
+        let Some(mut beside) = self.beside.take() else { return self.finish_own(out) };
+        self.finish_own(&mut beside.waiting[0]);
+        for (other, rows) in beside.others.iter_mut().zip(&mut beside.waiting[1..]) {
+            other.finish_own(rows);
+        }
+        beside.join(self.rows.dim(), out);
+        self.beside = Some(beside);
+    }
+
+    /// As `finish_rows`, of the first length alone.
+    fn finish_own(&mut self, out: &mut Vec<f32>) {
         while self.next < self.framing.count(self.seen) {
             self.take_next(out);
         }
@@ -236,6 +299,10 @@ impl FeatureExtractor {
     pub fn reset(&mut self) {
         if let Some(stages) = &mut self.stages {
             stages.reset();
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.others.iter_mut().for_each(FeatureExtractor::reset);
+            beside.waiting.iter_mut().for_each(Vec::clear);
         }
         self.previous = None;
         self.dithered = None;
@@ -250,6 +317,9 @@ impl FeatureExtractor {
     pub fn reset_for(&mut self, utterance: &str) {
         self.reset();
         self.dithered = self.normals.is_some().then(|| hash_name(utterance));
+        for other in self.beside.iter_mut().flat_map(|beside| &mut beside.others) {
+            other.reset_for(utterance);
+        }
     }
 
     /// Drops samples that no later frame needs. A frame that is mirrored at the end has its middle

@@ -163,6 +163,7 @@ impl FeatureOptions {
             centering: Centering::None,
             preemphasis_across_frames: false,
             sample_scale: 32768.0,
+            frame_lengths: Vec::new(),
             cmn: None,
             deltas: None,
             splice: None,

@@ -1,4 +1,4 @@
-//! The alphabet: characters or words to CTC labels and back.
+//! The alphabet: characters, words or phonemes to CTC labels and back.
 //!
 //! Label 0 is the CTC blank ([`BLANK`]); label `1 + i` is the `i`-th symbol. Built from the
 //! training transcripts alone, in code point order, so that it does not depend on the order of the
@@ -7,7 +7,11 @@
 //!
 //! The symbols are characters, with which a model can spell words it was never taught; or whole
 //! words, for commands, digits and other closed lists: such a model cannot misspell, needs a frame
-//! or two for a word, and knows nothing beyond its list.
+//! or two for a word, and knows nothing beyond its list; or phonemes, of which a lexicon makes words
+//! ([`crate::lexicon`]). Phonemes, like words, stand with white space between.
+//!
+//! A model that names the sound of every frame instead of writing a transcript (framewise) has the
+//! same alphabet; its label 0 is silence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,20 +29,39 @@ pub enum Units {
     Characters,
     /// A word.
     Words,
+    /// A phoneme: what a lexicon has for the word.
+    Phonemes,
 }
 
 impl Units {
-    /// The name in recipes and messages: `characters` or `words`.
+    /// The name in recipes and messages: `characters`, `words` or `phonemes`.
     pub fn name(self) -> &'static str {
         match self {
             Units::Characters => "characters",
             Units::Words => "words",
+            Units::Phonemes => "phonemes",
+        }
+    }
+
+    /// One of what stands between white space in a text of these units: `word` or `phoneme`.
+    pub fn token_name(self) -> &'static str {
+        match self {
+            Units::Characters | Units::Words => "word",
+            Units::Phonemes => "phoneme",
+        }
+    }
+
+    /// What the error rate over these is called: WER, or PER for phonemes.
+    pub fn rate_name(self) -> &'static str {
+        match self {
+            Units::Characters | Units::Words => "WER",
+            Units::Phonemes => "PER",
         }
     }
 }
 
 /// The symbols a model can write, each with its label. As JSON: a list of characters, or an object
-/// whose `words` lists words; the blank is not among them.
+/// whose `words` lists words or whose `phonemes` lists phonemes; the blank is not among them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "AlphabetFile", into = "AlphabetFile")]
 pub struct Alphabet {
@@ -53,9 +76,10 @@ pub struct Alphabet {
 enum AlphabetFile {
     Characters(Vec<String>),
     Words { words: Vec<String> },
+    Phonemes { phonemes: Vec<String> },
 }
 
-/// A text that holds characters or words outside the alphabet.
+/// A text that holds characters, words or phonemes outside the alphabet.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "the transcript `{text}` holds {}, outside the alphabet: {}",
@@ -115,6 +139,7 @@ fn way_out(units: &Units) -> &'static str {
     match units {
         Units::Characters => "correct the transcript or let the normaliser remove or replace them",
         Units::Words => "correct the transcript, or train on recordings of these words too",
+        Units::Phonemes => "train on recordings in which they are spoken, too",
     }
 }
 
@@ -124,7 +149,7 @@ fn split(units: Units, text: &str) -> Box<dyn Iterator<Item = &str> + '_> {
         Units::Characters => {
             Box::new(text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]))
         }
-        Units::Words => Box::new(text.split_whitespace()),
+        Units::Words | Units::Phonemes => Box::new(text.split_whitespace()),
     }
 }
 
@@ -203,7 +228,7 @@ impl Alphabet {
         let symbols = visible.map(|&label| self.symbol(label).unwrap_or("\u{fffd}"));
         let between = match self.units {
             Units::Characters => "",
-            Units::Words => " ",
+            Units::Words | Units::Phonemes => " ",
         };
         symbols.collect::<Vec<_>>().join(between)
     }
@@ -224,6 +249,7 @@ impl TryFrom<AlphabetFile> for Alphabet {
         let (units, symbols) = match file {
             AlphabetFile::Characters(symbols) => (Units::Characters, symbols),
             AlphabetFile::Words { words } => (Units::Words, words),
+            AlphabetFile::Phonemes { phonemes } => (Units::Phonemes, phonemes),
         };
         if symbols.is_empty() {
             return Err(InvalidAlphabet::Empty(units));
@@ -246,6 +272,7 @@ impl From<Alphabet> for AlphabetFile {
         match alphabet.units {
             Units::Characters => AlphabetFile::Characters(alphabet.symbols),
             Units::Words => AlphabetFile::Words { words: alphabet.symbols },
+            Units::Phonemes => AlphabetFile::Phonemes { phonemes: alphabet.symbols },
         }
     }
 }
@@ -326,6 +353,18 @@ mod tests {
         let json = serde_json::to_string(&alphabet).unwrap();
         assert_eq!(json, r#"{"words":["nine","oh","one"]}"#);
         assert_eq!(serde_json::from_str::<Alphabet>(&json).unwrap(), alphabet);
+    }
+
+    #[test]
+    fn phonemes_are_symbols_too() {
+        let alphabet = Alphabet::from_transcripts(Units::Phonemes, ["G OW", "R AH B"].into_iter());
+        assert_eq!(alphabet.symbols(), ["AH", "B", "G", "OW", "R"]);
+        let labels = alphabet.encode("B OW").unwrap();
+        assert_eq!((alphabet.decode(&labels).as_str(), labels), ("B OW", vec![2, 4]));
+        let json = serde_json::to_string(&alphabet).unwrap();
+        assert_eq!(json, r#"{"phonemes":["AH","B","G","OW","R"]}"#);
+        assert_eq!(serde_json::from_str::<Alphabet>(&json).unwrap(), alphabet);
+        assert!(alphabet.encode("B ZH").unwrap_err().to_string().contains("`ZH`"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::align::Operation;
+use crate::alphabet::Units;
 use crate::counts::{ErrorCounts, split_words, word_errors};
 use crate::interval::Interval;
 use crate::score::{ScoreReport, UtteranceScore};
@@ -14,21 +15,23 @@ const NAMED: usize = 10;
 
 impl fmt::Display for ScoreReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        rate_lines(formatter, "WER", self.wer, &self.wer_interval)?;
+        rate_lines(formatter, self.units.rate_name(), self.wer, &self.wer_interval)?;
         let utterances = plural(self.utterances.len(), "utterance");
         writeln!(
             formatter,
             "     {} in {utterances}: {}",
-            plural(self.words.reference, "word"),
+            plural(self.words.reference, self.units.token_name()),
             split(&self.words)
         )?;
-        rate_lines(formatter, "CER", self.cer, &self.cer_interval)?;
-        writeln!(
-            formatter,
-            "     {}, spaces included: {}",
-            plural(self.characters.reference, "character"),
-            split(&self.characters)
-        )?;
+        if self.units != Units::Phonemes {
+            rate_lines(formatter, "CER", self.cer, &self.cer_interval)?;
+            writeln!(
+                formatter,
+                "     {}, spaces included: {}",
+                plural(self.characters.reference, "character"),
+                split(&self.characters)
+            )?;
+        }
         if !self.missing.is_empty() {
             let named = self.missing[..self.missing.len().min(NAMED)].join(", ");
             let more = match self.missing.len().saturating_sub(NAMED) {
@@ -77,7 +80,7 @@ impl ScoreReport {
     /// Every utterance with its words aligned; with `errors_only`, those with at least one error.
     pub fn alignments(&self, errors_only: bool) -> String {
         let chosen = self.utterances.iter().filter(|u| !errors_only || u.words.errors() > 0);
-        let blocks: Vec<String> = chosen.map(UtteranceScore::alignment).collect();
+        let blocks: Vec<String> = chosen.map(|u| u.alignment_of(self.units)).collect();
         blocks.join("\n")
     }
 }
@@ -87,13 +90,18 @@ impl UtteranceScore {
     /// them `S`, `D` or `I`. Columns are as wide as their longer word in characters, and go on in a
     /// further block after 100. Each line ends with a line feed.
     pub fn alignment(&self) -> String {
+        self.alignment_of(Units::Words)
+    }
+
+    /// As [`UtteranceScore::alignment`], where what stands between spaces are these units.
+    pub fn alignment_of(&self, units: Units) -> String {
         let (said, written) = (&self.reference, self.hypothesis.as_deref().unwrap_or(""));
         let (reference, hypothesis) = (split_words(said), split_words(written));
         let mut text = format!(
             "{}: {} of {}{}\n",
             self.id,
             plural(self.words.errors(), "error"),
-            plural(self.words.reference, "word"),
+            plural(self.words.reference, units.token_name()),
             if self.hypothesis.is_none() { ", no hypothesis" } else { "" }
         );
         let mut block = Block::default();

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alphabet::Units;
 use crate::counts::{ErrorCounts, character_counts, word_counts};
 use crate::interval::{Interval, confidence_interval};
 use crate::normalize::{Normalizer, NormalizerError, NormalizerOptions};
@@ -73,6 +74,10 @@ pub struct ScoreReport {
     /// What the files were read as; `None` where the utterances came from memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<TranscriptFormat>,
+    /// What stands between spaces in the texts. Where it is phonemes, the word error rate is the phoneme
+    /// error rate, and characters mean nothing.
+    #[serde(skip)]
+    pub units: Units,
     /// Word error rate, over totals; 1.0 is 100 %. `None` where the reference has no words at all.
     pub wer: Option<f64>,
     /// Its 95 % interval.
@@ -165,6 +170,7 @@ pub fn score_pairs(pairs: Vec<Pair>, seed: u64) -> ScoreReport {
         utterances.iter().filter(|u| u.hypothesis.is_none()).map(|u| u.id.clone()).collect();
     ScoreReport {
         format: None,
+        units: Units::Words,
         wer: words.rate(),
         wer_interval,
         cer: characters.rate(),

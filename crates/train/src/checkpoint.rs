@@ -5,7 +5,7 @@
 //! that is whole. Each is a safetensors file whose digest is checked when it is read; a damaged
 //! one is passed over for its predecessor.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,12 @@ pub struct Standing {
     /// Digest of the recordings that are mixed into the speech; empty where there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub recordings_digest: String,
+    /// Digest of the pretrained weights that it began with; empty where there were none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pretrained_digest: String,
+    /// Optimiser steps done when each stage that was frozen began to train.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thawed: BTreeMap<String, u64>,
     /// Bytes of the run log.
     pub log_length: u64,
 }

@@ -4,18 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use labyrinth_corpus::{
-    Corpus, Infeasible, Ledger, Loader, LoaderOptions, Position, SoundRecordings, Source,
-    open_source, training_alphabet,
+    Corpus, Framewise, IGNORED, Infeasible, Ledger, Loader, LoaderOptions, Position,
+    SoundRecordings, Source, open_source, track_alphabet, training_alphabet,
 };
-use labyrinth_decode::greedy::greedy;
+use labyrinth_decode::greedy::best_labels;
+use labyrinth_decode::search;
 use labyrinth_kernels::Cpu;
+use labyrinth_kernels::cross_entropy::cross_entropy_batch;
 use labyrinth_kernels::ctc::ctc_batch;
-use labyrinth_nn::{Memory, Mode, ModelOptions, Network};
+use labyrinth_nn::{Head, Memory, Mode, ModelOptions, Network, Objective, first_head};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, ErrorCounts, Normalizer, character_errors, word_errors};
+use labyrinth_text::{
+    Alphabet, ErrorCounts, Lexicon, Normalizer, TrackOptions, Units, character_errors, word_errors,
+};
+use serde::Serialize;
 
 use crate::error::TrainError;
 use crate::mixture::WeightedManifest;
+use crate::objective::{Goal, WeightedHead};
 use crate::recipe::{Recipe, TrainSection};
 
 /// Corpora and everything that follows from them.
@@ -26,6 +32,10 @@ pub(crate) struct Data {
     pub train_digest: String,
     pub dev_digest: String,
     pub alphabet: Alphabet,
+    pub lexicon: Option<Arc<Lexicon>>,
+    pub track: TrackOptions,
+    /// What the frames of the output learn.
+    pub goal: Goal,
     pub normalizer: Normalizer,
     pub features: FeatureOptions,
     pub model: ModelOptions,
@@ -38,16 +48,74 @@ pub(crate) struct Data {
 /// What the dev set gave.
 #[derive(Clone, Debug)]
 pub struct DevScore {
-    /// CTC loss per label, over the utterances that are feasible.
+    /// CTC loss per label, over the utterances that are feasible; of a framewise model its loss per frame.
     pub loss: f64,
-    /// Word errors.
+    /// What stands between spaces: words, or phonemes.
+    pub units: Units,
+    /// Errors in words or phonemes. Of a framewise model: the labels of its frames, with equal neighbours
+    /// as one and without silence, beside those of the track.
     pub words: ErrorCounts,
-    /// Character errors.
+    /// Character errors; they mean nothing where the units are phonemes.
     pub characters: ErrorCounts,
-    /// Share of the frames whose best label is the blank: near 1 while a model says nothing.
+    /// Frames, of a framewise model.
+    pub frames: Option<FrameScore>,
+    /// Share of the frames whose best label is the blank, or silence: near 1 while a model says nothing.
     pub blank_share: f64,
     /// What was recognised and what could not be used; the latter counts as all deletions.
     pub ledger: Ledger,
+}
+
+/// How many frames have the right label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FrameScore {
+    /// Frames of the model's output.
+    pub all: usize,
+    /// Those whose best label is that of the track.
+    pub correct: usize,
+    /// Those whose label the alphabet lacks: they count as wrong.
+    pub outside_alphabet: usize,
+}
+
+impl FrameScore {
+    /// Adds the frames of one utterance: the best labels, and the targets.
+    pub fn add(&mut self, best: &[u32], targets: &[u32]) {
+        self.all += targets.len();
+        self.correct += best.iter().zip(targets).filter(|(best, target)| best == target).count();
+        let outside = targets.iter().filter(|&&target| target == IGNORED);
+        self.outside_alphabet += outside.count();
+    }
+
+    /// The share of frames that are right; `None` without any frame.
+    pub fn accuracy(&self) -> Option<f64> {
+        (self.all > 0).then(|| self.correct as f64 / self.all as f64)
+    }
+}
+
+impl DevScore {
+    /// The scores by the names that they have in files; those that are not defined are left out.
+    pub fn named_scores(&self) -> Vec<(String, f64)> {
+        let characters = match self.units {
+            Units::Phonemes => None,
+            Units::Characters | Units::Words if self.frames.is_some() => None,
+            Units::Characters | Units::Words => self.characters.rate(),
+        };
+        let accuracy = self.frames.and_then(|frames| frames.accuracy());
+        let scores = [
+            (dev_rate_key(self.units), self.words.rate()),
+            ("dev-cer", characters),
+            ("dev-frame-accuracy", accuracy),
+            ("dev-loss", Some(self.loss)),
+        ];
+        scores.into_iter().filter_map(|(name, score)| Some((name.to_owned(), score?))).collect()
+    }
+}
+
+/// What the error rate on dev is called in files.
+pub(crate) fn dev_rate_key(units: Units) -> &'static str {
+    match units {
+        Units::Phonemes => "dev-per",
+        Units::Characters | Units::Words => "dev-wer",
+    }
 }
 
 impl Data {
@@ -82,13 +150,51 @@ impl Data {
             digests.push(digest);
         }
         let recordings = recipe.train.sound().read_recordings()?;
-        let sources = train.iter().map(|corpus| &*corpus.source);
-        let alphabet = training_alphabet(sources, &normalizer, recipe.data.units)?;
+        let sources = || train.iter().map(|corpus| &*corpus.source);
+        let objective = recipe.train.loss;
+        let units = recipe.data.units;
+        let read = |path: &Path| Lexicon::read(path, &normalizer);
+        let lexicon = recipe.data.lexicon.as_deref().map(read).transpose()?;
+        let alphabet = match objective {
+            Objective::Ctc => training_alphabet(sources(), &normalizer, units, lexicon.as_ref())?,
+            Objective::Framewise => track_alphabet(sources(), units, &recipe.data.track)?,
+        };
+        let nothing =
+            |reason| Err(TrainError::NoLabels { path: recipe.data.train.first().into(), reason });
+        if alphabet.is_empty() && objective == Objective::Framewise {
+            return nothing(
+                "no label track says anything; name tracks as `labels` in its lines (`labyrinth align` \
+                 makes them), and the tier in [data.track] where they have several",
+            );
+        }
+        if alphabet.is_empty() && units == Units::Phonemes {
+            return nothing(
+                "each transcript holds a word that the lexicon lacks; name another lexicon",
+            );
+        }
+        let mut auxiliary = Vec::new();
+        if let Some(phonemes) = &recipe.train.auxiliary_phonemes {
+            let lexicon = read(&phonemes.lexicon)?;
+            let units = Units::Phonemes;
+            let alphabet = training_alphabet(sources(), &normalizer, units, Some(&lexicon))?;
+            if alphabet.is_empty() {
+                return nothing(
+                    "each transcript holds a word that the lexicon of auxiliary-phonemes lacks; name \
+                     another lexicon",
+                );
+            }
+            let head = Head { alphabet, lexicon: Some(lexicon) };
+            auxiliary.push(WeightedHead { head, weight: phonemes.weight });
+        }
+        let goal = Goal { objective, labels: alphabet.len(), auxiliary };
         Ok(Self {
             recordings,
             train_digest: digests.join(" "),
             dev_digest,
             alphabet,
+            lexicon: lexicon.map(Arc::new),
+            track: recipe.data.track.clone(),
+            goal,
             train,
             dev,
             normalizer,
@@ -110,7 +216,11 @@ impl Data {
         workers: usize,
     ) -> LoaderOptions {
         let model = self.model.clone();
+        let framewise = (self.goal.objective == Objective::Framewise)
+            .then(|| Framewise { track: self.track.clone(), stride: model.time_stride() });
         LoaderOptions {
+            lexicon: self.lexicon.clone(),
+            framewise,
             batch_size: train.batch_size,
             max_batch_seconds: train.max_batch_seconds,
             seed: train.seed,
@@ -163,16 +273,27 @@ pub(crate) fn score_dev(
     let mut loader = Loader::new(options, Position::default())?;
     let mut score = DevScore {
         loss: 0.0,
+        units: data.alphabet.units(),
         words: ErrorCounts::default(),
         characters: ErrorCounts::default(),
+        frames: (data.goal.objective == Objective::Framewise).then(FrameScore::default),
         blank_share: 0.0,
         ledger: Ledger::new(),
     };
     let (mut feasible, mut blanks, mut frames) = (0usize, 0usize, 0usize);
-    let labels = network.labels();
+    let labels = data.alphabet.len();
     while let Some(batch) = loader.next_batch()? {
         for (refusal, &(_, index)) in batch.refused.iter().zip(&batch.refused_places) {
+            // Of a track that cannot be read nobody knows what it says.
+            if data.goal.objective == Objective::Framewise {
+                score.ledger.refuse(refusal.clone());
+                continue;
+            }
             let reference = data.normalizer.apply(&data.dev.utterance(index)?.text);
+            let reference = match &data.lexicon {
+                Some(lexicon) => lexicon.pronounce_all(&reference),
+                None => reference,
+            };
             score.words += word_errors(&reference, "").counts;
             score.characters += character_errors(&reference, "").counts;
             score.ledger.refuse(refusal.clone());
@@ -182,16 +303,41 @@ pub(crate) fn score_dev(
         }
         network.forward(cpu, Mode::Inference, &batch.features, &batch.lengths, memory)?;
         let lengths = memory.output_shape().map(|s| s.lengths.clone()).unwrap_or_default();
-        let logits = memory.output();
+        let logits = &*first_head(memory.output(), network.labels(), labels);
         let mut losses = vec![0.0; lengths.len()];
         let ones = vec![1.0; lengths.len()];
-        ctc_batch(cpu, logits, &lengths, labels, &batch.targets, &ones, &mut losses, None)?;
+        match &mut score.frames {
+            None => {
+                let targets = &batch.targets;
+                ctc_batch(cpu, logits, &lengths, labels, targets, &ones, &mut losses, None)?;
+            }
+            Some(frames) => {
+                let targets = batch.frame_targets.concat();
+                let outside = Some(IGNORED);
+                let counted = cross_entropy_batch(
+                    cpu,
+                    logits,
+                    &lengths,
+                    labels,
+                    &targets,
+                    outside,
+                    &ones,
+                    &mut losses,
+                    None,
+                )?;
+                // Per frame; an utterance without a single target has no loss.
+                for (loss, counted) in losses.iter_mut().zip(counted.counted) {
+                    *loss = if counted > 0 { *loss / counted as f32 } else { f32::NAN };
+                }
+                frames.add(&best_labels(logits, labels), &targets);
+            }
+        }
         let mut row = 0;
         for (index, &length) in lengths.iter().enumerate() {
             score.ledger.keep();
             let scores = &logits[row * labels..(row + length) * labels];
             row += length;
-            let tokens = greedy(scores, labels);
+            let tokens = search(&data.model, scores, labels);
             let best: Vec<u32> = tokens.iter().map(|token| token.label).collect();
             let hypothesis = data.alphabet.decode(&best);
             score.words += word_errors(&batch.texts[index], &hypothesis).counts;
@@ -200,7 +346,11 @@ pub(crate) fn score_dev(
             let spoken: usize = tokens.iter().map(|token| token.end - token.start).sum();
             blanks += length - spoken;
             if losses[index].is_finite() {
-                score.loss += f64::from(losses[index]) / batch.targets[index].len().max(1) as f64;
+                let parts = match score.frames {
+                    None => batch.targets[index].len().max(1),
+                    Some(_) => 1,
+                };
+                score.loss += f64::from(losses[index]) / parts as f64;
                 feasible += 1;
             }
         }

@@ -6,9 +6,33 @@ use labyrinth_corpus::atomic::remedy;
 use labyrinth_corpus::clip::reading_failed;
 use labyrinth_corpus::{Ledger, Reason};
 
+use crate::describe::Feasibility;
+
 /// Why a training or an evaluation could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// A model to begin with that heard other features.
+    #[error("{} was trained on other features than the recipe has ({difference}); make [features] the same, or train from scratch", path.display())]
+    FromFeatures {
+        /// The model.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// A model to begin with that is of another architecture.
+    #[error("{} has another network than the recipe ({difference}); make [model] the same, or train from scratch", path.display())]
+    FromArchitecture {
+        /// The model.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// The pretrained weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] labyrinth_nn::ForeignError),
+    /// The pretrained weights do not fit the network.
+    #[error(transparent)]
+    Pretrained(#[from] labyrinth_nn::PretrainedError),
     /// The recipe file cannot be read.
     #[error("cannot read the recipe {}: {source}; check the path", path.display())]
     RecipeUnreadable {
@@ -144,6 +168,19 @@ pub enum TrainError {
         /// What to change, by the reason that most were refused for.
         remedy: &'static str,
     },
+    /// Most of the corpus has fewer frames than labels.
+    #[error(
+        "{} of {} training utterances ({:.0} %) have fewer frames than labels at the time stride of {stride}, so CTC cannot learn them; lower the strides of time in [model] or frame-shift in [features], and see `labyrinth describe`",
+        feasibility.too_short,
+        feasibility.read - feasibility.unusable,
+        100.0 * feasibility.infeasible_share()
+    )]
+    Infeasible {
+        /// What was counted.
+        feasibility: Feasibility,
+        /// Feature frames between two frames of the output.
+        stride: usize,
+    },
     /// The best epoch would be chosen by what was learnt by heart.
     #[error("train and dev of the recipe are the same data, {} and {}; name another manifest as dev in [data], so that the best epoch is chosen by what was not learnt by heart", train.display(), dev.display())]
     SameData {
@@ -192,6 +229,17 @@ pub enum TrainError {
     /// The features' options.
     #[error(transparent)]
     Features(#[from] labyrinth_signal::FeatureError),
+    /// The lexicon.
+    #[error(transparent)]
+    Lexicon(#[from] labyrinth_text::LexiconError),
+    /// No utterance has labels, or a word of the lexicon.
+    #[error("there is nothing to learn in {}: {reason}", path.display())]
+    NoLabels {
+        /// The manifest.
+        path: PathBuf,
+        /// Where labels were looked for, and what to do.
+        reason: &'static str,
+    },
     /// The normaliser's options.
     #[error(transparent)]
     Normalizer(#[from] labyrinth_text::NormalizerError),

@@ -8,17 +8,20 @@ use std::time::Instant;
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::shard::origin_digest;
 use labyrinth_corpus::{
-    Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, read_stored_features, stored_features,
+    FrameGrid, Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, frame_targets, read_labels,
+    read_spoken, read_stored_features, spoken_text, stored_features,
 };
 use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_kernels::Cpu;
 use labyrinth_nn::model_file::DataRecord;
+use labyrinth_nn::{ModelHeader, Objective};
 use labyrinth_signal::Audio;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
-use labyrinth_text::{Normalizer, Operation, ctc_minimum_frames, word_errors};
+use labyrinth_text::{Normalizer, Operation, Units, ctc_minimum_frames, word_errors};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::data::FrameScore;
 use crate::error::TrainError;
 
 /// Seed of the bootstrap: fixed, so that the same errors always give the same interval.
@@ -44,8 +47,16 @@ pub struct Evaluation {
     pub ledger: Ledger,
     /// Utterances with enough frames for their transcript (CTC).
     pub feasible: usize,
-    /// Utterances with characters that the alphabet lacks; scored like any other.
+    /// Utterances with characters or phonemes that the alphabet lacks, or words that the lexicon lacks;
+    /// scored like any other.
     pub outside_alphabet: usize,
+    /// What the labels of the model are.
+    pub units: Units,
+    /// What its frames were trained to say.
+    pub objective: Objective,
+    /// Frames that have the right label, of a framewise model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameScore>,
     /// Whether the figures are worth less than those on new speech; `None` where nothing tells so.
     pub seen: Option<Seen>,
     /// Utterances of which a shard held the features and no sound: computing those is no part of the speed.
@@ -93,7 +104,45 @@ pub fn evaluate(
 struct Heard {
     recognition: Option<Recognition>,
     refusal: Option<Refusal>,
+    /// What the label track says, and the target of each frame, for a framewise model.
+    track: Option<(String, Vec<u32>)>,
     audio_time: f64,
+}
+
+impl Heard {
+    /// An utterance that cannot be used; a disk that fails ends the evaluation.
+    fn refused_for(fault: ClipFault, utterance: &Utterance) -> Result<Self, TrainError> {
+        match fault {
+            ClipFault::Refused { reason, detail } => {
+                let refusal = Some(Refusal::new(utterance.id.clone(), reason, detail));
+                Ok(Self { recognition: None, refusal, track: None, audio_time: 0.0 })
+            }
+            ClipFault::Disk { path, source } => Err(TrainError::Disk { path, source }),
+        }
+    }
+}
+
+/// What the label track of an utterance says, as the model's frames should.
+fn said(
+    header: &ModelHeader,
+    folder: &Path,
+    utterance: &Utterance,
+    sample_rate: u32,
+    frames: usize,
+) -> Result<(String, Vec<u32>), ClipFault> {
+    let refused = |reason, detail| Err(ClipFault::Refused { reason, detail });
+    let Some(track) = read_labels(folder, utterance, sample_rate)? else {
+        let detail = "its line in the manifest names no label track".to_owned();
+        return refused(Reason::MissingLabels, detail);
+    };
+    match read_spoken(&track, &header.track) {
+        Err(detail) => refused(Reason::UnusableLabels, detail),
+        Ok(spoken) => {
+            let grid = FrameGrid::new(&header.features, header.model.time_stride());
+            let targets = frame_targets(&spoken, &header.alphabet, grid, frames);
+            Ok((spoken_text(&spoken), targets))
+        }
+    }
 }
 
 fn evaluate_with(
@@ -112,41 +161,65 @@ fn evaluate_with(
     let (mut audio_time, mut feature_time, mut model_time) = (0.0, 0.0, 0.0);
     let (mut feasible, mut outside_alphabet) = (0, 0);
     let mut confusions: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let objective = recognizer.header().objective;
+    let units = recognizer.header().alphabet.units();
+    let mut frames = (objective == Objective::Framewise).then(FrameScore::default);
+    let lexicon = recognizer.header().lexicon.clone();
     for (index, utterance) in manifest.utterances.iter().enumerate() {
         progress(index, manifest.utterances.len());
         let reference = normalizer.apply(&utterance.text);
+        let reference = match &lexicon {
+            Some(lexicon) => lexicon.pronounce_all(&reference),
+            None => reference,
+        };
         let start = Instant::now();
         let heard = match read(manifest, utterance, &mut rows)? {
-            Ok(Input::Features(features)) => {
-                from_features += 1;
-                let audio_time = start.elapsed().as_secs_f64();
-                let seconds = utterance.duration;
-                let recognition =
-                    pool.install(|| recognizer.recognize_features(&features, seconds))?;
-                Heard { recognition: Some(recognition), refusal: None, audio_time }
-            }
+            Err(fault) => Heard::refused_for(fault, utterance)?,
             Ok(Input::Audio(audio)) if let Err(error) = recognizer.check_rate(&audio) => {
-                let (id, detail) = (utterance.id.clone(), error.to_string());
-                let refusal = Some(Refusal::new(id, Reason::SampleRate, detail));
-                Heard { recognition: None, refusal, audio_time: 0.0 }
+                let (reason, detail) = (Reason::SampleRate, error.to_string());
+                Heard::refused_for(ClipFault::Refused { reason, detail }, utterance)?
             }
-            Ok(Input::Audio(audio)) => {
+            Ok(input) => {
                 let audio_time = start.elapsed().as_secs_f64();
-                let recognition = pool.install(|| recognizer.recognize(&audio))?;
-                Heard { recognition: Some(recognition), refusal: None, audio_time }
-            }
-            Err(ClipFault::Refused { reason, detail }) => {
-                let refusal = Some(Refusal::new(utterance.id.clone(), reason, detail));
-                Heard { recognition: None, refusal, audio_time: 0.0 }
-            }
-            Err(ClipFault::Disk { path, source }) => {
-                return Err(TrainError::Disk { path, source });
+                let (recognition, sample_rate) = match &input {
+                    Input::Audio(audio) => {
+                        (pool.install(|| recognizer.recognize(audio))?, audio.sample_rate)
+                    }
+                    Input::Features(features) => {
+                        from_features += 1;
+                        let hear = || recognizer.recognize_features(features, utterance.duration);
+                        (pool.install(hear)?, recognizer.sample_rate())
+                    }
+                };
+                let track = match objective {
+                    Objective::Ctc => Ok(None),
+                    Objective::Framewise => {
+                        let (header, frames) = (recognizer.header(), recognition.frames);
+                        said(header, manifest.folder(), utterance, sample_rate, frames).map(Some)
+                    }
+                };
+                match track {
+                    Ok(track) => {
+                        let recognition = Some(recognition);
+                        Heard { recognition, refusal: None, track, audio_time }
+                    }
+                    Err(fault) => Heard::refused_for(fault, utterance)?,
+                }
             }
         };
         match heard.refusal {
             Some(refusal) => ledger.refuse(refusal),
             None => ledger.keep(),
         }
+        let reference = match (heard.track, &mut frames, &heard.recognition) {
+            (Some((said, targets)), Some(frames), Some(recognition)) => {
+                frames.add(&recognition.frame_labels, &targets);
+                said
+            }
+            // Of a track that cannot be read nobody knows what it says.
+            (_, Some(_), _) => String::new(),
+            (_, None, _) => reference,
+        };
         match recognizer.header().alphabet.encode(&reference) {
             Ok(labels) => {
                 let frames = heard.recognition.as_ref().map_or(0, |r| r.frames);
@@ -176,12 +249,15 @@ fn evaluate_with(
     let mut confusions: Vec<_> =
         confusions.into_iter().map(|((said, heard), times)| (said, heard, times)).collect();
     confusions.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.cmp(b)));
-    let score = score_pairs(pairs, INTERVAL_SEED);
+    let score = ScoreReport { units, ..score_pairs(pairs, INTERVAL_SEED) };
     Ok(Evaluation {
         score,
         ledger,
         feasible,
         outside_alphabet,
+        units,
+        objective,
+        frames,
         seen,
         from_features,
         speed,

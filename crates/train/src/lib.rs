@@ -5,9 +5,11 @@
 //! - [`recipe`]: the TOML file that describes an experiment whole.
 //! - [`mixture`]: its training data: one manifest, or several with weights.
 //! - [`run_directory`]: the folder of one training, and what it must not overwrite.
+//! - [`describe`]: what a recipe or a model is before it is run.
 //! - [`schedule`]: the learning rate along the way.
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
+//! - `objective`: the loss: CTC, of one head or several, or frame by frame.
 //! - [`trainer`]: the loop, on one screen.
 //! - `sessions`: which processes worked on a run, on what, for how long.
 //! - [`report`]: a run as a page to look at and to listen to.
@@ -19,9 +21,12 @@
 
 pub mod checkpoint;
 mod data;
+pub mod describe;
 pub mod error;
 pub mod evaluate;
+mod from_model;
 pub mod mixture;
+mod objective;
 pub mod recipe;
 pub mod report;
 pub mod run_directory;
@@ -29,11 +34,12 @@ pub mod schedule;
 mod sessions;
 pub mod trainer;
 
-pub use data::DevScore;
+pub use data::{DevScore, FrameScore};
+pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
-pub use recipe::{DataSection, Recipe, TrainSection};
+pub use recipe::{AuxiliaryPhonemes, DataSection, Recipe, TrainSection};
 pub use report::write_report;
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

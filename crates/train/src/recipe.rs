@@ -1,17 +1,21 @@
 //! The recipe: one TOML file that describes an experiment whole.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::SoundOptions;
 use labyrinth_kernels::Precision;
-use labyrinth_nn::{ARCHITECTURES, CnnOptions, ModelOptions};
+use labyrinth_nn::layers::Colours;
+use labyrinth_nn::{
+    ARCHITECTURES, CnnOptions, KeywordOptions, ModelOptions, Objective, ResnetOptions,
+};
 use labyrinth_signal::{
     FeatureExtractor, FeatureKind, FeatureOptions, LowPass, Noise, Normalization, RandomFilter,
     RecordedNoise, Reverberation, SpecAugment, Telephone, Volume, is_special_file,
 };
 use labyrinth_text::plain_words::in_plain_words;
-use labyrinth_text::{NormalizerOptions, Units};
+use labyrinth_text::{NormalizerOptions, TrackOptions, Units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +64,15 @@ pub struct DataSection {
     /// How transcripts are brought into one form.
     #[serde(default)]
     pub normalizer: NormalizerOptions,
-    /// What a label stands for: a character, or a word of a closed list.
+    /// What a label stands for: a character, a word of a closed list, or a phoneme.
     #[serde(default)]
     pub units: Units,
+    /// Words and their phonemes, for transcripts to phonemes ([`labyrinth_text::lexicon`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<PathBuf>,
+    /// How label tracks are read, for framewise training.
+    #[serde(default, skip_serializing_if = "TrackOptions::is_default")]
+    pub track: TrackOptions,
 }
 
 /// `[train]`: the training.
@@ -71,6 +81,13 @@ pub struct DataSection {
 pub struct TrainSection {
     /// Seed of everything random.
     pub seed: u64,
+    /// What the frames of the output learn: "ctc", a transcript, or "framewise", the label track of the
+    /// utterance. Left out where it is CTC, as in older runs.
+    #[serde(skip_serializing_if = "Objective::is_ctc")]
+    pub loss: Objective,
+    /// A second head that learns phonemes beside the first, by CTC; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auxiliary_phonemes: Option<AuxiliaryPhonemes>,
     /// Passes over the data.
     pub epochs: u64,
     /// Utterances in a batch, at most.
@@ -110,6 +127,16 @@ pub struct TrainSection {
     pub random_filter: Option<RandomFilter>,
     /// Masks over time and frequency; absent for none.
     pub spec_augment: Option<SpecAugment>,
+    /// Weights of others that the network begins with; absent for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PretrainedOptions>,
+    /// A model file whose weights are tuned further, `--from` of `labyrinth train`: with the same features
+    /// and the same network but for its labels, relative to the recipe's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Learning rates of stages of the network (`stem`, `layer1` … `rest`), and how long they are frozen.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, StageOptions>,
     /// Steps between two checkpoints (one more follows each epoch).
     pub checkpoint_every: u64,
     /// Precision of the operands of matrix products and convolutions, also where dev is recognised: "f32" or "bf16".
@@ -120,6 +147,11 @@ pub struct TrainSection {
 }
 
 impl TrainSection {
+    /// How a stage is trained.
+    pub fn stage(&self, name: &str) -> StageOptions {
+        self.stages.get(name).copied().unwrap_or_default()
+    }
+
     /// What training does to the sound.
     pub fn sound(&self) -> SoundOptions {
         SoundOptions {
@@ -131,6 +163,48 @@ impl TrainSection {
             telephone: self.telephone.clone(),
         }
     }
+}
+
+/// `pretrained = { weights = "…" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PretrainedOptions {
+    /// A ResNet's tensors in torchvision's names: safetensors or a state dict of PyTorch, relative to the
+    /// recipe's folder.
+    pub weights: PathBuf,
+}
+
+/// How a stage of the network is trained: `stem = { frozen-epochs = 10, rate = 0.1 }` under
+/// `[train.stages]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StageOptions {
+    /// Factor of the learning rate.
+    pub rate: f64,
+    /// Epochs at the beginning in which the stage stays as it is: no update, no weight decay, and its batch
+    /// norms use their running statistics and do not move. For all of a training: its `epochs`, or more.
+    pub frozen_epochs: u64,
+}
+
+impl Default for StageOptions {
+    fn default() -> Self {
+        Self { rate: 1.0, frozen_epochs: 0 }
+    }
+}
+
+/// A head of phonemes beside the first head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AuxiliaryPhonemes {
+    /// Words and their phonemes.
+    pub lexicon: PathBuf,
+    /// Its loss counts so much beside that of the first head.
+    #[serde(default = "third")]
+    pub weight: f64,
+}
+
+fn third() -> f64 {
+    0.3
 }
 
 /// How a recipe writes a [`Precision`].
@@ -149,6 +223,8 @@ impl Default for TrainSection {
     fn default() -> Self {
         Self {
             seed: 1,
+            loss: Objective::Ctc,
+            auxiliary_phonemes: None,
             epochs: 60,
             batch_size: 16,
             max_batch_seconds: 240.0,
@@ -167,6 +243,9 @@ impl Default for TrainSection {
             telephone: None,
             random_filter: None,
             spec_augment: None,
+            pretrained: None,
+            from: None,
+            stages: BTreeMap::new(),
             checkpoint_every: 100,
             precision: Precision::F32,
         }
@@ -260,6 +339,8 @@ impl Recipe {
             .unwrap_or("cnn-gru");
         let mut recipe = match architecture {
             "cnn-gru" | "cnn-lstm" => Self::of::<CnnOptions>(text, ModelOptions::Cnn)?,
+            "keyword" => Self::of::<KeywordOptions>(text, ModelOptions::Keyword)?,
+            "resnet-gru" | "resnet-lstm" => Self::of::<ResnetOptions>(text, ModelOptions::Resnet)?,
             other => return Err(Fault::Architecture(other.into())),
         };
         let folder = path.parent().unwrap_or(path);
@@ -326,6 +407,8 @@ impl Recipe {
         {
             "random-filter adds to logarithmic spectra, and normalize = \"utterance\" would take \
              it away again: set [features] normalize to \"level\" or \"none\", or leave it out"
+        } else if let Some(fault) = self.fault_of_labels() {
+            fault
         } else if holds_no_number(&self.features) {
             "every value of [features] must be a finite number"
         } else {
@@ -335,6 +418,7 @@ impl Recipe {
                 let warped = FeatureOptions { vtln_warp, ..self.features.clone() };
                 FeatureExtractor::new(&warped).map_err(|error| format!("vtln-warps: {error}"))?;
             }
+            self.check_model()?;
             let sound = train.sound().check(features.sample_rate());
             sound.map_err(|error| error.to_string())?;
             // The width of the output is the alphabet's, which is not known yet; any will do.
@@ -344,15 +428,129 @@ impl Recipe {
         Err(fault.to_owned())
     }
 
+    /// What the network, its features and its training must agree on.
+    fn check_model(&self) -> Result<(), String> {
+        let (train, features) = (&self.train, &self.features);
+        let stages = self.model.stages();
+        if let Some(unknown) = train.stages.keys().find(|name| !stages.contains(&name.as_str())) {
+            return Err(if stages.is_empty() {
+                "stages in [train] are for resnet-gru and resnet-lstm; leave them out".into()
+            } else {
+                format!(
+                    "there is no stage {unknown} in [train.stages]; there are {}",
+                    stages.join(", ")
+                )
+            });
+        }
+        if !train.stages.values().all(|stage| stage.rate > 0.0 && stage.rate <= 1000.0) {
+            return Err(
+                "the rate of a stage must lie above 0, up to 1000; to keep a stage as it is, set \
+                        its frozen-epochs"
+                    .into(),
+            );
+        }
+        for pair in stages.windows(2) {
+            let [before, behind] = [pair[0], pair[1]].map(|name| train.stage(name).frozen_epochs);
+            if behind > before {
+                return Err(format!(
+                    "{} would be frozen for {behind} epochs and {}, which comes before it, for {before}; \
+                     a stage can be frozen only as long as all before it are",
+                    pair[1], pair[0]
+                ));
+            }
+        }
+        if stages.last().is_some_and(|rest| train.stage(rest).frozen_epochs > 0) {
+            return Err("rest in [train.stages] holds the output, which cannot be frozen".into());
+        }
+        if train.from.is_some() && train.pretrained.is_some() {
+            return Err("from and pretrained in [train] both name the weights to begin with; leave out one of them".into());
+        }
+        let ModelOptions::Resnet(model) = &self.model else {
+            return match train.pretrained {
+                Some(_) => Err("pretrained weights are for resnet-gru and resnet-lstm; leave \
+                                pretrained out of [train], or change architecture in [model]"
+                    .into()),
+                None => Ok(()),
+            };
+        };
+        let (given, wanted) = match model.colours {
+            Colours::Repeat => return Ok(()),
+            Colours::Deltas => (
+                features.deltas.is_some_and(|deltas| deltas.order == 2),
+                "colours = \"deltas\" in [model] needs deltas = { order = 2 } in [features]",
+            ),
+            Colours::Windows => (
+                features.frame_lengths.len() == 3,
+                "colours = \"windows\" in [model] needs three frame-lengths in [features], such as \
+                 [25, 64, 250]",
+            ),
+        };
+        if given && features.splice.is_none() {
+            Ok(())
+        } else {
+            Err(format!("{wanted}, and no splice"))
+        }
+    }
+
+    /// Keys about labels that contradict each other.
+    fn fault_of_labels(&self) -> Option<&'static str> {
+        let (data, train) = (&self.data, &self.train);
+        let phonemes = data.units == Units::Phonemes;
+        let weight = train.auxiliary_phonemes.as_ref().map_or(1.0, |head| head.weight);
+        let fault = match train.loss {
+            Objective::Ctc if phonemes && data.lexicon.is_none() => {
+                "units = \"phonemes\" needs a lexicon: set lexicon = \"FILE\" in [data], a file with a \
+                 word and its phonemes in each line"
+            }
+            Objective::Ctc if !phonemes && data.lexicon.is_some() => {
+                "lexicon in [data] is for units = \"phonemes\"; set both or none"
+            }
+            Objective::Ctc if !data.track.is_default() => {
+                "[data.track] is for loss = \"framewise\" in [train]; CTC learns from transcripts"
+            }
+            Objective::Ctc if phonemes && train.auxiliary_phonemes.is_some() => {
+                "auxiliary-phonemes is for a first head of characters or words, and units is \
+                 \"phonemes\""
+            }
+            Objective::Framewise if data.units == Units::Characters => {
+                "loss = \"framewise\" learns the labels of label tracks: say with units in [data] \
+                 whether they are \"phonemes\" or \"words\""
+            }
+            Objective::Framewise
+                if data.lexicon.is_some() || train.auxiliary_phonemes.is_some() =>
+            {
+                "loss = \"framewise\" learns the labels of label tracks as they are: leave out lexicon \
+                 in [data] and auxiliary-phonemes in [train]"
+            }
+            _ if !(0.0..=100.0).contains(&weight) => {
+                "the weight of auxiliary-phonemes must lie from 0 to 100"
+            }
+            _ => return None,
+        };
+        Some(fault)
+    }
+
     /// The same recipe with paths that no longer depend on the recipe's folder.
     pub fn with_paths_from(&self, folder: &Path) -> Self {
         let mut recipe = self.clone();
         let train = &mut recipe.train;
         let rooms = train.reverberation.as_mut().and_then(|rooms| rooms.recordings.as_mut());
         let noises = train.recorded_noise.as_mut().map(|noise| &mut noise.recordings);
+        let phonemes = train.auxiliary_phonemes.as_mut().map(|head| &mut head.lexicon);
         let data = &mut recipe.data;
+        let from = train.from.as_mut();
+        let weights = train.pretrained.as_mut().map(|pretrained| &mut pretrained.weights);
+        let lexicon = data.lexicon.as_mut();
         let manifests = data.train.manifests_mut().iter_mut().map(|one| &mut one.manifest);
-        for path in manifests.chain([&mut data.dev]).chain(rooms).chain(noises) {
+        for path in manifests
+            .chain([&mut data.dev])
+            .chain(rooms)
+            .chain(noises)
+            .chain(lexicon)
+            .chain(phonemes)
+            .chain(weights)
+            .chain(from)
+        {
             let joined = folder.join(&*path);
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }

@@ -1,9 +1,10 @@
 //! The training loop, on one screen ([`Training::epoch`]), and what it needs around it.
 //!
-//! For each batch: features through the network to logits, CTC to a loss and the gradient of the
+//! For each batch: features through the network to logits, the objective to a loss and the gradient of the
 //! logits, back through the network to the gradient of every weight, one step of AdamW. After
 //! each epoch the dev set is recognised, and the best model so far is kept.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,16 +13,22 @@ use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::source::HELD_IN_MEMORY;
 use labyrinth_corpus::{Batch, Ledger, Loader, Position};
 use labyrinth_kernels::Cpu;
-use labyrinth_kernels::ctc::ctc_batch;
 use labyrinth_kernels::optimizer::{AdamW, adamw_step, gradient_norm};
+use labyrinth_nn::foreign::{file_digest, parse_tensors, read_bytes};
 use labyrinth_nn::model_file::{DataRecord, FORMAT, TrainingRecord};
-use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, Network, Parameters};
+use labyrinth_nn::pretrained::load_resnet;
+use labyrinth_nn::{
+    Memory, Mode, ModelFile, ModelHeader, ModelOptions, Network, Objective, Parameters,
+};
 use labyrinth_text::Alphabet;
 use serde_json::json;
 
 use crate::checkpoint::{self, Best, Standing, Tensors};
-use crate::data::{Data, DevScore, score_dev};
+use crate::data::{Data, DevScore, dev_rate_key, score_dev};
+use crate::describe::Feasibility;
 use crate::error::TrainError;
+use crate::from_model::begin_from;
+use crate::objective::BatchLoss;
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
 use crate::schedule::OneCycle;
@@ -106,8 +113,10 @@ pub struct Summary {
     pub model: PathBuf,
     /// Epochs done when it was best.
     pub best_epoch: u64,
-    /// Its word error rate on dev; `None` where nobody says a word there.
-    pub dev_word_error_rate: Option<f64>,
+    /// Its error rate on dev, in words or phonemes; `None` where nobody says one there.
+    pub dev_error_rate: Option<f64>,
+    /// What that is called: WER or PER.
+    pub rate_name: &'static str,
     /// Steps done.
     pub steps: u64,
     /// Of these, the ones left out because their gradient was no number.
@@ -134,6 +143,10 @@ struct Training {
     ledger: Ledger,
     /// Utterances to train on, as planned before the first step.
     planned: usize,
+    /// Frames or targets of this epoch that teach nothing: see [`BatchLoss::passed_over`].
+    passed_over: usize,
+    /// The line of the run log that tells what was taken from the model that the training began with.
+    beginning: Option<serde_json::Value>,
 }
 
 /// Trains a recipe, telling `tell` what happens.
@@ -158,6 +171,7 @@ impl Training {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainError> {
         let epoch = self.standing.position.epoch;
+        self.thaw(epoch);
         while let Some(batch) = loader.next_batch()? {
             self.note_refusals(&batch)?;
             let epochs = self.options.recipe.train.epochs;
@@ -193,7 +207,9 @@ impl Training {
         // Features → logits [frames', labels] → loss and its gradient → gradients of all weights.
         let mode = Mode::Training { key: train.seed.wrapping_shl(40) ^ self.standing.step };
         network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
-        let (loss, faulty) = ctc_loss(cpu, network.labels(), batch, &mut self.memory)?;
+        let BatchLoss { loss, faulty, passed_over } =
+            self.data.goal.loss(cpu, batch, &mut self.memory)?;
+        self.passed_over += passed_over;
         self.gradients.fill(0.0);
         network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
         let norm = gradient_norm(cpu, &self.gradients);
@@ -209,9 +225,15 @@ impl Training {
         let gradient_scale = (train.clip / norm).min(1.0);
         for index in 0..network.parameters.specs().len() {
             let range = network.parameters.range(index);
-            let decay = network.parameters.specs()[index].decay;
+            let spec = &network.parameters.specs()[index];
+            let (stage, decay) = (network.options().stage_of(&spec.name), spec.decay);
+            let options = train.stage(stage);
+            if options.frozen_epochs > self.standing.position.epoch {
+                continue; // its gradient is 0, but decay and the moments of the past would move it
+            }
+            let thawed = self.standing.thawed.get(stage).copied().unwrap_or(0);
             let rule = AdamW {
-                learning_rate,
+                learning_rate: learning_rate * options.rate,
                 weight_decay: if decay { train.weight_decay } else { 0.0 },
                 ..AdamW::default()
             };
@@ -222,7 +244,7 @@ impl Training {
                 &mut self.first_moment.values[range.clone()],
                 &mut self.second_moment.values[range],
                 &rule,
-                self.standing.step - self.standing.skipped,
+                self.standing.step - self.standing.skipped - thawed,
                 gradient_scale,
             )?;
         }
@@ -240,6 +262,19 @@ impl Training {
         Ok((loss, learning_rate))
     }
 
+    /// Freezes the stages that the recipe keeps as they are in this epoch, and trains the others. A stage
+    /// that thaws begins with moments of zeros, so AdamW counts its steps from here on.
+    fn thaw(&mut self, epoch: u64) {
+        let train = &self.options.recipe.train;
+        self.network.freeze(|stage| train.stage(stage).frozen_epochs > epoch);
+        for (name, stage) in &train.stages {
+            if stage.frozen_epochs > 0 && stage.frozen_epochs <= epoch {
+                let steps = self.standing.step - self.standing.skipped;
+                self.standing.thawed.entry(name.clone()).or_insert(steps);
+            }
+        }
+    }
+
     /// Builds everything, or restores it from the newest checkpoint.
     fn prepare(
         options: TrainOptions,
@@ -255,11 +290,32 @@ impl Training {
             }
         }
         let data = Data::read(recipe)?;
-        let network =
-            Network::new(&recipe.model, data.dim, data.alphabet.len(), recipe.train.seed)?;
+        let mut network =
+            Network::new(&recipe.model, data.dim, data.goal.outputs(), recipe.train.seed)?;
+        // Before the run directory is made: weights that do not fit leave nothing behind.
+        let (mut pretrained_digest, mut beginning) = (String::new(), None);
+        if !options.resume {
+            (pretrained_digest, beginning) = begin_with(recipe, &data, &mut network, tell)?;
+        }
         let ledger = data.plan_ledger(&recipe.train)?;
         if ledger.kept_count() == 0 {
             return Err(TrainError::nothing_to_use(recipe.data.train.first(), &ledger));
+        }
+        let feasibility = Feasibility::of(&ledger);
+        if feasibility.infeasible_share() > 0.5 {
+            let stride = recipe.model.time_stride();
+            return Err(TrainError::Infeasible { feasibility, stride });
+        }
+        if feasibility.too_short > 0 {
+            let note = format!(
+                "{:.1} % of the training data ({} of {} utterances) have fewer frames than labels at the time \
+                 stride of {} and are left out",
+                100.0 * feasibility.infeasible_share(),
+                feasibility.too_short,
+                feasibility.read - feasibility.unusable,
+                recipe.model.time_stride()
+            );
+            tell(Event::Note(&note));
         }
         let run = RunDirectory::open(&options.run, recipe, options.resume)?;
         let zeros = || {
@@ -279,6 +335,8 @@ impl Training {
             train_digest: data.train_digest.clone(),
             dev_digest: data.dev_digest.clone(),
             recordings_digest: data.recordings.digest(),
+            pretrained_digest,
+            thawed: BTreeMap::new(),
             log_length: 0,
         };
         let mut training = Self {
@@ -291,6 +349,8 @@ impl Training {
             run,
             standing,
             planned: ledger.kept_count(),
+            passed_over: 0,
+            beginning,
             ledger,
             options,
         };
@@ -335,7 +395,16 @@ impl Training {
         }
         let Some(found) = found else {
             self.begin_anew(tell)?;
+            if self.options.resume {
+                let recipe = &self.options.recipe;
+                let (digest, beginning) = begin_with(recipe, &self.data, &mut self.network, tell)?;
+                self.standing.pretrained_digest = digest;
+                self.beginning = beginning;
+            }
             self.run.truncate_log(0)?;
+            if let Some(beginning) = &self.beginning {
+                self.run.log(beginning)?;
+            }
             return Ok(None);
         };
         let recipe = &self.options.recipe;
@@ -411,12 +480,31 @@ impl Training {
             self.standing.best = Some(Best { epoch, word_errors, loss_bits: dev.loss.to_bits() });
             self.write_model(epoch, &dev)?;
         }
-        self.run.log(&json!({
+        let mut line = json!({
             "event": "epoch", "epoch": epoch, "step": self.standing.step,
-            "train-loss": train_loss, "dev-loss": dev.loss,
-            "dev-wer": dev.words.rate(), "dev-cer": dev.characters.rate(),
-            "blank-share": dev.blank_share, "best": best, "skipped-steps": self.standing.skipped,
-        }))?;
+            "train-loss": train_loss, "blank-share": dev.blank_share, "best": best,
+            "skipped-steps": self.standing.skipped,
+        });
+        for (name, score) in dev.named_scores() {
+            line[name] = json!(score);
+        }
+        let passed_over = std::mem::take(&mut self.passed_over);
+        if passed_over > 0 {
+            line["passed-over"] = json!(passed_over);
+            if epoch == 1 {
+                let what = match self.data.goal.objective {
+                    Objective::Ctc => {
+                        "targets of auxiliary-phonemes do not exist (a word that its lexicon lacks, or \
+                         more phonemes than frames): the first head learns from these utterances alone"
+                    }
+                    Objective::Framewise => {
+                        "frames have labels outside the alphabet and are passed over by the loss"
+                    }
+                };
+                tell(Event::Note(&format!("{passed_over} {what}")));
+            }
+        }
+        self.run.log(&line)?;
         (self.standing.loss_bits, self.standing.loss_utterances) = (0f64.to_bits(), 0);
         self.checkpoint()?;
         tell(Event::Validated { epoch, train_loss, dev: &dev, best });
@@ -442,6 +530,10 @@ impl Training {
             features: recipe.features.clone(),
             normalizer: recipe.data.normalizer.clone(),
             alphabet: self.data.alphabet.clone(),
+            lexicon: self.data.lexicon.as_deref().cloned(),
+            objective: self.data.goal.objective,
+            track: self.data.track.clone(),
+            auxiliary: self.data.goal.auxiliary.iter().map(|one| one.head.clone()).collect(),
             model: recipe.model.clone(),
             data: DataRecord {
                 train_digest: self.data.train_digest.clone(),
@@ -455,15 +547,9 @@ impl Training {
                 instruction_set: self.standing.instruction_set.clone(),
                 epoch,
                 step: self.standing.step,
+                pretrained_digest: self.standing.pretrained_digest.clone(),
             },
-            scores: [
-                ("dev-wer", dev.words.rate()),
-                ("dev-cer", dev.characters.rate()),
-                ("dev-loss", Some(dev.loss)),
-            ]
-            .into_iter()
-            .filter_map(|(name, score)| Some((name.to_owned(), score?)))
-            .collect(),
+            scores: dev.named_scores().into_iter().collect(),
             weights_digest: String::new(),
         };
         let bytes = ModelFile::to_bytes(&header, &self.network)?;
@@ -517,10 +603,12 @@ impl Training {
         let model = ModelFile::read(&self.run.model())?;
         let (seconds, waited) = (start.elapsed().as_secs_f64(), loader.waited().as_secs_f64());
         sessions::ended(self.run.path(), self.standing.step, seconds, waited)?;
+        let units = self.data.alphabet.units();
         Ok(Summary {
             model: self.run.model(),
             best_epoch: best.map_or(0, |best| best.epoch),
-            dev_word_error_rate: model.header.scores.get("dev-wer").copied(),
+            dev_error_rate: model.header.scores.get(dev_rate_key(units)).copied(),
+            rate_name: units.rate_name(),
             steps: self.standing.step,
             skipped: self.standing.skipped,
             seconds,
@@ -530,29 +618,36 @@ impl Training {
     }
 }
 
-/// CTC loss per label, averaged over the batch, and the ids of utterances that have none; leaves
-/// its gradient with the logits in `memory`.
-///
-/// Each utterance's loss is divided by its number of labels, so that a long sentence does not
-/// outweigh a short one.
-fn ctc_loss(
-    cpu: Cpu,
-    labels: usize,
-    batch: &Batch,
-    memory: &mut Memory<f32>,
-) -> Result<(f64, Vec<String>), TrainError> {
-    let lengths = memory.output_shape().map(|shape| shape.lengths.clone()).unwrap_or_default();
-    let utterances = batch.len() as f32;
-    let scales: Vec<f32> =
-        batch.targets.iter().map(|t| 1.0 / (t.len().max(1) as f32 * utterances)).collect();
-    let mut losses = vec![0.0; batch.len()];
-    let (logits, gradient) = memory.output_and_gradient();
-    let targets = &batch.targets;
-    let outcome =
-        ctc_batch(cpu, logits, &lengths, labels, targets, &scales, &mut losses, Some(gradient))?;
-    let infeasible = outcome.infeasible.iter().map(|fault| fault.utterance);
-    let not_finite = outcome.not_finite.iter().map(|fault| fault.utterance);
-    let faulty = infeasible.chain(not_finite).map(|index| batch.ids[index].clone()).collect();
-    let loss = losses.iter().zip(&scales).map(|(&l, &s)| f64::from(l) * f64::from(s)).sum();
-    Ok((loss, faulty))
+/// Puts the weights that the recipe begins with into the network; returns the digest of their file, or nothing
+/// where it names none, and what the run log shall say of it.
+fn begin_with(
+    recipe: &Recipe,
+    data: &Data,
+    network: &mut Network<f32>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<(String, Option<serde_json::Value>), TrainError> {
+    if let Some(path) = &recipe.train.from {
+        let taken = begin_from(path, recipe, data, network)?;
+        tell(Event::Note(&taken.sentence(path)));
+        let mut line = json!(taken);
+        line["event"] = json!("began-with-model");
+        return Ok((taken.digest, Some(line)));
+    }
+    let (Some(pretrained), ModelOptions::Resnet(options)) =
+        (&recipe.train.pretrained, &recipe.model)
+    else {
+        return Ok((String::new(), None));
+    };
+    let path = &pretrained.weights;
+    let bytes = read_bytes(path)?;
+    let tensors = parse_tensors(&bytes, path)?;
+    let (parameters, buffers) = (&mut network.parameters, &mut network.buffers);
+    let loaded = load_resnet(options, tensors, path, parameters, buffers)?;
+    let unused = match loaded.ignored.is_empty() {
+        true => String::new(),
+        false => format!("; not used: {}", loaded.ignored_groups()),
+    };
+    let note = format!("began with {} tensors of {}{unused}", loaded.used, path.display());
+    tell(Event::Note(&note));
+    Ok((file_digest(&bytes), None))
 }

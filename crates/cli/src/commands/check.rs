@@ -9,7 +9,8 @@ use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::{
     CheckContext, CheckError, FindingKind, ManifestError, Source, Survey, training_alphabet,
 };
-use labyrinth_text::Normalizer;
+use labyrinth_nn::Objective;
+use labyrinth_text::{Lexicon, Normalizer};
 use labyrinth_train::{Recipe, TrainError};
 use serde_json::json;
 
@@ -149,11 +150,16 @@ fn context(path: &Path) -> Result<CheckContext, Failure> {
     }
     let sources = surveys.iter().filter_map(|survey| survey.manifests().next());
     let sources = sources.map(|manifest| manifest as &dyn Source);
-    let alphabet = training_alphabet(sources, &normalizer, recipe.data.units)?;
+    let lexicon = recipe.data.lexicon.as_deref().map(|path| Lexicon::read(path, &normalizer));
+    let lexicon = lexicon.transpose().map_err(TrainError::from)?;
+    let alphabet = training_alphabet(sources, &normalizer, recipe.data.units, lexicon.as_ref())?;
+    let framewise = recipe.train.loss == Objective::Framewise;
     let model = recipe.model.clone();
     Ok(CheckContext {
         normalizer,
         alphabet,
+        lexicon,
+        framewise,
         features: recipe.features,
         output_frames: Arc::new(move |frames| model.output_frames(frames)),
     })

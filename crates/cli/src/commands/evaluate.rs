@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use labyrinth_corpus::Manifest;
 use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_nn::Objective;
+use labyrinth_text::Units;
 use labyrinth_train::{Evaluation, evaluate};
 use serde_json::{Value, json};
 
@@ -99,7 +101,11 @@ impl Evaluate {
             true => evaluation.score.alignments(true),
             false => {
                 let worst = evaluation.worst(WORST);
-                worst.iter().map(|u| u.alignment()).collect::<Vec<_>>().join("\n")
+                worst
+                    .iter()
+                    .map(|u| u.alignment_of(evaluation.units))
+                    .collect::<Vec<_>>()
+                    .join("\n")
             }
         };
         if !shown.is_empty() {
@@ -107,7 +113,8 @@ impl Evaluate {
             let _ = write!(text, "\n{title}\n{shown}");
         }
         if !evaluation.confusions.is_empty() {
-            text.push_str("\nwords taken for others (said, heard, times)\n");
+            let name = evaluation.units.token_name();
+            let _ = writeln!(text, "\n{name}s taken for others (said, heard, times)");
             for (said, heard, times) in evaluation.confusions.iter().take(CONFUSIONS) {
                 let _ = writeln!(text, "  {said:<16} {heard:<16} {times}");
             }
@@ -156,7 +163,10 @@ pub fn to_json(
         "instruction_set": instruction_set,
         "cpu": machine::cpu_name(),
         "threads": 1,
-        "score": evaluation.score,
+        "score": score_to_json(evaluation),
+        "units": evaluation.units,
+        "objective": evaluation.objective,
+        "frames": evaluation.frames,
         "speed": evaluation.speed,
         "read": evaluation.ledger.read_count(),
         "kept": evaluation.ledger.kept_count(),
@@ -167,6 +177,31 @@ pub fn to_json(
         "seen": evaluation.seen,
         "confusions": evaluation.confusions,
     })
+}
+
+/// The score; of phonemes it is called so, and has nothing on characters.
+fn score_to_json(evaluation: &Evaluation) -> Value {
+    let mut score = json!(evaluation.score);
+    if evaluation.units != Units::Phonemes {
+        return score;
+    }
+    let rename = |object: &mut serde_json::Map<String, Value>| {
+        for (from, to) in [("wer", "per"), ("wer_interval", "per_interval"), ("words", "phonemes")]
+        {
+            if let Some(value) = object.remove(from) {
+                object.insert(to.to_owned(), value);
+            }
+        }
+        for key in ["cer", "cer_interval", "characters"] {
+            object.remove(key);
+        }
+    };
+    if let Some(object) = score.as_object_mut() {
+        rename(object);
+        let utterances = object.get_mut("utterances").and_then(Value::as_array_mut);
+        utterances.into_iter().flatten().filter_map(Value::as_object_mut).for_each(rename);
+    }
+    score
 }
 
 /// Error rates, ledger and speed, in lines.
@@ -187,21 +222,26 @@ fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
     if ledger.refused_count() > REFUSED {
         let _ = writeln!(text, "     and {} more", ledger.refused_count() - REFUSED);
     }
+    if let Some(frames) = &evaluation.frames {
+        let accuracy = frames.accuracy().map_or("none".to_owned(), wording::percent);
+        let _ = write!(
+            text,
+            "frames {accuracy} of {} have the label of the track",
+            wording::thousands(frames.all)
+        );
+        let _ = match frames.outside_alphabet {
+            0 => writeln!(text),
+            outside => writeln!(
+                text,
+                "; {} have one that the model does not know, and count as wrong",
+                wording::thousands(outside)
+            ),
+        };
+    }
     let read = ledger.read_count();
-    let _ = write!(
-        text,
-        "CTC  {} of {} ({}) {} frames enough for {} transcript",
-        wording::thousands(evaluation.feasible),
-        wording::count(read, "utterance"),
-        wording::percent(evaluation.feasible as f64 / read.max(1) as f64),
-        if evaluation.feasible == 1 { "has" } else { "have" },
-        if evaluation.feasible == 1 { "its" } else { "their" },
-    );
-    let _ = match evaluation.outside_alphabet {
-        0 => writeln!(text),
-        1 => writeln!(text, "; 1 holds characters that the model cannot write"),
-        outside => writeln!(text, "; {outside} hold characters that the model cannot write"),
-    };
+    if evaluation.objective == Objective::Ctc {
+        write_feasible(&mut text, evaluation, read);
+    }
     if evaluation.from_features > 0 {
         let _ = writeln!(
             text,
@@ -220,4 +260,22 @@ fn summary(evaluation: &Evaluation, instruction_set: &str) -> String {
         100.0 * speed.audio_share
     );
     text
+}
+
+/// How many utterances have frames enough for CTC.
+fn write_feasible(text: &mut String, evaluation: &Evaluation, read: usize) {
+    let _ = write!(
+        text,
+        "CTC  {} of {} ({}) {} frames enough for {} transcript",
+        wording::thousands(evaluation.feasible),
+        wording::count(read, "utterance"),
+        wording::percent(evaluation.feasible as f64 / read.max(1) as f64),
+        if evaluation.feasible == 1 { "has" } else { "have" },
+        if evaluation.feasible == 1 { "its" } else { "their" },
+    );
+    let _ = match evaluation.outside_alphabet {
+        0 => writeln!(text),
+        1 => writeln!(text, "; 1 holds characters that the model cannot write"),
+        outside => writeln!(text, "; {outside} hold characters that the model cannot write"),
+    };
 }

@@ -1,17 +1,22 @@
 //! The commands, one file each.
 
+mod align;
 mod check;
 mod compare;
+mod describe;
 mod doctor;
 mod evaluate;
+mod export;
 mod features;
 mod fetch;
 mod folder_recipe;
+mod import;
 mod prepare;
 mod quickstart;
 mod report;
 mod score;
 mod shard;
+mod subset;
 mod train;
 mod transcribe;
 
@@ -32,6 +37,8 @@ pub enum Command {
     Check(check::Check),
     /// Packs a corpus into tar shards, in parallel and resumable.
     Shard(shard::Shard),
+    /// Shows the layers of a recipe or a model, what they cost, and what fits through them.
+    Describe(describe::Describe),
     /// Trains a recogniser as a recipe says.
     Train(train::Train),
     /// Measures a recogniser on a manifest: error rates, speed, the worst errors.
@@ -40,8 +47,16 @@ pub enum Command {
     Report(report::Report),
     /// Writes down what is said in recordings.
     Transcribe(transcribe::Transcribe),
+    /// Says when each word, letter or phoneme of a transcript was said.
+    Align(align::Align),
     /// Computes features of recordings, as Kaldi does, and writes them for other programs.
     Features(Box<features::Features>),
+    /// Writes a model for PyTorch, or a smaller model file.
+    Export(export::Export),
+    /// Makes a model file of weights from PyTorch.
+    Import(import::Import),
+    /// Draws so many minutes of a manifest.
+    Subset(subset::Subset),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),
     /// Compares two recognisers on the same recordings: is one better, or was it lucky?
@@ -58,11 +73,16 @@ impl Command {
             Self::Prepare(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Shard(command) => command.run(),
+            Self::Describe(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Transcribe(command) => command.run(),
+            Self::Align(command) => command.run(),
             Self::Features(command) => command.run(),
+            Self::Export(command) => command.run(),
+            Self::Import(command) => command.run(),
+            Self::Subset(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Compare(command) => command.run(),
             Self::Doctor(command) => command.run(),

@@ -22,13 +22,17 @@ any moment, it goes on with --resume to the same weights, byte for byte.
 Examples:
   labyrinth train recipes/an4.toml
   labyrinth train recipes/an4.toml --set train.epochs=5 --run runs/short
-  labyrinth train recipes/an4.toml --resume")]
+  labyrinth train recipes/an4.toml --resume
+  labyrinth train recipes/fsdd-finetune.toml --from runs/an4-8k/model.safetensors")]
 pub struct Train {
     /// The recipe, a TOML file; its paths are relative to its own folder.
     recipe: PathBuf,
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
+    /// Begins with the weights of this model, which may have another alphabet; with --resume give it again.
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -38,8 +42,13 @@ impl Train {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let recipe = Recipe::read(&self.recipe, &self.options.set)?;
         // The model file shows the recipe without this machine's folders.
-        let recipe_text = recipe.to_toml()?;
-        let recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
+        let mut shown = recipe.clone();
+        let mut recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
+        if let Some(model) = &self.from {
+            shown.train.from = model.file_name().map(PathBuf::from);
+            recipe.train.from = Some(std::path::absolute(model).unwrap_or_else(|_| model.clone()));
+        }
+        let recipe_text = shown.to_toml()?;
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");
@@ -98,7 +107,7 @@ fn warn_of_overlap(recipe: &Recipe) {
 /// The end of a training: in the last line the model, its figure, and what was left out and why; before
 /// it a sentence where the model is of no use yet.
 pub fn outcome(summary: &Summary, run: &Path) -> String {
-    let useless = match summary.dev_word_error_rate {
+    let useless = match summary.dev_error_rate {
         Some(rate) if rate >= 1.0 => {
             "This model does no better than silence yet: train for more epochs (--set train.epochs=N), give it \
              more recordings, and let `labyrinth check` look for faults in them.\n"
@@ -110,10 +119,11 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
         count => format!(" ({} skipped, see log.jsonl)", wording::thousands(count as usize)),
     };
     format!(
-        "{useless}{}: best of epoch {}, dev WER {}, {}{skipped} in {}, of which {:.1} % waiting for data; left out of training: {}, named in {}",
+        "{useless}{}: best of epoch {}, dev {} {}, {}{skipped} in {}, of which {:.1} % waiting for data; left out of training: {}, named in {}",
         summary.model.display(),
         summary.best_epoch,
-        wording::error_rate(summary.dev_word_error_rate),
+        summary.rate_name,
+        wording::error_rate(summary.dev_error_rate),
         wording::count(summary.steps as usize, "step"),
         wording::clock(summary.seconds),
         100.0 * summary.waited / summary.seconds.max(1e-9),

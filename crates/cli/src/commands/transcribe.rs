@@ -149,7 +149,7 @@ fn of_a_shard(file: &Path) -> Option<String> {
 
 /// The file's sound, or a sentence. Decoders read foreign bytes: should one of them panic, its file is
 /// lost and the others are not.
-fn read(file: &Path, raw: Option<&RawFormat>) -> Result<Audio, String> {
+pub fn read(file: &Path, raw: Option<&RawFormat>) -> Result<Audio, String> {
     match catch_unwind(AssertUnwindSafe(|| read_audio(file, raw))) {
         Ok(Ok(audio)) if audio.samples() > 0 => Ok(audio),
         Ok(Ok(_)) => Err(format!("`{}` has no samples; record it again", file.display())),

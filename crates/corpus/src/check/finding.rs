@@ -104,7 +104,7 @@ kinds! {
     UnreadableTranscript "unreadable-transcript" "Save it as UTF-8.",
     /// A transcript without text.
     EmptyTranscript "empty-transcript" "Write what is said, or leave the recording out.",
-    /// Characters or words that the recipe's alphabet lacks.
+    /// Characters or words that the recipe's alphabet lacks, or its lexicon.
     OutsideAlphabet "outside-alphabet" "Correct the transcript, or let the normaliser replace them.",
     /// Fewer model frames than labels and repeated neighbours: CTC has no path.
     TooShortForCtc "too-short-for-ctc" "Look whether the transcript belongs to the recording; or lower the strides.",
@@ -204,7 +204,7 @@ impl FindingKind {
             Reason::MissingTranscript => Self::MissingTranscript,
             Reason::UnreadableTranscript => Self::UnreadableTranscript,
             Reason::EmptyTranscript => Self::EmptyTranscript,
-            Reason::OutsideAlphabet => Self::OutsideAlphabet,
+            Reason::OutsideAlphabet | Reason::OutsideLexicon => Self::OutsideAlphabet,
             Reason::UnusableTranscript => Self::ControlCharacter,
             Reason::TooShortForCtc => Self::TooShortForCtc,
             Reason::DuplicateId => Self::DuplicateId,

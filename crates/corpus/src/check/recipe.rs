@@ -7,7 +7,7 @@ use super::survey::Set;
 use crate::features::{StoredRows, stored_features};
 use crate::loader::{LoaderError, OutputFrames, shorter_than_a_frame};
 use labyrinth_signal::{CmnOptions, CmvnSource, FeatureExtractor, FeatureOptions};
-use labyrinth_text::{Alphabet, Normalizer, ctc_minimum_frames};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, ctc_minimum_frames};
 
 /// What a recipe adds to the checks: its text and its frame rate.
 #[derive(Clone)]
@@ -16,6 +16,10 @@ pub struct CheckContext {
     pub normalizer: Normalizer,
     /// Of the recipe, or of the training set: see [`crate::training_alphabet`].
     pub alphabet: Alphabet,
+    /// Of the recipe, where its units are phonemes.
+    pub lexicon: Option<Lexicon>,
+    /// Whether frames are learnt from label tracks, so that transcripts do not matter.
+    pub framewise: bool,
     /// For the number of feature frames.
     pub features: FeatureOptions,
     /// Model frames from feature frames.
@@ -40,11 +44,22 @@ pub(super) fn judge(
             let mut report = |kind, detail| {
                 findings.push(Finding::of_one(severity, kind, &set.name, &utterance.id, detail));
             };
-            let text = context.normalizer.apply(&utterance.text);
-            if text.is_empty() && !utterance.text.trim().is_empty() {
+            let text = match context.framewise {
+                true => String::new(),
+                false => context.normalizer.apply(&utterance.text),
+            };
+            if !context.framewise && text.is_empty() && !utterance.text.trim().is_empty() {
                 let detail = format!("nothing is left of {:?} after normalisation", utterance.text);
                 report(FindingKind::EmptyTranscript, detail);
             }
+            let text = match context.lexicon.as_ref().map(|lexicon| lexicon.pronounce(&text)) {
+                None => text,
+                Some(Ok(phonemes)) => phonemes,
+                Some(Err(error)) => {
+                    report(FindingKind::OutsideAlphabet, error.to_string());
+                    continue;
+                }
+            };
             let labels = match context.alphabet.encode(&text) {
                 Ok(labels) => labels,
                 Err(error) => {

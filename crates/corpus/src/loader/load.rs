@@ -1,5 +1,6 @@
 //! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
+use super::frames::{FrameGrid, frame_targets, read_spoken, spoken_text};
 use super::order::Place;
 use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A transcript, ready to learn from.
+#[derive(Default)]
 pub(super) struct Transcript {
     pub(super) text: String,
     /// Empty where the alphabet lacks a character.
@@ -30,6 +32,15 @@ pub(super) struct Transcript {
 pub(super) fn transcript(options: &LoaderOptions, name: &str, utterance: &Utterance) -> Transcript {
     let text = options.normalizer.apply(&utterance.text);
     let refusal = |reason, detail: String| Some(Refusal::new(name, reason, detail));
+    let text = match options.lexicon.as_ref().map(|lexicon| (lexicon, lexicon.pronounce(&text))) {
+        None => text,
+        Some((_, Ok(phonemes))) => phonemes,
+        Some((lexicon, Err(error))) => {
+            let refusal = refusal(Reason::OutsideLexicon, error.to_string());
+            let text = lexicon.pronounce_all(&text);
+            return Transcript { text, targets: Vec::new(), refusal };
+        }
+    };
     match options.alphabet.encode(&text) {
         Err(error) => {
             let detail = error.to_string();
@@ -43,6 +54,9 @@ pub(super) fn transcript(options: &LoaderOptions, name: &str, utterance: &Uttera
         Ok(targets) => Transcript { text, targets, refusal: None },
     }
 }
+
+/// Why an utterance teaches nothing frame by frame.
+pub(super) const NO_TRACK: &str = "its line in the manifest names no label track";
 
 /// Refuses an utterance whose labels have no CTC path through the model's frames.
 pub(super) fn check_frames(
@@ -145,7 +159,10 @@ impl BatchLoader {
         let source = &*options.corpora[corpus].source;
         let utterance = source.utterance(index)?;
         let name = options.name(corpus, &utterance);
-        let transcript = transcript(&options, &name, &utterance);
+        let transcript = match options.framewise {
+            Some(_) => Transcript::default(),
+            None => transcript(&options, &name, &utterance),
+        };
         let known = transcript.refusal.as_ref().is_none_or(|r| r.reason == Reason::EmptyTranscript);
         let refuse = options.infeasible == Infeasible::Refuse;
         if let (true, Some(refusal)) = (refuse, transcript.refusal) {
@@ -171,11 +188,21 @@ impl BatchLoader {
         if let Some(masks) = &options.spec_augment {
             masks.apply(features, dim, &mut random(Purpose::Masks));
         }
-        batch.lengths.push(features.len() / dim);
+        let frames = features.len() / dim;
+        batch.lengths.push(frames);
+        let (mut targets, mut text) = (subject.targets, transcript.text);
+        if let (Some(framewise), Some(track)) = (&options.framewise, &labels) {
+            let grid = FrameGrid::new(&options.features, framewise.stride);
+            let spoken = read_spoken(track, &framewise.track).unwrap_or_default();
+            let frames = (options.output_frames)(frames);
+            batch.frame_targets.push(frame_targets(&spoken, &options.alphabet, grid, frames));
+            text = spoken_text(&spoken);
+            targets = options.alphabet.encode(&text).unwrap_or_default();
+        }
         batch.ids.push(subject.name);
         batch.places.push((corpus, index));
-        batch.targets.push(subject.targets);
-        batch.texts.push(transcript.text);
+        batch.targets.push(targets);
+        batch.texts.push(text);
         batch.labels.push(labels);
         batch.feasible.push(known && fits);
         batch.seconds += seconds;
@@ -277,16 +304,31 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Its label track, where such are wanted.
+    /// Its label track, where such are wanted; one that frames cannot be named after is a refusal.
     fn labels(
         &self,
         options: &LoaderOptions,
         sample_rate: u32,
     ) -> Result<Result<Option<LabelTrack>, Refusal>, LoaderError> {
-        match options.labels {
-            true => or_refused(&self.name, self.source.labels(self.utterance, sample_rate)),
-            false => Ok(Ok(None)),
+        if !options.labels && options.framewise.is_none() {
+            return Ok(Ok(None));
         }
+        let labels = match or_refused(&self.name, self.source.labels(self.utterance, sample_rate))? {
+            Ok(labels) => labels,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(framewise) = &options.framewise else { return Ok(Ok(labels)) };
+        let fault = match &labels {
+            Some(track) => read_spoken(track, &framewise.track).err().map(|reason| {
+                let path = self.utterance.labels.as_deref().unwrap_or_default();
+                (Reason::UnusableLabels, format!("{path}: {reason}"))
+            }),
+            None => Some((Reason::MissingLabels, NO_TRACK.to_owned())),
+        };
+        Ok(match fault {
+            Some((reason, detail)) => Err(Refusal::new(&self.name, reason, detail)),
+            None => Ok(labels),
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 //! plan of one window (16 batches), and in each worker one recording, decoded. None grows with the
 //! corpus; nor does the list of utterances where it is read through an index ([`crate::source`]).
 
+pub mod frames;
 mod load;
 pub mod order;
 pub mod plan;
@@ -34,7 +35,7 @@ use crate::source::Source;
 use labyrinth_signal::{
     AugmentError, FeatureError, FeatureExtractor, FeatureOptions, RandomFilter, SpecAugment,
 };
-use labyrinth_text::{Alphabet, Normalizer};
+use labyrinth_text::{Alphabet, Lexicon, Normalizer, TrackOptions};
 use plan::{Cursor, Planner, Step};
 use pool::Pool;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,15 @@ impl Rank {
     pub const ALONE: Self = Self { number: 0, of: 1 };
 }
 
+/// What framewise targets are made with ([`frames`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Framewise {
+    /// How a track is read.
+    pub track: TrackOptions,
+    /// Feature frames between two frames of the model's output.
+    pub stride: usize,
+}
+
 /// How corpora become batches.
 #[derive(Clone)]
 pub struct LoaderOptions {
@@ -95,6 +105,11 @@ pub struct LoaderOptions {
     pub normalizer: Normalizer,
     /// Characters to labels.
     pub alphabet: Alphabet,
+    /// Words to phonemes, which then are the texts; for alphabets of phonemes.
+    pub lexicon: Option<Arc<Lexicon>>,
+    /// Targets of frames from label tracks in place of transcripts; `labels` is then on. Every utterance
+    /// needs a track, and its text is that of the track.
+    pub framewise: Option<Framewise>,
     /// Most utterances in a batch.
     pub batch_size: usize,
     /// Most seconds of audio in a batch, after the change of speed; an utterance that alone is longer
@@ -149,6 +164,8 @@ impl LoaderOptions {
             features,
             normalizer,
             alphabet,
+            lexicon: None,
+            framewise: None,
             batch_size: 16,
             max_batch_seconds: f64::INFINITY,
             seed: 0,
@@ -210,7 +227,9 @@ pub struct Batch {
     pub lengths: Vec<usize>,
     /// Labels of each utterance.
     pub targets: Vec<Vec<u32>>,
-    /// The normalised transcript of each utterance: what a hypothesis is scored against.
+    /// The target of each output frame of each utterance; empty where training is not framewise.
+    pub frame_targets: Vec<Vec<u32>>,
+    /// The normalised transcript of each utterance, or its phonemes: what a hypothesis is scored against.
     pub texts: Vec<String>,
     /// Whether CTC can write each transcript in the model frames it has; always true under
     /// [`Infeasible::Refuse`]. Where false, the loss of the utterance is infinite.

@@ -12,7 +12,9 @@
 //! each rank, for one common step; where an epoch ends within a deal, the ranks that are left get an empty
 //! batch, so that all take the same number of steps. Together they read what a single one would.
 
-use super::load::{check_frames, refuse_stored, transcript, warped_extractors};
+use super::load::{
+    NO_TRACK, Transcript, check_frames, refuse_stored, transcript, warped_extractors,
+};
 use super::order::{Order, Place};
 use super::sound::SoundStage;
 use super::{Infeasible, LoaderError, LoaderOptions, Position, extractor, shorter_than_a_frame};
@@ -166,7 +168,11 @@ impl Planner {
             return Ok(());
         }
         let id = self.options.name(corpus, utterance);
-        let transcript = transcript(&self.options, &id, utterance);
+        let transcript = match (&self.options.framewise, &utterance.labels) {
+            (None, _) => transcript(&self.options, &id, utterance),
+            (Some(_), Some(_)) => Transcript::default(),
+            (Some(_), None) => return Err(Refusal::new(id, Reason::MissingLabels, NO_TRACK)),
+        };
         if let Some(refusal) = transcript.refusal {
             return Err(refusal);
         }

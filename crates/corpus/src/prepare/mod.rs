@@ -49,6 +49,7 @@ pub use catalog::{CORPORA, CorpusInfo};
 pub use folder::prepare_folder;
 pub use fsdd::prepare_fsdd;
 pub use output::{CORPUS_FILE, CorpusRecord};
+pub use paths::manifest_path;
 pub use published::{Published, PublishedArchive};
 pub use report::{PrepareReport, SplitReport, Totals};
 pub use yesno::prepare_yesno;

@@ -47,7 +47,7 @@ pub(crate) fn extension(path: &Path) -> String {
 /// `audio` as it shall stand in a manifest in `folder`, both given in canonical form: relative where
 /// the two share more than the root and at most four steps lead up (a project folder that is moved as
 /// a whole still works), else absolute. `None` where the path is not UTF-8.
-pub(crate) fn manifest_path(folder: &Path, audio: &Path) -> Option<String> {
+pub fn manifest_path(folder: &Path, audio: &Path) -> Option<String> {
     let from: Vec<Component<'_>> = folder.components().collect();
     let to: Vec<Component<'_>> = audio.components().collect();
     let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();

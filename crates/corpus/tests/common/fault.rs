@@ -51,6 +51,8 @@ fn recipe() -> CheckContext {
     CheckContext {
         normalizer: Normalizer::new(&NormalizerOptions::default()).unwrap(),
         alphabet: Alphabet::from_transcripts(Units::Characters, [letters].into_iter()),
+        lexicon: None,
+        framewise: false,
         features: FeatureOptions::default(),
         output_frames: Arc::new(|frames: usize| frames.div_ceil(4)),
     }

@@ -87,6 +87,8 @@ pub fn training(manifest: &Manifest) -> LoaderOptions {
         },
         normalizer: Normalizer::new(&NormalizerOptions::default()).unwrap(),
         alphabet: Alphabet::from_transcripts(Units::Characters, [LETTERS].into_iter()),
+        lexicon: None,
+        framewise: None,
         batch_size: 3,
         max_batch_seconds: 1.6,
         seed: 11,

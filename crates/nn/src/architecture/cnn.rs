@@ -18,8 +18,14 @@ use crate::shape::Shape;
 ///   → (convolution → batch norm → ReLU) for each of `convolutions`
 ///   → linear to `projection` → layer norm → dropout
 ///   → (GRU or LSTM → dropout) × `recurrent_layers`
+///   → (lookahead convolution over `lookahead` frames)
 ///   → linear to the alphabet: logits [frames', labels]
 /// ```
+///
+/// **What it hears of the future.** Without `bidirectional` the model runs in a stream. Each convolution is
+/// centred on its frame, in streams as offline: it waits for half a kernel of frames, a few hundredths of a
+/// second in all, and `lookahead` for as many as it says; [`ModelOptions::reach`](super::ModelOptions::reach)
+/// adds them up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CnnOptions {
@@ -43,6 +49,27 @@ pub struct CnnOptions {
     pub bidirectional: bool,
     /// Share of the values that dropout sets to zero in training.
     pub dropout: f64,
+    /// Frames of the future that each frame of a model with `bidirectional = false` sees, by a lookahead
+    /// convolution behind the recurrent layers: frames at their rate, so that each delays the text by the
+    /// time stride times the frame shift.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lookahead: usize,
+    /// Layer norm before each recurrent layer but the first, which has one in any case.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recurrent_norm: bool,
+    /// Each recurrent layer adds to its input, where both have the same width.
+    #[serde(skip_serializing_if = "is_false")]
+    pub residual: bool,
+}
+
+// What came after the first models is written only where it says something, so that their recipes and files
+// stay what they were.
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for CnnOptions {
@@ -56,6 +83,9 @@ impl Default for CnnOptions {
             recurrent_hidden: 256,
             bidirectional: true,
             dropout: 0.3,
+            lookahead: 0,
+            recurrent_norm: false,
+            residual: false,
         }
     }
 }
@@ -137,6 +167,9 @@ impl CnnOptions {
             hidden: self.recurrent_hidden,
             bidirectional: self.bidirectional,
             dropout: self.dropout,
+            lookahead: self.lookahead,
+            norm: self.recurrent_norm,
+            residual: self.residual,
         }
     }
 

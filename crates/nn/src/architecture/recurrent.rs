@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::Layers;
 use crate::error::NnError;
 use crate::layer::Layer;
-use crate::layers::{Dropout, GruLayer, LayerNorm, Linear, LstmLayer};
+use crate::layers::{Dropout, GruLayer, LayerNorm, Linear, Lookahead, LstmLayer, Residual};
+use crate::sequence::Sequence;
 
 /// Widths beyond which no CPU trains; without a limit a slip of the finger asks for all memory.
 pub(super) const LARGEST_WIDTH: usize = 4096;
 pub(super) const MOST_LAYERS: usize = 32;
+/// Frames of future beyond which nobody waits for a word.
+const MOST_LOOKAHEAD: usize = 1000;
 
 /// The kinds of recurrent layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +33,13 @@ pub enum Recurrent {
 /// [frames, bins, channels]
 ///   → linear to `projection` → layer norm → dropout
 ///   → (GRU or LSTM → dropout) × `layers`
+///   → (lookahead convolution over `lookahead` frames)
 ///   → linear to the alphabet: logits [frames, labels]
 /// ```
+///
+/// With `norm` a layer norm stands before each recurrent layer but the first, whose input has had its own;
+/// with `residual` each recurrent layer (its norm and dropout with it) adds to what it reads, where it gives
+/// as many values as it takes: without `bidirectional`, wherever `projection` and `hidden` agree.
 ///
 /// Architectures hold these options flat among their own, since a recipe's `[model]` is one table.
 pub(super) struct RecurrentStack {
@@ -41,6 +49,9 @@ pub(super) struct RecurrentStack {
     pub hidden: usize,
     pub bidirectional: bool,
     pub dropout: f64,
+    pub lookahead: usize,
+    pub norm: bool,
+    pub residual: bool,
 }
 
 impl RecurrentStack {
@@ -63,7 +74,33 @@ impl RecurrentStack {
         if !(0.0..1.0).contains(&self.dropout) {
             return refuse(format!("dropout must lie from 0 to below 1, not {}", self.dropout));
         }
+        if self.lookahead > 0 && self.bidirectional {
+            return refuse(format!(
+                "lookahead = {} needs bidirectional = false; layers that read from the end have seen the \
+                 future",
+                self.lookahead
+            ));
+        }
+        if self.lookahead > MOST_LOOKAHEAD {
+            return refuse(format!(
+                "lookahead must be at most {MOST_LOOKAHEAD} frames, not {}",
+                self.lookahead
+            ));
+        }
+        if self.residual && self.layers == 1 && self.projection != self.width() {
+            return refuse(format!(
+                "residual = true finds no recurrent layer to add to its input, for the only one takes {} \
+                 values and gives {}; make projection {1}, or leave residual out",
+                self.projection,
+                self.width()
+            ));
+        }
         Ok(())
+    }
+
+    /// Values that a recurrent layer gives.
+    fn width(&self) -> usize {
+        self.hidden * if self.bidirectional { 2 } else { 1 }
     }
 
     /// Appends the layers for frames of `width` values and `labels` labels.
@@ -89,9 +126,24 @@ impl RecurrentStack {
                 }
                 Recurrent::Lstm => ("lstm", Box::new(LstmLayer { input, hidden, bidirectional })),
             };
-            layers.push((format!("{name}.{index}"), layer));
-            width = hidden * if bidirectional { 2 } else { 1 };
-            dropout(layers, index + 1);
+            let mut block: Layers<T> = Vec::new();
+            if self.norm && index > 0 {
+                block.push((format!("recurrent_norm.{index}"), Box::new(LayerNorm { width })));
+            }
+            block.push((format!("{name}.{index}"), layer));
+            dropout(&mut block, index + 1);
+            if self.residual && width == self.width() {
+                let (body, shortcut) = (Sequence::new(block), Sequence::new(Vec::new()));
+                let layer = Residual { body, shortcut, relu: false };
+                layers.push((format!("residual.{index}"), Box::new(layer)));
+            } else {
+                layers.append(&mut block);
+            }
+            width = self.width();
+        }
+        if self.lookahead > 0 {
+            let layer = Lookahead { channels: width, frames: self.lookahead };
+            layers.push(("lookahead".into(), Box::new(layer)));
         }
         layers.push(("output".into(), Box::new(Linear { input: width, output: labels })));
     }

@@ -20,12 +20,17 @@ pub struct BatchNorm {
     pub channels: usize,
 }
 
-pub(super) const EPSILON: f64 = 1e-5;
+/// What is added to a variance before its root is taken: PyTorch's.
+pub const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
 impl<T: Real> Layer<T> for BatchNorm {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Ok(input.clone())
+    }
+
+    fn describe(&self) -> String {
+        "batch norm".into()
     }
 
     fn parameters(&self) -> Vec<ParameterSpec> {

@@ -30,6 +30,10 @@ impl<T: Real> Layer<T> for BatchNormRelu {
         Layer::<T>::output_shape(&self.norm(), input)
     }
 
+    fn describe(&self) -> String {
+        "batch norm, rectified".into()
+    }
+
     fn parameters(&self) -> Vec<ParameterSpec> {
         Layer::<T>::parameters(&self.norm())
     }

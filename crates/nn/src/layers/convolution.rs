@@ -3,6 +3,7 @@
 use labyrinth_kernels::Real;
 use labyrinth_kernels::convolution::Convolution;
 
+use super::pooling::window_in_words;
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
@@ -63,6 +64,24 @@ impl<T: Real> Layer<T> for ConvolutionLayer {
     fn reach(&self) -> Reach {
         let window = self.convolution;
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        // Each output value: a window of all input channels.
+        let Convolution { in_channels, kernel: [time, bins], .. } = self.convolution;
+        let places = Layer::<T>::output_shape(self, input).map_or(0, |shape| shape.len());
+        (places * in_channels * time * bins) as u64
+    }
+
+    fn describe(&self) -> String {
+        let Convolution { kernel, stride, .. } = self.convolution;
+        format!("convolution {}", window_in_words(kernel, stride))
+    }
+
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.convolution.padding[0] = 0;
+        Some(Box::new(layer))
     }
 
     fn needs_output(&self) -> bool {

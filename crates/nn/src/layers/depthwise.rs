@@ -2,7 +2,7 @@
 
 use labyrinth_kernels::{DepthwiseConvolution, Real};
 
-use super::pooling::windowed_shape;
+use super::pooling::{window_in_words, windowed_shape};
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
 use crate::parameters::ParameterSpec;
@@ -40,6 +40,23 @@ impl<T: Real> Layer<T> for DepthwiseLayer {
     fn reach(&self) -> Reach {
         let window = self.convolution.window();
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        let [time, bins] = self.convolution.kernel;
+        let places = Layer::<T>::output_shape(self, input).map_or(0, |shape| shape.len());
+        (places * time * bins) as u64
+    }
+
+    fn describe(&self) -> String {
+        let DepthwiseConvolution { kernel, stride, .. } = self.convolution;
+        format!("depthwise convolution {}", window_in_words(kernel, stride))
+    }
+
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.convolution.padding[0] = 0;
+        Some(Box::new(layer))
     }
 
     fn needs_output(&self) -> bool {

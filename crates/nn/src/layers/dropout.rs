@@ -31,6 +31,10 @@ impl<T: Real> Layer<T> for Dropout {
         Ok(input.clone())
     }
 
+    fn describe(&self) -> String {
+        format!("dropout {}", self.rate)
+    }
+
     fn in_place(&self) -> bool {
         true
     }

@@ -26,6 +26,7 @@ impl GruLayer {
 
 impl Cell for GruLayer {
     const NAME: &'static str = "input frame of a GRU";
+    const KIND: &'static str = "GRU";
     const GATES: usize = 3;
     const STATES: usize = 1;
 

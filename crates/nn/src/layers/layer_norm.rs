@@ -22,6 +22,10 @@ impl<T: Real> Layer<T> for LayerNorm {
         Ok(input.clone())
     }
 
+    fn describe(&self) -> String {
+        "layer norm".into()
+    }
+
     fn parameters(&self) -> Vec<ParameterSpec> {
         vec![
             ParameterSpec::constant("weight", self.width, 1.0),

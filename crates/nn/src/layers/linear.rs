@@ -39,6 +39,14 @@ impl<T: Real> Layer<T> for Linear {
         ]
     }
 
+    fn multiplications(&self, input: &Shape) -> u64 {
+        (input.rows() * self.input * self.output) as u64
+    }
+
+    fn describe(&self) -> String {
+        "linear".into()
+    }
+
     fn needs_output(&self) -> bool {
         false
     }

@@ -24,6 +24,7 @@ impl LstmLayer {
 
 impl Cell for LstmLayer {
     const NAME: &'static str = "input frame of an LSTM";
+    const KIND: &'static str = "LSTM";
     const GATES: usize = 4;
     // The output and the cell.
     const STATES: usize = 2;

@@ -30,6 +30,15 @@ pub(super) fn windowed_shape(layer: &str, window: Window, input: &Shape) -> Resu
     Ok(Shape { lengths, bins, channels: input.channels })
 }
 
+/// `3×3`, or `3×3, stride 2×2`: time first.
+pub(super) fn window_in_words(kernel: [usize; 2], stride: [usize; 2]) -> String {
+    let stride = match stride {
+        [1, 1] => String::new(),
+        [time, bins] => format!(", stride {time}×{bins}"),
+    };
+    format!("{}×{}{stride}", kernel[0], kernel[1])
+}
+
 /// The largest number of each window.
 #[derive(Clone, Debug)]
 pub struct MaxPool {
@@ -42,9 +51,19 @@ impl<T: Real> Layer<T> for MaxPool {
         windowed_shape("a max pooling", self.window, input)
     }
 
+    fn describe(&self) -> String {
+        format!("max pooling {}", window_in_words(self.window.kernel, self.window.stride))
+    }
+
     fn reach(&self) -> Reach {
         let window = self.window;
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.window.padding[0] = 0;
+        Some(Box::new(layer))
     }
 
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
@@ -77,9 +96,19 @@ impl<T: Real> Layer<T> for AveragePool {
         windowed_shape("an average pooling", self.window, input)
     }
 
+    fn describe(&self) -> String {
+        format!("average pooling {}", window_in_words(self.window.kernel, self.window.stride))
+    }
+
     fn reach(&self) -> Reach {
         let window = self.window;
         Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+    }
+
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.window.padding[0] = 0;
+        Some(Box::new(layer))
     }
 
     fn needs_output(&self) -> bool {
@@ -121,6 +150,10 @@ impl<T: Real> Layer<T> for MeanOverBins {
         Ok(Shape { bins: 1, ..input.clone() })
     }
 
+    fn describe(&self) -> String {
+        "mean over bins".into()
+    }
+
     fn needs_output(&self) -> bool {
         false
     }
@@ -145,6 +178,10 @@ pub struct GlobalMean;
 impl<T: Real> Layer<T> for GlobalMean {
     fn output_shape(&self, input: &Shape) -> Result<Shape, NnError> {
         Ok(Shape { lengths: vec![1; input.lengths.len()], bins: 1, channels: input.channels })
+    }
+
+    fn describe(&self) -> String {
+        "mean over frames and bins".into()
     }
 
     fn reach(&self) -> Reach {

@@ -43,6 +43,8 @@ pub(super) struct Kept<'a, T> {
 pub(super) trait Cell: Send + Sync {
     /// What it is called in messages.
     const NAME: &'static str;
+    /// What it is called in a table.
+    const KIND: &'static str;
     /// Gates: so many times the hidden size has each weight.
     const GATES: usize;
     /// Vectors of the hidden size that make up its state.
@@ -178,6 +180,16 @@ impl<T: Real, C: Cell> Layer<T> for C {
     fn reach(&self) -> Reach {
         let after = if self.bidirectional() { None } else { Some(0) };
         Reach { stride: 1, before: None, after }
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        // Each frame: all weights of both matrices once, in each direction.
+        let [w_ih, w_hh, ..] = weight_sizes(self);
+        (input.rows() * directions(self) * (w_ih + w_hh)) as u64
+    }
+
+    fn describe(&self) -> String {
+        format!("{}{}", C::KIND, if self.bidirectional() { ", both directions" } else { "" })
     }
 
     fn state_len(&self, batch: usize) -> usize {

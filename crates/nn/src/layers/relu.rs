@@ -18,6 +18,10 @@ impl<T: Real> Layer<T> for Relu {
         Ok(input.clone())
     }
 
+    fn describe(&self) -> String {
+        "rectifier".into()
+    }
+
     fn in_place(&self) -> bool {
         true
     }

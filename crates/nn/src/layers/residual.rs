@@ -7,7 +7,7 @@ use labyrinth_kernels::residual::{
 };
 
 use crate::error::NnError;
-use crate::layer::{Backward, Forward, Layer};
+use crate::layer::{Backward, Forward, Layer, Parts};
 use crate::parameters::ParameterSpec;
 use crate::reach::Reach;
 use crate::sequence::Sequence;
@@ -118,8 +118,21 @@ impl<T: Real> Layer<T> for Residual<T> {
         self.relu
     }
 
+    fn parts(&self) -> Parts<'_, T> {
+        Parts::Residual(self)
+    }
+
     fn reach(&self) -> Reach {
         self.body.reach().beside(self.shortcut.reach())
+    }
+
+    fn multiplications(&self, input: &Shape) -> u64 {
+        self.body.multiplications(input) + self.shortcut.multiplications(input)
+    }
+
+    fn describe(&self) -> String {
+        let sum = if self.shortcut.is_empty() { "its input + body" } else { "body + shortcut" };
+        format!("{sum}{}", if self.relu { ", rectified" } else { "" })
     }
 
     fn state_len(&self, batch: usize) -> usize {

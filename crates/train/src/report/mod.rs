@@ -466,14 +466,20 @@ impl Tried {
             Err(ClipFault::Refused { .. }) => return Ok(()),
             Err(ClipFault::Disk { path, source }) => return Err(TrainError::Disk { path, source }),
         };
-        self.recognizer.recognize(&audio)?;
+        let labels = self.recognizer.header().alphabet.len();
+        let outputs = self.recognizer.header().outputs();
+        // Of several heads the first.
+        let logits: Vec<f32> = self.recognizer.logits(&audio)?.chunks_exact(outputs)
+            .flat_map(|frame| &frame[..labels])
+            .copied()
+            .collect();
         let header = self.recognizer.header();
         let (features, dim) = self.recognizer.features();
         let shift = f64::from(header.features.frame_shift) / 1000.0;
         let seen = Seen {
             features,
             dim,
-            logits: self.recognizer.logits(),
+            logits: &logits,
             stride: header.model.time_stride(),
             alphabet: &header.alphabet,
             shift,

@@ -1,0 +1,419 @@
+//! Forced alignment: when was each letter, word or phoneme of a known transcript said.
+//!
+//! # The best path
+//! CTC spells a transcript of L labels by paths through blank 0, label 1, blank 1, …, label L, blank L
+//! (Graves et al. 2006; `labyrinth_kernels::ctc` has the lattice). Number these places 0..=2L, even ones
+//! the blanks. A path stays at its place, goes one on, or goes two on from a label to the next label,
+//! unless the two are equal. With s_t(k) the log probability of label k at frame t, the best path to place
+//! j at frame t has
+//! ```text
+//! v_t(j) = s_t(label of j) + max( v_{t-1}(j), v_{t-1}(j-1), v_{t-1}(j-2) where that is allowed )
+//! ```
+//! (Viterbi). It begins in place 0 or 1 and ends in place 2L or 2L-1; which of the three was taken is kept
+//! for each frame and place, and followed back from the end. Of equals the one that stays longest wins. A
+//! path needs L frames and one more for each pair of equal neighbours; with fewer there is none.
+//!
+//! # From peaks to times
+//! The best path says where a model is sure of a label: a few frames, the peak, with blanks around. Where
+//! one label ends and the next begins lies in between, and a [`BoundaryRule`] decides; quiet stretches of
+//! the recording ([`crate::quiet`]) belong to no label.
+
+use labyrinth_text::{BLANK, ctc_minimum_frames};
+
+use crate::greedy::Token;
+
+/// Why there is no alignment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlignError {
+    /// There are too few frames.
+    #[error(
+        "{labels} labels with {repeats} repeated neighbours need {needed} frames, and the model has {frames}; look whether the transcript belongs to the recording"
+    )]
+    TooShort {
+        /// Labels of the transcript.
+        labels: usize,
+        /// Pairs of equal neighbours.
+        repeats: usize,
+        /// Frames that these need.
+        needed: usize,
+        /// Frames there are.
+        frames: usize,
+    },
+    /// No path has a probability above zero, or a score is no number.
+    #[error(
+        "the model's scores at frame {frame} leave no path for the transcript; its weights may be damaged"
+    )]
+    NoPath {
+        /// The first frame at which nothing is left.
+        frame: usize,
+    },
+    /// The transcript holds a label that the model does not have.
+    #[error(
+        "label {label} at place {place} of the transcript is none of the model's labels from 1 to below {labels}"
+    )]
+    Label {
+        /// Where in the transcript.
+        place: usize,
+        /// The label.
+        label: u32,
+        /// The model's labels, the blank included.
+        labels: usize,
+    },
+}
+
+/// The best path of a transcript.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Path {
+    /// For each label of the transcript the frames of its peak, in order.
+    pub peaks: Vec<Token>,
+    /// The logarithm of the path's probability.
+    pub log_probability: f64,
+}
+
+/// How a frame's best path came to its place: from so many places before.
+type Step = u8;
+
+/// The best path of `target` through `scores`, `[frames, labels]`: logits or log probabilities, with the
+/// blank as label 0. An empty target is spelt by blanks alone, and by no frames at all.
+///
+/// # Errors
+/// [`AlignError`]; with too few frames it has all numbers.
+///
+/// # Panics
+/// If `labels` is 0 or `scores` is not a whole number of frames: a fault of the calling program.
+pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, AlignError> {
+    assert!(labels > 0 && scores.len().is_multiple_of(labels), "scores are whole frames");
+    let frames = scores.len() / labels;
+    let foreign = |&label: &u32| label == BLANK || label as usize >= labels;
+    if let Some(place) = target.iter().position(foreign) {
+        return Err(AlignError::Label { place, label: target[place], labels });
+    }
+    let needed = ctc_minimum_frames(target);
+    if frames < needed {
+        let repeats = needed - target.len();
+        return Err(AlignError::TooShort { labels: target.len(), repeats, needed, frames });
+    }
+    let places = 2 * target.len() + 1;
+    let label_of = |place: usize| if place % 2 == 0 { BLANK } else { target[place / 2] };
+    let may_skip =
+        |place: usize| place % 2 == 1 && place >= 3 && target[place / 2] != target[place / 2 - 1];
+    // [frames, places]: how many places back the best way to each came from.
+    let mut came: Vec<Step> = vec![0; frames * places];
+    let mut best = vec![f64::NEG_INFINITY; places];
+    for (frame, scores) in scores.chunks_exact(labels).enumerate() {
+        let sum = log_sum(scores);
+        let mut alive = false;
+        // From the end, so that the places before still hold the frame before.
+        for place in (0..places).rev() {
+            let (mut from, mut value) = (0, best[place]);
+            if frame == 0 {
+                value = if place < 2 { 0.0 } else { f64::NEG_INFINITY };
+            } else {
+                if place >= 1 && best[place - 1] > value {
+                    (from, value) = (1, best[place - 1]);
+                }
+                if may_skip(place) && best[place - 2] > value {
+                    (from, value) = (2, best[place - 2]);
+                }
+            }
+            value += f64::from(scores[label_of(place) as usize]) - sum;
+            // A score that is no number kills its paths; it never wins a comparison.
+            best[place] = if value.is_nan() { f64::NEG_INFINITY } else { value };
+            alive |= best[place] > f64::NEG_INFINITY;
+            came[frame * places + place] = from;
+        }
+        if !alive {
+            return Err(AlignError::NoPath { frame });
+        }
+    }
+    let mut place = places - 1;
+    if place > 0 && best[place - 1] > best[place] {
+        place -= 1;
+    }
+    let log_probability = if frames == 0 { 0.0 } else { best[place] };
+    if log_probability == f64::NEG_INFINITY {
+        return Err(AlignError::NoPath { frame: frames - 1 });
+    }
+    let mut peaks: Vec<Token> =
+        target.iter().map(|&label| Token { label, start: usize::MAX, end: 0 }).collect();
+    for frame in (0..frames).rev() {
+        if place % 2 == 1 {
+            let peak = &mut peaks[place / 2];
+            peak.start = frame;
+            peak.end = peak.end.max(frame + 1);
+        }
+        place -= usize::from(came[frame * places + place]);
+    }
+    Ok(Path { peaks, log_probability })
+}
+
+/// ln Σ e^score of a frame.
+fn log_sum(scores: &[f32]) -> f64 {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = scores.iter().map(|&score| f64::from(score - largest).exp()).sum();
+    f64::from(largest) + sum.ln()
+}
+
+/// Where, among the frames between two peaks, the one label ends and the next begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BoundaryRule {
+    /// In the middle between the peaks.
+    Middle,
+    /// Where it makes the frames before it most probable for the first label and those behind it for the
+    /// second: the place b that maximises Σ_{t<b} s_t(first) + Σ_{t≥b} s_t(second). The blank's probability
+    /// falls out, so it finds the change also where both are small. Of equals the one nearest the middle.
+    #[default]
+    Change,
+}
+
+/// Gives the frames between peaks to the labels.
+///
+/// `peaks` are those of [`best_path`] on `scores` `[frames, labels]`; `quiet` says for each frame whether
+/// nothing is to be heard (empty: it is not known). Between two peaks the longest quiet stretch, if there
+/// is one, belongs to neither label; else the boundary lies where `rule` says. What comes before the first
+/// peak and after the last belongs to these labels, up to the nearest quiet frame.
+pub fn spread(
+    peaks: &[Token],
+    scores: &[f32],
+    labels: usize,
+    quiet: &[bool],
+    rule: BoundaryRule,
+) -> Vec<Token> {
+    let frames = scores.len() / labels.max(1);
+    let quiet_at = |frame: usize| quiet.get(frame).copied().unwrap_or(false);
+    let mut spans = peaks.to_vec();
+    let (Some(first), Some(last)) = (spans.first_mut(), peaks.last()) else { return spans };
+    while first.start > 0 && !quiet_at(first.start - 1) {
+        first.start -= 1;
+    }
+    for index in 0..peaks.len() - 1 {
+        let (one, next) = (peaks[index], peaks[index + 1]);
+        let (end, start) = match longest_quiet(one.end, next.start, quiet_at) {
+            Some(stretch) => stretch,
+            None => {
+                let boundary = match rule {
+                    BoundaryRule::Middle => (one.end + next.start).div_ceil(2),
+                    BoundaryRule::Change => change(one, next, scores, labels),
+                };
+                (boundary, boundary)
+            }
+        };
+        (spans[index].end, spans[index + 1].start) = (end, start);
+    }
+    let mut end = last.end;
+    while end < frames && !quiet_at(end) {
+        end += 1;
+    }
+    if let Some(span) = spans.last_mut() {
+        span.end = end;
+    }
+    spans
+}
+
+/// The longest run of quiet frames from `begin` to before `end`; the first of equals.
+fn longest_quiet(
+    begin: usize,
+    end: usize,
+    quiet_at: impl Fn(usize) -> bool,
+) -> Option<(usize, usize)> {
+    let mut best: Option<(usize, usize)> = None;
+    let mut start = None;
+    for frame in begin..=end {
+        match (frame < end && quiet_at(frame), start) {
+            (true, None) => start = Some(frame),
+            (false, Some(from)) => {
+                if best.is_none_or(|(a, b)| frame - from > b - a) {
+                    best = Some((from, frame));
+                }
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    best
+}
+
+/// [`BoundaryRule::Change`].
+fn change(one: Token, next: Token, scores: &[f32], labels: usize) -> usize {
+    let middle = 0.5 * (one.end + next.start) as f64;
+    let gain = |frame: usize| {
+        let row = &scores[frame * labels..][..labels];
+        f64::from(row[one.label as usize]) - f64::from(row[next.label as usize])
+    };
+    let (mut best, mut most, mut sum) = (one.end, 0.0, 0.0);
+    for boundary in one.end..=next.start {
+        if boundary > one.end {
+            sum += gain(boundary - 1);
+        }
+        let nearer = |than: usize| (boundary as f64 - middle).abs() < (than as f64 - middle).abs();
+        if sum > most || (sum == most && nearer(best)) {
+            (best, most) = (boundary, sum);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::greedy::greedy;
+    use proptest::prelude::*;
+
+    fn token(label: u32, start: usize, end: usize) -> Token {
+        Token { label, start, end }
+    }
+
+    /// Probabilities of each frame as scores.
+    fn logs(rows: &[&[f32]]) -> Vec<f32> {
+        rows.concat().iter().map(|p| p.ln()).collect()
+    }
+
+    /// By hand: two frames must hold label 1, then 2. Greedy would write 1 alone; the best path that
+    /// spells `1 2` takes 1 at frame 1 and 2 at frame 2, the next best (0.6·0.1·0.2) is far below.
+    #[test]
+    fn a_path_by_hand() {
+        let scores =
+            logs(&[&[0.6, 0.3, 0.1], &[0.2, 0.7, 0.1], &[0.7, 0.1, 0.2], &[0.9, 0.05, 0.05]]);
+        assert_eq!(greedy(&scores, 3), [token(1, 1, 2)]);
+        let path = best_path(&scores, 3, &[1, 2]).unwrap();
+        assert_eq!(path.peaks, [token(1, 1, 2), token(2, 2, 3)]);
+        let expected = (0.6f64 * 0.7 * 0.2 * 0.9).ln();
+        assert!((path.log_probability - expected).abs() < 1e-6);
+        // Two equal labels need the blank between them.
+        let path = best_path(&scores, 3, &[1, 1]).unwrap();
+        assert_eq!(path.peaks, [token(1, 1, 2), token(1, 3, 4)]);
+    }
+
+    #[test]
+    fn what_cannot_be_aligned_says_why() {
+        let scores = logs(&[&[0.5, 0.5], &[0.5, 0.5]]);
+        assert_eq!(
+            best_path(&scores, 2, &[1, 1]),
+            Err(AlignError::TooShort { labels: 2, repeats: 1, needed: 3, frames: 2 })
+        );
+        let text = best_path(&scores, 2, &[1, 1]).unwrap_err().to_string();
+        assert!(text.contains("need 3 frames") && text.contains("has 2"), "{text}");
+        assert!(matches!(best_path(&scores, 2, &[2]), Err(AlignError::Label { place: 0, .. })));
+        assert!(matches!(best_path(&scores, 2, &[0]), Err(AlignError::Label { .. })));
+        let nothing = [f32::NAN; 4];
+        assert_eq!(best_path(&nothing, 2, &[1]), Err(AlignError::NoPath { frame: 0 }));
+        let impossible = logs(&[&[1.0, 0.0], &[1.0, 0.0]]);
+        assert_eq!(best_path(&impossible, 2, &[1]), Err(AlignError::NoPath { frame: 1 }));
+    }
+
+    #[test]
+    fn an_empty_transcript_is_blanks() {
+        let path = best_path(&logs(&[&[0.5, 0.5], &[0.25, 0.75]]), 2, &[]).unwrap();
+        assert!(path.peaks.is_empty());
+        assert!((path.log_probability - 0.125f64.ln()).abs() < 1e-6);
+        assert_eq!(best_path(&[], 2, &[]).unwrap().log_probability, 0.0);
+        assert!(spread(&[], &[], 2, &[], BoundaryRule::Middle).is_empty());
+    }
+
+    #[test]
+    fn frames_between_peaks_are_shared_out() {
+        // 12 frames; peaks at 2 and 8. Label 2 overtakes label 1 at frame 4.
+        let mut rows: Vec<[f32; 3]> = vec![[0.98, 0.015, 0.005]; 4];
+        rows.extend([[0.98, 0.005, 0.015]; 8]);
+        (rows[2], rows[8]) = ([0.1, 0.8, 0.1], [0.1, 0.1, 0.8]);
+        let scores: Vec<f32> = rows.concat().iter().map(|p| p.ln()).collect();
+        let peaks = best_path(&scores, 3, &[1, 2]).unwrap().peaks;
+        assert_eq!(peaks, [token(1, 2, 3), token(2, 8, 9)]);
+        let spans = |quiet: &[bool], rule| spread(&peaks, &scores, 3, quiet, rule);
+        assert_eq!(spans(&[], BoundaryRule::Middle), [token(1, 0, 6), token(2, 6, 12)]);
+        assert_eq!(spans(&[], BoundaryRule::Change), [token(1, 0, 4), token(2, 4, 12)]);
+        let mut quiet = [false; 12];
+        for frame in [0, 4, 6, 7, 11] {
+            quiet[frame] = true;
+        }
+        let expected = [token(1, 1, 6), token(2, 8, 11)];
+        assert_eq!(spans(&quiet, BoundaryRule::Change), expected);
+        assert_eq!(spans(&quiet, BoundaryRule::Middle), expected);
+        // Where nothing tells the two apart, the middle.
+        let flat = vec![0.0; 36];
+        assert_eq!(spread(&peaks, &flat, 3, &[], BoundaryRule::Change)[0].end, 5);
+    }
+
+    /// Every path of every frame, one by one.
+    fn by_brute_force(scores: &[f32], labels: usize, target: &[u32]) -> Option<f64> {
+        let frames = scores.len() / labels;
+        let mut best: Option<f64> = None;
+        for number in 0..labels.pow(frames as u32) {
+            let path: Vec<u32> =
+                (0..frames).map(|t| (number / labels.pow(t as u32) % labels) as u32).collect();
+            let one_hot: Vec<f32> = path
+                .iter()
+                .flat_map(|&k| (0..labels).map(move |l| if l == k as usize { 1.0 } else { 0.0 }))
+                .collect();
+            let spelt: Vec<u32> = greedy(&one_hot, labels).iter().map(|t| t.label).collect();
+            if spelt != target {
+                continue;
+            }
+            let rows = scores.chunks_exact(labels).zip(&path);
+            let sum: f64 = rows.map(|(row, &k)| f64::from(row[k as usize]) - log_sum(row)).sum();
+            best = Some(best.map_or(sum, |best| best.max(sum)));
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_of_all_paths_is_found(
+            scores in prop::collection::vec(-4.0_f32..4.0, 0..19),
+            target in prop::collection::vec(1_u32..3, 0..4),
+        ) {
+            let labels = 3;
+            let scores = &scores[..scores.len() / labels * labels];
+            let path = best_path(scores, labels, &target);
+            match by_brute_force(scores, labels, &target) {
+                None => {
+                    prop_assert!(matches!(path, Err(AlignError::TooShort { .. })));
+                }
+                Some(best) => {
+                    let path = path.unwrap();
+                    prop_assert!((path.log_probability - best).abs() < 1e-9);
+                    // The peaks spell the target, and the path through them has that probability.
+                    let spelt: Vec<u32> = path.peaks.iter().map(|peak| peak.label).collect();
+                    prop_assert_eq!(&spelt, &target);
+                    let mut at = vec![BLANK; scores.len() / labels];
+                    for peak in &path.peaks {
+                        prop_assert!(peak.start < peak.end);
+                        at[peak.start..peak.end].fill(peak.label);
+                    }
+                    let rows = scores.chunks_exact(labels).zip(&at);
+                    let sum: f64 = rows.map(|(row, &k)| f64::from(row[k as usize]) - log_sum(row)).sum();
+                    prop_assert!((sum - best).abs() < 1e-9);
+                    for pair in path.peaks.windows(2) {
+                        let gap = pair[1].start - pair[0].end;
+                        prop_assert!(gap >= usize::from(pair[0].label == pair[1].label));
+                    }
+                }
+            }
+        }
+
+        /// Spans hold their peaks, do not overlap, and without quiet frames leave none out.
+        #[test]
+        fn spans_tile_the_recording(
+            scores in prop::collection::vec(-4.0_f32..4.0, 60..61),
+            target in prop::collection::vec(1_u32..3, 1..6),
+            quiet in prop::collection::vec(any::<bool>(), 20..21),
+        ) {
+            let peaks = best_path(&scores, 3, &target).unwrap().peaks;
+            for rule in [BoundaryRule::Middle, BoundaryRule::Change] {
+                for (quiet, tiled) in [(&[][..], true), (&quiet[..], false)] {
+                    let spans = spread(&peaks, &scores, 3, quiet, rule);
+                    for (span, peak) in spans.iter().zip(&peaks) {
+                        prop_assert!(span.start <= peak.start && peak.end <= span.end);
+                    }
+                    for pair in spans.windows(2) {
+                        prop_assert!(pair[0].end <= pair[1].start);
+                        prop_assert!(!tiled || pair[0].end == pair[1].start);
+                    }
+                    if tiled {
+                        prop_assert_eq!((spans[0].start, spans[spans.len() - 1].end), (0, 20));
+                    }
+                }
+            }
+        }
+    }
+}
