@@ -60,7 +60,7 @@ pub struct Align {
     /// middle.
     #[arg(long, value_enum, default_value = "change")]
     boundaries: Boundaries,
-    /// Gives pauses to the labels beside them.
+    /// Gives pauses to the labels beside them, half to each.
     #[arg(long)]
     keep_pauses: bool,
     #[command(flatten)]
