@@ -116,6 +116,10 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     let near = near.count();
     assert!(near * 4 >= truth.len() * 3, "{near} of {truth:?}: {heard:?}");
 
+    let ran = sandbox.run_well(&["transcribe", MODEL, "recordings/speaker-5/05.wav"]);
+    assert_eq!(ran.stdout.lines().count(), heard.len());
+    assert!(ran.stdout.lines().all(|line| line.split('\t').count() == 3), "{}", ran.stdout);
+
     // It does not align, and says why.
     let said = sandbox.refuses(&["align", MODEL, "recordings/speaker-5/05.wav", "a"], "CTC");
     assert!(said.contains("model.safetensors"), "{said}");
