@@ -92,7 +92,8 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     let (all, correct) = (&value["frames"]["all"], &value["frames"]["correct"]);
     let accuracy = correct.as_f64().unwrap() / all.as_f64().unwrap();
     assert!(accuracy > 0.85, "{accuracy}");
-    assert!(value["score"]["per"].as_f64().unwrap() < 0.2, "{}", value["score"]["per"]);
+    // Two equal letters after each other are one to a model of frames: about one in eight of these.
+    assert!(value["score"]["per"].as_f64().unwrap() < 0.3, "{}", value["score"]["per"]);
     assert!(value["score"].get("wer").is_none() && value["score"].get("cer").is_none());
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/mine/unseen.jsonl"]);
     assert!(ran.stdout.starts_with("PER "), "{}", ran.stdout);
@@ -313,13 +314,15 @@ fn a_second_head_of_phonemes_trains_aligns_and_leaves_the_text_to_the_first() {
         words.extend(value["text"].as_str().unwrap().split(' ').map(str::to_owned));
     }
     // One word is missing, so that the phonemes of its utterances are not learnt.
+    let missing = words[0].clone();
     words.sort();
     words.dedup();
+    words.retain(|word| *word != missing);
     let spoken = |word: &String| {
         let letters = word.to_uppercase().chars().map(|c| format!(" {c}")).collect::<String>();
         format!("{word}{letters}\n")
     };
-    let lexicon: String = words[1..].iter().map(spoken).collect();
+    let lexicon: String = words.iter().map(spoken).collect();
     sandbox.write("data/words.dic", lexicon);
     let head = "train.auxiliary-phonemes={lexicon=\"words.dic\", weight=0.5}";
     let arguments = ["train", "data/tones.toml", "--set", "train.epochs=2", "--set", head];
