@@ -367,6 +367,12 @@ fn phonemes_have_an_error_rate_of_their_own_name() {
     let ledger = sandbox.read_text("runs/tones/ledger.jsonl");
     let line = ledger.lines().find(|line| line.contains("\"unknown\"")).unwrap();
     assert!(line.contains("outside-lexicon") && line.contains("`zzz`"), "{line}");
+    // A resume learns the same phonemes.
+    let changed = sandbox.read_text("data/words.dic");
+    sandbox.write("data/words.dic", changed + "aaaa A A\n");
+    let more: Vec<&str> = arguments.iter().copied().chain(["--resume"]).collect();
+    let said = sandbox.run(&more);
+    said.is_one_sentence("lexicon changed");
     // Words of the test set that the lexicon lacks count as errors, each as one phoneme nobody writes.
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/test.jsonl", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();

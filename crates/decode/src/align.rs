@@ -94,7 +94,7 @@ pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, 
         return Err(AlignError::TooShort { labels: target.len(), repeats, needed, frames });
     }
     let places = 2 * target.len() + 1;
-    let label_of = |place: usize| if place % 2 == 0 { BLANK } else { target[place / 2] };
+    let label_of = |place: usize| if place.is_multiple_of(2) { BLANK } else { target[place / 2] };
     let may_skip =
         |place: usize| place % 2 == 1 && place >= 3 && target[place / 2] != target[place / 2 - 1];
     // [frames, places]: how many places back the best way to each came from.

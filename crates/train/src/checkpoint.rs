@@ -52,6 +52,12 @@ pub struct Standing {
     /// Digest of the recordings that are mixed into the speech; empty where there are none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub recordings_digest: String,
+    /// SHA-256 of the lexicons; empty where there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lexicon_digest: String,
+    /// Frames or targets of this epoch that taught nothing.
+    #[serde(default)]
+    pub passed_over: u64,
     /// Bytes of the run log.
     pub log_length: u64,
 }
