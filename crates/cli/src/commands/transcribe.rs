@@ -19,8 +19,8 @@ use crate::raw_option::RawOption;
 #[command(after_help = "\
 Reads WAV, FLAC, MP3, M4A, Ogg Vorbis and Opus, NIST SPHERE, and headerless audio by option, at any
 sample rate. Prints one line per file, or for a model that names the sound of each frame a line for
-each sound: start, end, label, as Audacity reads them. A file that cannot be used is named on standard error, the
-others are transcribed, and the exit status is 2.
+each sound: start, end, label, as Audacity reads them. A file that cannot be used is named on
+standard error, the others are transcribed, and the exit status is 2.
 
 Examples:
   labyrinth transcribe runs/an4/model.safetensors question.wav
