@@ -38,6 +38,8 @@ fn standing(step: u64) -> Standing {
         train_digest: "a".into(),
         dev_digest: "b".into(),
         recordings_digest: String::new(),
+        lexicon_digest: String::new(),
+        passed_over: 0,
         log_length: 17,
     }
 }
