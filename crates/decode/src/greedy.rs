@@ -65,7 +65,7 @@ pub fn greedy(scores: &[f32], labels: usize) -> Vec<Token> {
 }
 
 /// The label with the highest score of a frame, `[labels]`.
-fn best_label(scores: &[f32]) -> u32 {
+pub(crate) fn best_label(scores: &[f32]) -> u32 {
     let (mut best, mut label) = (f32::NEG_INFINITY, BLANK);
     for (candidate, &score) in scores.iter().enumerate() {
         // False for NaN, and for an equal score of a later label.

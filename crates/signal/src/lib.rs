@@ -44,6 +44,7 @@ mod mp4;
 mod normalize;
 mod ogg;
 mod opus;
+mod pcm_stream;
 mod pitch;
 mod plp;
 mod presets;
@@ -90,6 +91,7 @@ pub use stages::{
 };
 pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
 pub use vector::InstructionSet;
+pub use pcm_stream::PcmStream;
 pub use wav::write_wav;
 
 /// The README's programs, compiled and run.
