@@ -10,6 +10,7 @@
 //!   take it away.
 //! - [`trainer`]: the loop, on one screen.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
+//! - [`streaming`]: the same in pieces, beside whole recordings.
 //!
 //! # What a result depends on
 //! On the recipe (its seed included), the data and the instruction set; never on the number of
@@ -23,6 +24,7 @@ pub mod mixture;
 pub mod recipe;
 pub mod run_directory;
 pub mod schedule;
+pub mod streaming;
 pub mod trainer;
 
 pub use data::DevScore;
@@ -31,4 +33,5 @@ pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{DataSection, Recipe, TrainSection};
 pub use run_directory::RunDirectory;
+pub use streaming::{Difference, StreamOptions, StreamedEvaluation, evaluate_stream};
 pub use trainer::{Event, Summary, TrainOptions, train};

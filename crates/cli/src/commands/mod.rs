@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod evaluate;
+mod evaluate_stream;
 mod features;
 mod fetch;
 mod folder_recipe;
@@ -12,6 +13,7 @@ mod score;
 mod shard;
 mod train;
 mod transcribe;
+mod transcribe_stream;
 
 use std::process::ExitCode;
 
