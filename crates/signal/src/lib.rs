@@ -79,6 +79,7 @@ pub use formats::{
     read_scp, write_htk, write_kaldi, write_npy,
 };
 pub use normalize::normalize_utterance;
+pub use pcm_stream::PcmStream;
 pub use pitch::{PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions};
 pub use presets::{Preset, UnknownPreset};
 pub use random::{Random, hash_name};
@@ -91,7 +92,6 @@ pub use stages::{
 };
 pub use vad::{EnergyVad, EnergyVadOptions, ModelVad, VadError, VoiceActivity, energy_rule};
 pub use vector::InstructionSet;
-pub use pcm_stream::PcmStream;
 pub use wav::write_wav;
 
 /// The README's programs, compiled and run.

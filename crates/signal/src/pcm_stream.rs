@@ -116,7 +116,8 @@ impl PcmStream {
         }
         let could_be = |magic: &[u8]| head.iter().zip(magic).all(|(a, b)| a == b);
         let wav = [b"RIFF", b"RIFX", b"RF64", b"BW64"].iter().any(|magic| could_be(&magic[..]));
-        let wav = wav && head.get(8..).is_none_or(|rest| rest.iter().zip(b"WAVE").all(|(a, b)| a == b));
+        let wav =
+            wav && head.get(8..).is_none_or(|rest| rest.iter().zip(b"WAVE").all(|(a, b)| a == b));
         if !wav || (end && head.len() < 12) {
             let compressed = COMPRESSED.iter().any(|(magic, _)| could_be(magic));
             if (head.is_empty() || compressed) && !end {

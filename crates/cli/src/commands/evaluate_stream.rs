@@ -53,12 +53,7 @@ pub fn to_text(evaluation: &StreamedEvaluation, options: StreamOptions, cpu: Cpu
 }
 
 /// For programs.
-pub fn to_json(
-    model: &Path,
-    manifest: &Path,
-    evaluation: &StreamedEvaluation,
-    cpu: Cpu,
-) -> Value {
+pub fn to_json(model: &Path, manifest: &Path, evaluation: &StreamedEvaluation, cpu: Cpu) -> Value {
     let [whole, pieces] = evaluation.real_time_factors;
     json!({
         "model": model.display().to_string(),

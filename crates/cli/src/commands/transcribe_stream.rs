@@ -137,7 +137,8 @@ impl Live<'_> {
                 return match result {
                     Err(reason) => Err(Failure::Sentence(format!("standard input {reason}"))),
                     Ok(()) if come == 0 => Err(Failure::Sentence(
-                        "standard input brought nothing; check the program in front of this one".into(),
+                        "standard input brought nothing; check the program in front of this one"
+                            .into(),
                     )),
                     Ok(()) => Ok(ExitCode::SUCCESS),
                 };
