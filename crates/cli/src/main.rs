@@ -13,6 +13,7 @@ mod pitch_flags;
 mod progress;
 mod raw_option;
 mod sound;
+mod stream_option;
 mod training;
 mod vad_flags;
 mod wording;

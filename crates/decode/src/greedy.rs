@@ -70,7 +70,7 @@ pub fn best_labels(scores: &[f32], labels: usize) -> Vec<u32> {
 }
 
 /// The label with the highest score of a frame, `[labels]`.
-fn best_label(scores: &[f32]) -> u32 {
+pub(crate) fn best_label(scores: &[f32]) -> u32 {
     let (mut best, mut label) = (f32::NEG_INFINITY, BLANK);
     for (candidate, &score) in scores.iter().enumerate() {
         // False for NaN, and for an equal score of a later label.

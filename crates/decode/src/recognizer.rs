@@ -1,6 +1,7 @@
 //! A trained model that turns sound into text.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labyrinth_kernels::Cpu;
@@ -43,7 +44,7 @@ pub struct Recognition {
 /// Everything comes from the file: the sample rate, the features, the alphabet. The same
 /// recording gives the same text on any number of threads.
 pub struct Recognizer {
-    model: ModelFile,
+    model: Arc<ModelFile>,
     extractor: FeatureExtractor,
     cpu: Cpu,
     memory: Memory<f32>,
@@ -59,9 +60,21 @@ pub enum RecognizerError {
     /// Its features are refused by this program.
     #[error(transparent)]
     Features(#[from] FeatureError),
-    /// The network refused the input.
+    /// The network refused the input, or cannot run in a stream.
     #[error(transparent)]
     Network(#[from] NnError),
+    /// A chunk or an overlap of no use.
+    #[error("{what}s of {given} s cannot be heard; they last {least} to {most} s with this model")]
+    Chunks {
+        /// Chunk or overlap.
+        what: &'static str,
+        /// Seconds asked for.
+        given: f64,
+        /// Least seconds.
+        least: f64,
+        /// Most seconds.
+        most: f64,
+    },
 }
 
 impl Recognizer {
@@ -73,12 +86,26 @@ impl Recognizer {
     /// Takes a model that is already in memory.
     pub fn new(model: ModelFile, cpu: Cpu) -> Result<Self, RecognizerError> {
         let extractor = FeatureExtractor::new(&model.header.features)?;
+        let model = Arc::new(model);
         Ok(Self { model, extractor, cpu, memory: Memory::new(), features: Vec::new() })
     }
 
     /// What the model file says of itself.
     pub fn header(&self) -> &ModelHeader {
         &self.model.header
+    }
+
+    /// The sample rate at which the model listens, in Hz.
+    pub fn sample_rate(&self) -> u32 {
+        self.extractor.sample_rate()
+    }
+
+    pub(crate) fn model(&self) -> &Arc<ModelFile> {
+        &self.model
+    }
+
+    pub(crate) fn cpu(&self) -> Cpu {
+        self.cpu
     }
 
     /// Whether the model's features take the sample rate of this recording, as it is or resampled.

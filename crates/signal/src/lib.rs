@@ -44,6 +44,7 @@ mod mp4;
 mod normalize;
 mod ogg;
 mod opus;
+mod pcm_stream;
 mod pitch;
 mod plp;
 mod presets;
@@ -78,6 +79,7 @@ pub use formats::{
     read_npy, read_scp, write_htk, write_kaldi, write_npy,
 };
 pub use normalize::normalize_utterance;
+pub use pcm_stream::PcmStream;
 pub use pitch::{PitchError, PitchExtractor, PitchOptions, PitchProcessor, ProcessPitchOptions};
 pub use presets::{Preset, UnknownPreset};
 pub use random::{Random, hash_name};

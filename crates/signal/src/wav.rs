@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use crate::audio::{Audio, AudioError, check_rate_and_channels};
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, RawFormat};
 use crate::foreign;
 use crate::mp3;
 use crate::source::{Fault, PcmLayout, Section, Source};
@@ -49,7 +49,7 @@ pub(crate) fn read(mut source: Source, section: Section) -> Result<Audio, Fault>
 }
 
 /// What the chunks before the samples say.
-struct Header {
+pub(crate) struct Header {
     big_endian: bool,
     format: u16,
     channels: u16,
@@ -83,6 +83,38 @@ impl Numbers {
 
 impl Header {
     fn parse(source: &mut Source) -> Result<Header, Fault> {
+        Self::walk(source, true)?.ok_or_else(|| {
+            Fault::new(
+                "is a WAV without samples (the file ends before a data chunk); it was cut short: copy \
+                 or record it again",
+            )
+        })
+    }
+
+    /// For samples that are heard while they come: what `bytes`, the beginning of a WAV, say of them, where
+    /// they begin, and how many bytes there are, if the header knows. `None` if they have not begun.
+    pub(crate) fn parse_head(
+        bytes: &[u8],
+    ) -> Result<Option<(RawFormat, usize, Option<u64>)>, Fault> {
+        let Some(header) = Self::walk(&mut Source::Bytes(bytes.to_vec()), false)? else {
+            return Ok(None);
+        };
+        let Header { sample_rate, channels, data_length, open_ended, .. } = header;
+        let Some(encoding) = header.encoding()? else {
+            return Err(Fault::new(format!(
+                "is a WAV with compression number {:#06x}, which is not heard piece by piece; convert it \
+                 (ffmpeg -i FILE -c:a pcm_s16le -f wav -)",
+                header.format
+            )));
+        };
+        let format = RawFormat { encoding, sample_rate, channels };
+        let length = (!open_ended).then_some(data_length);
+        Ok(Some((format, header.data_offset as usize, length)))
+    }
+
+    /// Goes from chunk to chunk up to the samples. `None` if the bytes end before them; unless they are
+    /// `all` there are, a chunk that is not there whole counts as their end.
+    fn walk(source: &mut Source, all: bool) -> Result<Option<Header>, Fault> {
         let top = source.read_at(0, 12)?;
         let big_endian = top.starts_with(b"RIFX");
         let numbers = Numbers { big_endian };
@@ -107,6 +139,10 @@ impl Header {
             let chunk = source.read_at(position, 8)?;
             let length = numbers.at(&chunk, 4, 4);
             let body = position + 8;
+            let said = if chunk.starts_with(b"data") { 0 } else { length.min(40) };
+            if !all && body + said > source.len() {
+                return Ok(None);
+            }
             match &chunk[..4] {
                 b"fmt " => {
                     let bytes = source.read_at(body, length.min(40))?;
@@ -130,18 +166,16 @@ impl Header {
                         Some(long) if length == u64::from(u32::MAX) => long,
                         _ => length,
                     };
-                    header.find_samples(announced, riff_length, body, source.len())?;
-                    return Ok(header);
+                    let length = if all { source.len() } else { u64::MAX };
+                    header.find_samples(announced, riff_length, body, length)?;
+                    return Ok(Some(header));
                 }
                 _ => (),
             }
             // Chunks are padded to an even length.
             position = body.saturating_add(length).saturating_add(length % 2);
         }
-        Err(Fault::new(
-            "is a WAV without samples (the file ends before a data chunk); it was cut short: copy \
-             or record it again",
-        ))
+        Ok(None)
     }
 
     fn read_format(&mut self, numbers: &Numbers, bytes: &[u8]) -> Result<(), Fault> {
@@ -168,7 +202,8 @@ impl Header {
         check_rate_and_channels(self.sample_rate, u32::from(self.channels))
     }
 
-    /// Sets where the samples begin and how many bytes they have.
+    /// Sets where the samples begin and how many bytes they have. A `file_length` of 2^64 - 1 is one that
+    /// nobody knows.
     fn find_samples(
         &mut self,
         announced: u64,
@@ -179,7 +214,7 @@ impl Header {
         let available = file_length.saturating_sub(offset);
         // Placeholders: ffmpeg writes 2^32 - 1 (some programs less the header), SoX 2^31 - 4096,
         // others 2^31; and zero is one where the RIFF length, too, ends before the samples.
-        let huge = announced > available
+        let huge = (announced > available || file_length == u64::MAX)
             && (announced >= 0xffff_f000 || (0x7fff_f000..=0x8000_0000).contains(&announced));
         let zero = announced == 0
             && (riff_length == 0

@@ -14,6 +14,7 @@
 //! - `sessions`: which processes worked on a run, on what, for how long.
 //! - [`report`]: a run as a page to look at and to listen to.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
+//! - [`streaming`]: the same in pieces, beside whole recordings.
 //!
 //! # What a result depends on
 //! On the recipe (its seed included), the data and the instruction set; never on the number of
@@ -32,6 +33,7 @@ pub mod report;
 pub mod run_directory;
 pub mod schedule;
 mod sessions;
+pub mod streaming;
 pub mod trainer;
 
 pub use data::{DevScore, FrameScore};
@@ -42,4 +44,5 @@ pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{AuxiliaryPhonemes, DataSection, Recipe, TrainSection};
 pub use report::write_report;
 pub use run_directory::RunDirectory;
+pub use streaming::{Difference, StreamOptions, StreamedEvaluation, evaluate_stream};
 pub use trainer::{Event, Summary, TrainOptions, train};

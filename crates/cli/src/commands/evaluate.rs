@@ -13,9 +13,11 @@ use labyrinth_text::Units;
 use labyrinth_train::{Evaluation, evaluate};
 use serde_json::{Value, json};
 
+use super::evaluate_stream;
 use crate::failure::Failure;
 use crate::machine::{self, IsaOption, PrecisionOption};
 use crate::progress::Progress;
+use crate::stream_option::StreamOption;
 use crate::{output, wording};
 
 /// Utterances shown with their alignment.
@@ -31,10 +33,14 @@ const REFUSED: usize = 10;
 Utterances whose audio cannot be used count as all deletions. The real-time factor is seconds of
 computing per second of audio: one thread, one utterance at a time, the model already loaded.
 
+With --stream every recording is heard twice, whole and in pieces (--piece-ms), and what differs is
+shown.
+
 Examples:
   labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl
   labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl --alignments
-  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl -o runs/an4/test.json")]
+  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl -o runs/an4/test.json
+  labyrinth evaluate runs/an4-causal/model.safetensors data/an4/test.jsonl --stream")]
 pub struct Evaluate {
     /// The model file that `labyrinth train` wrote.
     model: PathBuf,
@@ -49,6 +55,8 @@ pub struct Evaluate {
     /// Also writes that JSON to a file.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    stream: StreamOption,
     #[command(flatten)]
     isa: IsaOption,
     #[command(flatten)]
@@ -70,6 +78,27 @@ impl Evaluate {
         }
         let cpu = self.precision.cpu(self.isa)?;
         let progress = Progress::new("recognising");
+        if let Some(options) = self.stream.options() {
+            let told = &mut |done, total| progress.at(done, total);
+            let result =
+                labyrinth_train::evaluate_stream(&self.model, &manifest, cpu, options, told);
+            progress.finish();
+            let evaluation = result.map_err(|error| self.stream.way_out(error.into()))?;
+            let value = || evaluate_stream::to_json(&self.model, &self.manifest, &evaluation, cpu);
+            match self.json {
+                true => output::json(&value())?,
+                false => output::text(evaluate_stream::to_text(&evaluation, options, cpu))?,
+            }
+            return match &self.out {
+                None => Ok(ExitCode::SUCCESS),
+                Some(path) => {
+                    let text = format!("{:#}\n", value());
+                    write_atomically(path, |file| file.write_all(text.as_bytes()))
+                        .map_err(Failure::write(path))?;
+                    Ok(ExitCode::SUCCESS)
+                }
+            };
+        }
         let result =
             evaluate(&self.model, &manifest, cpu, &mut |done, total| progress.at(done, total));
         progress.finish();

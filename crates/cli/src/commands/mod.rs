@@ -6,6 +6,7 @@ mod compare;
 mod describe;
 mod doctor;
 mod evaluate;
+mod evaluate_stream;
 mod export;
 mod features;
 mod fetch;
@@ -19,6 +20,7 @@ mod shard;
 mod subset;
 mod train;
 mod transcribe;
+mod transcribe_stream;
 
 use std::process::ExitCode;
 

@@ -11,10 +11,12 @@ use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_signal::{Audio, RawFormat, is_special_file, read_audio};
 use serde_json::json;
 
+use super::transcribe_stream::Live;
 use crate::failure::Failure;
 use crate::machine::{IsaOption, PrecisionOption, ThreadsOption};
 use crate::output;
 use crate::raw_option::RawOption;
+use crate::stream_option::StreamOption;
 
 /// Arguments of `labyrinth transcribe`.
 #[derive(Args)]
@@ -24,19 +26,30 @@ sample rate. Prints one line per file, or for a model that names the sound of ea
 each sound: start, end, label, as Audacity reads them. A file that cannot be used is named on
 standard error, the others are transcribed, and the exit status is 2.
 
+With --stream the words are printed as they are heard, and without a FILE the sound comes from
+standard input: a WAV, or 16-bit little-endian samples of one channel at the model's rate (others by
+--encoding, --sample-rate and --channels). A model that hears only what was said so far gives the same
+text as offline; one that needs the whole recording is refused, unless --chunk-seconds has it hear
+overlapping chunks.
+
 Examples:
+  arecord -q -f S16_LE -r 16000 -c 1 -t raw | labyrinth transcribe MODEL --stream
+  ffmpeg -v error -i talk.mp4 -f wav - | labyrinth transcribe MODEL --stream --format json
+  sox -d -t raw -r 16000 -e signed -b 16 -c 1 - | labyrinth transcribe MODEL --stream
   labyrinth transcribe runs/an4/model.safetensors question.wav
   labyrinth transcribe runs/an4/model.safetensors *.flac --format json
   labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000")]
 pub struct Transcribe {
     /// The model file that `labyrinth train` wrote.
     model: PathBuf,
-    /// Recordings.
-    #[arg(required = true, value_name = "FILE")]
+    /// Recordings; with --stream they may be left out.
+    #[arg(required_unless_present = "stream", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Text alone, or a line of JSON for each file with the times of its words.
+    /// Text alone, or a line of JSON for each file with the times of its words; with --stream for each word.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    stream: StreamOption,
     #[command(flatten)]
     raw: RawOption,
     #[command(flatten)]
@@ -48,7 +61,7 @@ pub struct Transcribe {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// The text, after the file's name where there are several.
     Text,
     /// JSON Lines.
@@ -61,6 +74,10 @@ impl Transcribe {
         let pool = self.threads.pool()?;
         let mut recognizer = Recognizer::open(&self.model, self.precision.cpu(self.isa)?)?;
         let raw = self.raw.format();
+        if self.stream.is_given() {
+            let live = Live { recognizer: &recognizer, pool: &pool, format: self.format };
+            return live.run(&self.stream, &self.files, raw);
+        }
         let mut unusable = 0;
         for file in &self.files {
             match read(file, raw.as_ref()) {
@@ -128,7 +145,7 @@ impl Transcribe {
 }
 
 /// Seconds, rounded to what a frame can tell.
-fn milliseconds(seconds: f64) -> f64 {
+pub(super) fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
