@@ -29,6 +29,6 @@ pub use data::DevScore;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
-pub use recipe::{DataSection, Recipe, TrainSection};
+pub use recipe::{DataSection, PretrainedOptions, Recipe, StageOptions, TrainSection};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};
