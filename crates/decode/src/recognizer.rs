@@ -116,11 +116,6 @@ impl Recognizer {
         self.model.header.features.check_rate(audio.sample_rate)
     }
 
-    /// Samples a second of the sound that the model's features are computed of.
-    pub fn sample_rate(&self) -> u32 {
-        self.extractor.sample_rate()
-    }
-
     /// The features of the last recording, `[frames, dim]` as the network saw them, and `dim`.
     pub fn features(&self) -> (&[f32], usize) {
         (&self.features, self.extractor.dim())

@@ -41,7 +41,9 @@ pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
-pub use recipe::{AuxiliaryPhonemes, DataSection, Recipe, TrainSection};
+pub use recipe::{
+    AuxiliaryPhonemes, DataSection, PretrainedOptions, Recipe, StageOptions, TrainSection,
+};
 pub use report::write_report;
 pub use run_directory::RunDirectory;
 pub use streaming::{Difference, StreamOptions, StreamedEvaluation, evaluate_stream};
