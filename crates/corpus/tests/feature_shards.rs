@@ -433,6 +433,8 @@ fn a_check_says_what_it_can_and_that_it_heard_nothing() {
         CheckContext {
             normalizer: options.normalizer,
             alphabet: options.alphabet,
+            lexicon: None,
+            framewise: false,
             features: features.clone(),
             output_frames: Arc::new(move |frames| frames / divisor),
         }

@@ -8,8 +8,8 @@ use std::time::Instant;
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::shard::origin_digest;
 use labyrinth_corpus::{
-    FrameGrid, Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, frame_targets, read_labels,
-    read_spoken, read_stored_features, spoken_text, stored_features,
+    FrameGrid, Ledger, Manifest, Reason, Refusal, StoredRows, Utterance, frame_targets,
+    read_labels, read_spoken, read_stored_features, spoken_text, stored_features,
 };
 use labyrinth_decode::{Recognition, Recognizer};
 use labyrinth_kernels::Cpu;

@@ -313,7 +313,8 @@ impl Subject<'_> {
         if !options.labels && options.framewise.is_none() {
             return Ok(Ok(None));
         }
-        let labels = match or_refused(&self.name, self.source.labels(self.utterance, sample_rate))? {
+        let labels = match or_refused(&self.name, self.source.labels(self.utterance, sample_rate))?
+        {
             Ok(labels) => labels,
             Err(refusal) => return Ok(Err(refusal)),
         };

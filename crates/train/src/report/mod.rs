@@ -469,7 +469,10 @@ impl Tried {
         let labels = self.recognizer.header().alphabet.len();
         let outputs = self.recognizer.header().outputs();
         // Of several heads the first.
-        let logits: Vec<f32> = self.recognizer.logits(&audio)?.chunks_exact(outputs)
+        let logits: Vec<f32> = self
+            .recognizer
+            .logits(&audio)?
+            .chunks_exact(outputs)
             .flat_map(|frame| &frame[..labels])
             .copied()
             .collect();
