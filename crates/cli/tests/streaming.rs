@@ -41,7 +41,7 @@ fn train_to_run_live(sandbox: &Sandbox) {
         "train",
         "data/tones.toml",
         "--set",
-        "train.epochs=30",
+        "train.epochs=80",
         "--set",
         "train.learning-rate=1e-2",
     ]);
@@ -87,7 +87,7 @@ fn a_causal_model_says_the_same_live() {
         }
         texts.push(offline);
     }
-    assert!(words >= 6, "too few words to tell anything: {texts:?}");
+    assert!(words > 10, "too few words to tell anything: {texts:?}");
     // The times of the words, too.
     let file = "data/tone-200.wav";
     let offline = sandbox.run_well(&["transcribe", MODEL, file, "--format", "json"]).stdout;
