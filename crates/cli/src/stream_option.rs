@@ -22,7 +22,7 @@ pub struct StreamOption {
     #[arg(long, value_name = "S", requires = "stream", value_parser = positive)]
     chunk_seconds: Option<f64>,
     /// Seconds heard before and behind each chunk.
-    #[arg(long, value_name = "S", requires = "chunk_seconds", default_value = "1",
+    #[arg(long, value_name = "S", requires = "chunk_seconds", default_value = "2",
           value_parser = not_negative)]
     overlap_seconds: f64,
 }
@@ -68,7 +68,7 @@ impl StreamOption {
             RecognizerError::Features(error) if error.option == "normalize" => "this one hears",
             _ => return failure,
         };
-        let sentence = format!("{error}; {other} overlapping chunks: --chunk-seconds 4");
+        let sentence = format!("{error}; {other} overlapping chunks: --chunk-seconds 2");
         Failure::Sentence(sentence)
     }
 }
