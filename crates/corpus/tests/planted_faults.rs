@@ -457,6 +457,9 @@ fn every_kind_is_planted_or_tested_elsewhere() {
         FindingKind::ShorterThanAFrame,
         FindingKind::SampleRate,
         FindingKind::ForeignStatistics,
+        // Of features in shards: tests/feature_shards.rs.
+        FindingKind::ForeignFeatures,
+        FindingKind::NoSound,
         // Needs ten thousand characters: src/check/norms.rs.
         FindingKind::RareCharacter,
     ];
