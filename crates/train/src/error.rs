@@ -84,6 +84,14 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// The file of a study is not what it should be.
+    #[error("the study {} has a mistake: {fault}", path.display())]
+    Study {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
     /// There is no run where one was named.
     #[error("{} holds no run (it has no recipe.toml); name the folder that `labyrinth train` wrote, such as runs/an4", path.display())]
     NoRun {

@@ -13,6 +13,7 @@
 //! - [`trainer`]: the loop, on one screen.
 //! - `sessions`: which processes worked on a run, on what, for how long.
 //! - [`report`]: a run as a page to look at and to listen to.
+//! - [`study`]: several recipes and seeds as a queue, and the answer to its question.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
 //! - [`streaming`]: the same in pieces, beside whole recordings.
 //!
@@ -34,6 +35,7 @@ pub mod run_directory;
 pub mod schedule;
 mod sessions;
 pub mod streaming;
+pub mod study;
 pub mod trainer;
 
 pub use data::{DevScore, FrameScore};

@@ -564,7 +564,7 @@ impl Recipe {
 }
 
 /// The text of a recipe.
-fn read_text(path: &Path) -> Result<String, TrainError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, TrainError> {
     let unreadable = |source| TrainError::RecipeUnreadable { path: path.into(), source };
     if is_special_file(path) {
         return Err(unreadable(io::Error::other("it is a pipe or a device and no file")));

@@ -30,20 +30,12 @@ impl RunDirectory {
     pub fn open(path: &Path, recipe: &Recipe, resume: bool) -> Result<Self, TrainError> {
         let recipe_path = path.join("recipe.toml");
         let recipe_text = recipe.to_toml()?;
-        let holds_a_run = ["recipe.toml", "log.jsonl", "model.safetensors", "checkpoints"]
-            .iter()
-            .any(|name| path.join(name).exists());
+        let holds_a_run = holds_a_run(path);
         if holds_a_run {
             if !resume {
                 return Err(TrainError::RunExists { path: path.into() });
             }
-            let found = fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
-            // A run of an earlier version may have said the same in other words.
-            let found = match Recipe::parse(&found, &recipe_path) {
-                Ok(recipe) => recipe.to_toml()?,
-                Err(_) => found,
-            };
-            if let Some(difference) = first_differences(&found, &recipe_text) {
+            if let Some(difference) = Self::difference(path, recipe)? {
                 return Err(TrainError::OtherRecipe { path: path.into(), difference });
             }
         } else {
@@ -83,6 +75,27 @@ impl RunDirectory {
             .open(&log_path)
             .map_err(TrainError::write(&log_path))?;
         Ok(Self { path: path.into(), log, existed: holds_a_run, _lock: lock })
+    }
+
+    /// In which keys the recipe of the run at `path` differs from this one; `None` where it does not, or
+    /// where there is no run.
+    ///
+    /// # Errors
+    /// [`TrainError`] where a run's recipe cannot be read.
+    pub fn difference(path: &Path, recipe: &Recipe) -> Result<Option<String>, TrainError> {
+        let recipe_path = path.join("recipe.toml");
+        let found = match fs::read_to_string(&recipe_path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !holds_a_run(path) => {
+                return Ok(None);
+            }
+            found => found.map_err(TrainError::read(&recipe_path))?,
+        };
+        // A run of an earlier version may have said the same in other words.
+        let found = match Recipe::parse(&found, &recipe_path) {
+            Ok(recipe) => recipe.to_toml()?,
+            Err(_) => found,
+        };
+        Ok(first_differences(&found, &recipe.to_toml()?))
     }
 
     /// The folder.
@@ -136,6 +149,12 @@ impl RunDirectory {
         }
         Ok(())
     }
+}
+
+/// Whether a folder holds anything of a run.
+fn holds_a_run(path: &Path) -> bool {
+    let names = ["recipe.toml", "log.jsonl", "model.safetensors", "checkpoints"];
+    names.iter().any(|name| path.join(name).exists())
 }
 
 /// Refuses a folder that holds something else: a run must not mix with a corpus or with anyone's

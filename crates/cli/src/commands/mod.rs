@@ -17,6 +17,7 @@ mod quickstart;
 mod report;
 mod score;
 mod shard;
+mod study;
 mod subset;
 mod train;
 mod transcribe;
@@ -45,6 +46,8 @@ pub enum Command {
     Train(train::Train),
     /// Measures a recogniser on a manifest: error rates, speed, the worst errors.
     Evaluate(evaluate::Evaluate),
+    /// Trains a grid of recipes and seeds, and answers its question with a table and a picture.
+    Study(study::Study),
     /// Shows a training as a page: curves, letters, the worst utterances to listen to.
     Report(report::Report),
     /// Writes down what is said in recordings.
@@ -78,6 +81,7 @@ impl Command {
             Self::Describe(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
+            Self::Study(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Transcribe(command) => command.run(),
             Self::Align(command) => command.run(),

@@ -10,7 +10,7 @@ use crate::error::TrainError;
 
 /// One step of which the log tells.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(crate) struct Step {
     pub step: f64,
     pub loss: f64,
     pub learning_rate: f64,
@@ -19,7 +19,7 @@ pub(super) struct Step {
 
 /// One epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Epoch {
+pub(crate) struct Epoch {
     pub epoch: f64,
     pub train_loss: f64,
     pub dev_loss: f64,
@@ -34,7 +34,7 @@ pub(super) struct Epoch {
 
 /// A process that worked on the run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Session {
+pub(crate) struct Session {
     pub cpu: String,
     pub instruction_set: String,
     pub threads: u64,
@@ -49,7 +49,7 @@ pub(super) struct Session {
 
 /// What happened in a run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     pub steps: Vec<Step>,
     pub epochs: Vec<Epoch>,
     pub skipped: usize,

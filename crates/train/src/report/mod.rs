@@ -30,7 +30,7 @@ use crate::error::TrainError;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::recipe::Recipe;
 use charts::{Chart, Line};
-use history::History;
+pub(crate) use history::History;
 use picture::Seen;
 
 /// Utterances with most errors that are shown, with their sound.

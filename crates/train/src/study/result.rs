@@ -1,0 +1,194 @@
+//! What came out of a study: of each training, and of each cell over its seeds.
+
+use labyrinth_text::score::UtteranceScore;
+use labyrinth_text::{
+    Comparison, ErrorCounts, Interval, PairedErrors, compare, confidence_interval,
+};
+use serde_json::{Value, json};
+
+use super::{Job, Progress, Study, StudyFile};
+use crate::error::TrainError;
+use crate::report::History;
+
+/// Seed of bootstraps: fixed, so that the same errors give the same figures.
+const SEED: u64 = 1;
+
+/// What one training gave.
+#[derive(Clone, Debug)]
+pub struct RunResult {
+    /// Place of its cell.
+    pub cell: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// Errors of each utterance.
+    pub utterances: Vec<UtteranceScore>,
+    /// Share of the utterances whose frames are enough for CTC.
+    pub feasible: f64,
+    /// Seconds of computing for each second of audio, on one thread.
+    pub real_time_factor: f64,
+    /// Weights.
+    pub parameters: usize,
+    /// Seconds of training, where nothing was cut off.
+    pub seconds: Option<f64>,
+    /// Most memory that training held, in bytes.
+    pub peak_memory: Option<u64>,
+    /// What computed.
+    pub machine: String,
+    /// (train loss, dev loss, dev WER) of each epoch.
+    pub epochs: Vec<[Option<f64>; 3]>,
+}
+
+/// What one cell gave over its seeds.
+#[derive(Clone, Debug)]
+pub struct CellResult {
+    /// Its trainings that are done, by seed.
+    pub runs: Vec<RunResult>,
+    /// Word error rate over all of them.
+    pub words: Option<f64>,
+    /// Character error rate over all of them.
+    pub characters: Option<f64>,
+    /// 95 % interval of the word error rate: over speakers or utterances, with the seeds' errors added up.
+    pub interval: Interval,
+    /// Against the first cell, over the seeds that both have; `None` for the first itself.
+    pub against_first: Option<Comparison>,
+}
+
+/// What a study gave.
+#[derive(Clone, Debug)]
+pub struct StudyResult {
+    /// In the order of the file.
+    pub cells: Vec<CellResult>,
+    /// Trainings that are not done.
+    pub missing: usize,
+}
+
+fn total(utterances: &[UtteranceScore], of: fn(&UtteranceScore) -> ErrorCounts) -> ErrorCounts {
+    utterances.iter().map(of).sum()
+}
+
+impl RunResult {
+    fn read(job: &Job) -> Result<Self, TrainError> {
+        let path = job.evaluation();
+        let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;
+        let damaged = |reason: String| TrainError::Read {
+            path: path.clone(),
+            source: std::io::Error::other(format!("{reason}; remove it, and the study tries this model again")),
+        };
+        let mut value: Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let scores = value["score"]["utterances"].take();
+        let utterances: Vec<UtteranceScore> =
+            serde_json::from_value(scores).map_err(|error| damaged(error.to_string()))?;
+        let history = History::read(&job.run)?;
+        let whole = history.seconds().filter(|(_, whole)| *whole);
+        let text = |key: &str| value[key].as_str().unwrap_or("unknown").to_owned();
+        Ok(Self {
+            cell: job.cell,
+            seed: job.seed,
+            feasible: value["feasible"].as_f64().unwrap_or(0.0) / utterances.len().max(1) as f64,
+            real_time_factor: value["speed"]["real_time_factor"].as_f64().unwrap_or(f64::NAN),
+            parameters: value["parameters"].as_u64().unwrap_or(0) as usize,
+            seconds: whole.map(|(seconds, _)| seconds),
+            peak_memory: history.sessions.iter().filter_map(|session| session.peak_memory).max(),
+            machine: format!("{}, {}", text("cpu"), text("instruction_set")),
+            epochs: history
+                .epochs
+                .iter()
+                .map(|epoch| [Some(epoch.train_loss), Some(epoch.dev_loss), epoch.word_error_rate])
+                .collect(),
+            utterances,
+        })
+    }
+
+    /// Word error rate.
+    pub fn words(&self) -> Option<f64> {
+        total(&self.utterances, |score| score.words).rate()
+    }
+
+    /// Character error rate.
+    pub fn characters(&self) -> Option<f64> {
+        total(&self.utterances, |score| score.characters).rate()
+    }
+
+    /// One line of the study's log.
+    pub fn to_json(&self, file: &StudyFile) -> Value {
+        json!({
+            "cell": file.cells[self.cell].name, "seed": self.seed, "wer": self.words(),
+            "cer": self.characters(), "utterances": self.utterances.len(), "feasible": self.feasible,
+            "parameters": self.parameters, "seconds": self.seconds, "peak-memory": self.peak_memory,
+            "real-time-factor": self.real_time_factor, "machine": self.machine,
+            "epochs-train-loss-dev-loss-dev-wer": self.epochs,
+        })
+    }
+}
+
+/// Errors of each utterance, added up over trainings of the same manifest.
+fn added_up<'a>(runs: impl Iterator<Item = &'a RunResult>) -> Vec<(Option<String>, ErrorCounts)> {
+    let mut sums: Vec<(Option<String>, ErrorCounts)> = Vec::new();
+    for run in runs {
+        if sums.is_empty() {
+            let speakers = run.utterances.iter().map(|score| score.speaker.clone());
+            sums = speakers.map(|speaker| (speaker, ErrorCounts::default())).collect();
+        }
+        for (sum, score) in sums.iter_mut().zip(&run.utterances) {
+            sum.1 += score.words;
+        }
+    }
+    sums
+}
+
+impl CellResult {
+    fn of(runs: Vec<RunResult>, first: Option<&Self>) -> Self {
+        let sum = |of: fn(&UtteranceScore) -> ErrorCounts| {
+            runs.iter().map(|run| total(&run.utterances, of)).sum::<ErrorCounts>().rate()
+        };
+        let against_first = first.map(|first| {
+            let has = |runs: &[RunResult], seed| runs.iter().any(|run| run.seed == seed);
+            let mine = added_up(runs.iter().filter(|run| has(&first.runs, run.seed)));
+            let theirs = added_up(first.runs.iter().filter(|run| has(&runs, run.seed)));
+            let pairs = theirs.into_iter().zip(mine);
+            let pairs: Vec<PairedErrors> =
+                pairs.map(|((speaker, a), (_, b))| PairedErrors { speaker, a, b }).collect();
+            compare(&pairs, SEED)
+        });
+        Self {
+            words: sum(|score| score.words),
+            characters: sum(|score| score.characters),
+            interval: confidence_interval(&added_up(runs.iter()), SEED),
+            against_first,
+            runs,
+        }
+    }
+
+    /// Least and greatest word error rate of its seeds.
+    pub fn spread(&self) -> Option<(f64, f64)> {
+        let rates = self.runs.iter().filter_map(RunResult::words);
+        rates.fold(None, |spread, rate| match spread {
+            None => Some((rate, rate)),
+            Some((low, high)) => Some((low.min(rate), high.max(rate))),
+        })
+    }
+}
+
+impl StudyResult {
+    pub(super) fn of(study: &Study) -> Result<Self, TrainError> {
+        let mut cells: Vec<CellResult> = Vec::new();
+        let mut missing = 0;
+        for place in 0..study.file.cells.len() {
+            let mut runs = Vec::new();
+            for job in study.jobs.iter().filter(|job| job.cell == place) {
+                match job.progress() {
+                    Progress::Done => runs.push(RunResult::read(job)?),
+                    _ => missing += 1,
+                }
+            }
+            let cell = CellResult::of(runs, cells.first());
+            cells.push(cell);
+        }
+        Ok(Self { cells, missing })
+    }
+
+    /// Every training that is done, cell by cell.
+    pub fn runs(&self) -> impl Iterator<Item = &RunResult> {
+        self.cells.iter().flat_map(|cell| &cell.runs)
+    }
+}

@@ -1,0 +1,82 @@
+//! The result of a study as Markdown.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::result::{CellResult, RunResult, StudyResult};
+use super::StudyFile;
+
+fn percent(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "none".into(), |rate| format!("{:.2}", 100.0 * rate))
+}
+
+/// The mean of what the runs tell, where one tells it.
+fn mean(runs: &[RunResult], of: impl Fn(&RunResult) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = runs.iter().filter_map(of).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// What stands in a table must not end a cell of it.
+fn plain(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// The page of a study.
+pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
+    let mut text = format!("# {}\n\n{}\n\n", plain(&file.title), file.question.trim());
+    if let Some(answer) = &file.answer {
+        let _ = writeln!(text, "**{}**\n", answer.trim());
+    }
+    if result.missing > 0 {
+        let _ = writeln!(text, "Not finished: {} trainings are missing.\n", result.missing);
+    }
+    text.push_str("![Word error rate of each cell](picture.svg)\n\n");
+    text.push_str(
+        "| | WER % | seeds | 95 % interval | against the first | p | CER % | feasible % | RTF | minutes | parameters |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (cell, of) in file.cells.iter().zip(&result.cells) {
+        let _ = writeln!(text, "{}", row(&cell.name, of));
+    }
+    let machines: BTreeSet<&str> = result.runs().map(|run| run.machine.as_str()).collect();
+    let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
+    let _ = writeln!(
+        text,
+        "\nTried on `{}`; seeds {}; seeds: least to greatest WER; interval and p: {}. Minutes of training where \
+         nothing cut it off; RTF on one thread. Computed on: {}. `runs.jsonl` holds one line for each training; the \
+         file of the study names its recipes.",
+        file.evaluate.display(),
+        file.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+        method.map_or("none yet", |cell| cell.interval.method.as_str()),
+        machines.into_iter().collect::<Vec<_>>().join("; "),
+    );
+    text
+}
+
+fn row(name: &str, cell: &CellResult) -> String {
+    let runs = &cell.runs;
+    let spread = cell.spread().map_or("none".into(), |(low, high)| {
+        format!("{} to {}", percent(Some(low)), percent(Some(high)))
+    });
+    let (difference, p) = match &cell.against_first {
+        Some(against) if !runs.is_empty() => {
+            (format!("{:+.2}", 100.0 * against.difference), format!("{:.4}", against.p_value))
+        }
+        _ => (String::new(), String::new()),
+    };
+    let or_none = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "unknown".into(), |value| format!("{value:.digits$}"))
+    };
+    format!(
+        "| {} | {} | {spread} | {:.2} to {:.2} | {difference} | {p} | {} | {} | {} | {} | {} |",
+        plain(name),
+        percent(cell.words),
+        100.0 * cell.interval.low,
+        100.0 * cell.interval.high,
+        percent(cell.characters),
+        or_none(mean(runs, |run| Some(100.0 * run.feasible)), 1),
+        or_none(mean(runs, |run| Some(run.real_time_factor)), 4),
+        or_none(mean(runs, |run| run.seconds.map(|seconds| seconds / 60.0)), 1),
+        runs.first().map_or(0, |run| run.parameters),
+    )
+}
