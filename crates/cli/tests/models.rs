@@ -28,14 +28,35 @@ fn a_recipe_and_its_model_have_the_same_layers() {
     sandbox.refuses(&["describe", RECIPE, "--seconds", "0"], "--seconds");
 }
 
-/// A stride that leaves half of the corpus without frames enough is an error before anything is written.
+/// Some utterances without frames enough are a warning with their share; most of them an error, before
+/// anything is written.
 #[test]
 fn a_stride_at_which_most_cannot_be_learnt_is_refused() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);
-    let wide = "model.convolutions=[{stride=[16,2]},{stride=[4,2]}]";
-    let said = sandbox.refuses(&["train", RECIPE, "--set", wide], "time stride of 64");
-    assert!(said.contains("lower the strides of time in [model]"), "{said}");
+    let whole = sandbox.read_text("data/train.jsonl");
+    let with_long = |count: usize| {
+        let lines = whole.lines().enumerate().map(|(index, line)| {
+            let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+            if index < count {
+                value["text"] = "abcdefgh".repeat(20).into();
+            }
+            format!("{value}\n")
+        });
+        sandbox.write("data/train.jsonl", lines.collect::<String>());
+    };
+    with_long(12);
+    let said = sandbox.refuses(&["train", RECIPE], "12 of 20 training utterances (60 %)");
+    assert!(said.contains("time stride of 2") && said.contains("lower the strides"), "{said}");
+    with_long(4);
+    let ran = sandbox.run_well(&["train", RECIPE, "--set", "train.epochs=1"]);
+    assert!(
+        ran.stdout.contains("20.0 % of the training data (4 of 20 utterances)"),
+        "{}",
+        ran.stdout
+    );
+    let told = sandbox.run_well(&["describe", RECIPE, "--data", "data/train.jsonl"]).stdout;
+    assert!(told.contains("16 of 20 usable utterances feasible"), "{told}");
 }
 
 #[test]
