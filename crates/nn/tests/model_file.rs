@@ -152,7 +152,7 @@ fn the_names_of_earlier_versions_are_read() {
     assert!(text.contains("recurrent-hidden") && !text.contains("gru-hidden"));
     let old = r#"{"architecture":"cnn-gru","projection":4,"gru-layers":1,"gru-hidden":3}"#;
     let ModelOptions::Cnn(options) = serde_json::from_str(old).unwrap() else {
-        panic!("it is a cnn");
+        panic!("another architecture")
     };
     assert_eq!((options.recurrent_layers, options.recurrent_hidden), (1, 3));
     assert_eq!(options.recurrent_kind(), labyrinth_nn::Recurrent::Gru);

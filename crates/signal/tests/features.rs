@@ -308,3 +308,55 @@ fn both_natural_framings_work_at_telephone_rate() {
         }
     }
 }
+
+/// Frames of several lengths side by side are what an extractor of each length gives, in a stream too, and
+/// all lengths have as many frames.
+#[test]
+fn frames_of_several_lengths_stand_side_by_side() {
+    let lengths = [25.0, 64.0, 250.0];
+    let all = FeatureOptions {
+        snip_edges: false,
+        num_mel_bins: 20,
+        dither: 1.0,
+        frame_lengths: lengths.to_vec(),
+        ..FeatureOptions::default()
+    };
+    // Shorter than half of the longest frame, up to several of them.
+    for total in [0, 70, 81, 1000, 5000, 16_000] {
+        let samples = &golden_signal()[..total.min(golden_signal().len())];
+        let single = |frame_length| {
+            let options = FeatureOptions { frame_length, frame_lengths: vec![], ..all.clone() };
+            let mut rows = Vec::new();
+            FeatureExtractor::new(&options).unwrap().compute_for("a", samples, &mut rows);
+            rows
+        };
+        let singles = lengths.map(single);
+        let mut extractor = FeatureExtractor::new(&all).unwrap();
+        assert_eq!(extractor.dim(), 60);
+        for size in [1, 77, 4000, 100_000] {
+            let mut rows = Vec::new();
+            extractor.reset_for("a");
+            for chunk in samples.chunks(size) {
+                extractor.push(chunk, &mut rows);
+            }
+            extractor.finish(&mut rows);
+            assert_eq!(rows.len(), extractor.frame_count(samples.len()) * 60);
+            for (frame, row) in rows.chunks(60).enumerate() {
+                for (part, single) in row.chunks(20).zip(&singles) {
+                    assert_eq!(
+                        bits(part),
+                        bits(&single[frame * 20..][..20]),
+                        "frame {frame} of {total}"
+                    );
+                }
+            }
+        }
+    }
+    let fault = |options: FeatureOptions| FeatureExtractor::new(&options).unwrap_err().to_string();
+    assert!(fault(FeatureOptions { snip_edges: true, ..all.clone() }).contains("set it to false"));
+    let kind = FeatureKind::LogSpectrogram;
+    assert!(fault(FeatureOptions { kind, ..all.clone() }).contains("use kind = \"fbank\""));
+    assert!(
+        fault(FeatureOptions { frame_lengths: vec![25.0, 0.0], ..all }).contains("frame-length")
+    );
+}

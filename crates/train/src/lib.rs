@@ -35,6 +35,8 @@ pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate};
 pub use mixture::{Mixture, WeightedManifest};
-pub use recipe::{AuxiliaryPhonemes, DataSection, Recipe, TrainSection};
+pub use recipe::{
+    AuxiliaryPhonemes, DataSection, PretrainedOptions, Recipe, StageOptions, TrainSection,
+};
 pub use run_directory::RunDirectory;
 pub use trainer::{Event, Summary, TrainOptions, train};

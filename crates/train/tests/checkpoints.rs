@@ -38,6 +38,8 @@ fn standing(step: u64) -> Standing {
         train_digest: "a".into(),
         dev_digest: "b".into(),
         recordings_digest: String::new(),
+        pretrained_digest: "c".into(),
+        thawed: [("stem".to_owned(), 4)].into(),
         log_length: 17,
     }
 }

@@ -217,3 +217,49 @@ fn a_recipe_of_earlier_versions_that_asks_for_an_lstm_gets_one() {
     let both = new.replace("recurrent-hidden = 8", "recurrent-hidden = 8\nrecurrent = \"gru\"");
     assert!(parse(&both).unwrap_err().contains("leave recurrent out"));
 }
+
+#[test]
+fn stages_and_pretrained_weights_are_read_resolved_and_refused_with_the_way_out() {
+    let resnet =
+        RECIPE.replace("cnn-gru", "resnet-gru").replace("epochs = 3", "epochs = 3\nSTAGES");
+    let with = |stages: &str| parse(&resnet.replace("STAGES", stages));
+    let recipe = with(
+        "pretrained = { weights = \"resnet18.pth\" }\n\
+         stages = { stem = { frozen-epochs = 2 }, layer1 = { rate = 0.1 } }",
+    )
+    .unwrap();
+    assert_eq!(recipe.train.stage("stem").frozen_epochs, 2);
+    assert_eq!((recipe.train.stage("layer1").rate, recipe.train.stage("layer2").rate), (0.1, 1.0));
+    let moved = recipe.with_paths_from(Path::new("/some/recipes"));
+    let weights = moved.train.pretrained.clone().unwrap().weights;
+    assert_eq!(weights, Path::new("/some/recipes/resnet18.pth"));
+    assert_eq!(parse(&moved.to_toml().unwrap()).unwrap(), moved);
+    let refused = [
+        ("stages = { layer3 = { rate = 0.1 } }", "there are stem, layer1, layer2, rest"),
+        ("stages = { stem = { rate = 0 } }", "set its frozen-epochs"),
+        ("stages = { layer1 = { frozen-epochs = 1 } }", "as long as all before it are"),
+        (
+            "stages = { stem = { frozen-epochs = 1 }, layer1 = { frozen-epochs = 1 }, \
+             layer2 = { frozen-epochs = 1 }, rest = { frozen-epochs = 1 } }",
+            "holds the output",
+        ),
+        ("stages = { stem = { momentum = 1 } }", "momentum"),
+    ];
+    for (stages, wanted) in refused {
+        let message = with(stages).unwrap_err();
+        assert!(message.contains(wanted), "{message}");
+    }
+    let cnn = |line: &str| parse(&RECIPE.replace("epochs = 3", line)).unwrap_err();
+    assert!(cnn("stages = { stem = { rate = 0.1 } }").contains("for resnet-gru and resnet-lstm"));
+    assert!(cnn("pretrained = { weights = \"w\" }").contains("for resnet-gru and resnet-lstm"));
+    let colours = |colours: &str| {
+        parse(&resnet.replace("STAGES", "").replace("[model]", &format!("[model]\n{colours}")))
+    };
+    assert!(colours("colours = \"deltas\"").unwrap_err().contains("deltas = { order = 2 }"));
+    assert!(colours("colours = \"windows\"").unwrap_err().contains("three frame-lengths"));
+    let windows = resnet
+        .replace("STAGES", "")
+        .replace("[model]", "[model]\ncolours = \"windows\"")
+        .replace("[features]", "[features]\nsnip-edges = false\nframe-lengths = [25, 64, 250]");
+    parse(&windows).unwrap();
+}
