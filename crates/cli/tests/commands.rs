@@ -10,8 +10,17 @@ use std::process::{Command, Stdio};
 use common::{MODEL, Ran, Sandbox, corpus, tones, trained};
 use serde_json::Value;
 
-const COMMANDS: [&str; 8] =
-    ["quickstart", "prepare", "check", "train", "evaluate", "transcribe", "score", "doctor"];
+const COMMANDS: [&str; 9] = [
+    "quickstart",
+    "prepare",
+    "check",
+    "train",
+    "evaluate",
+    "transcribe",
+    "align",
+    "score",
+    "doctor",
+];
 
 #[test]
 fn the_help_of_every_command_shows_an_example() {

@@ -269,3 +269,44 @@ fn fewer_than_three_utterances_are_too_few() {
         assert_eq!(told, count < 3, "{report}");
     }
 }
+
+/// A `.txt` of numbers with tabs is an Audacity label track and becomes one; a broken one is refused with
+/// its line, and prose that begins with a number stays a transcript.
+#[test]
+fn label_tracks_beside_recordings_become_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mine");
+    let mut files = Files::new();
+    let tracks = [
+        ("a", "0,1\t0,2\thello\r\n\\\t100\t200\r\n0.3\t0.4\tmy friend\r\n"),
+        ("b", "0.1\t0.2\thello\n0.4\t0.3\tworld\n"),
+        ("c", "7 dwarfs\t9 lives"),
+        ("d", "0.1\t9.5\thello\n"),
+        ("e", "\n0.1\t0.2\tone\n"),
+        ("f", "plain"),
+    ];
+    for (key, (name, text)) in tracks.iter().enumerate() {
+        files.insert(format!("{name}.wav"), wav_bytes(key as u64, 16000, 8000));
+        files.insert(format!("{name}.txt"), text.as_bytes().to_vec());
+    }
+    tree(&root, &files);
+    let out = folder.path().join("out");
+    let report = prepare_folder(&PrepareOptions::new(&root, &out), &silent).unwrap();
+    let refused = refused(&report);
+    assert_eq!(refused.len(), 2);
+    assert!(refused["b"].1.contains("line 2"), "{}", refused["b"].1);
+    assert!(refused["d"].1.contains("9.5 s"), "{}", refused["d"].1);
+    let mut kept = BTreeMap::new();
+    for name in ["train", "dev", "test"] {
+        for utterance in set(&out, name).utterances {
+            let track = labyrinth_corpus::read_labels(&out, &utterance, 16000).unwrap();
+            let labels = track.map(|track| track.labels().count());
+            kept.insert(utterance.id.clone(), (utterance.text.clone(), labels));
+        }
+    }
+    let entry = |text: &str, labels| (text.to_owned(), labels);
+    assert_eq!(kept["a"], entry("hello my friend", Some(2)));
+    assert_eq!(kept["c"], entry("7 dwarfs 9 lives", None));
+    assert_eq!(kept["e"], entry("one", Some(1)));
+    assert_eq!(kept["f"], entry("plain", None));
+}

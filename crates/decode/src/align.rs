@@ -94,7 +94,7 @@ pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, 
         return Err(AlignError::TooShort { labels: target.len(), repeats, needed, frames });
     }
     let places = 2 * target.len() + 1;
-    let label_of = |place: usize| if place % 2 == 0 { BLANK } else { target[place / 2] };
+    let label_of = |place: usize| if place.is_multiple_of(2) { BLANK } else { target[place / 2] };
     let may_skip =
         |place: usize| place % 2 == 1 && place >= 3 && target[place / 2] != target[place / 2 - 1];
     // [frames, places]: how many places back the best way to each came from.
@@ -170,25 +170,28 @@ pub enum BoundaryRule {
 ///
 /// `peaks` are those of [`best_path`] on `scores` `[frames, labels]`; `quiet` says for each frame whether
 /// nothing is to be heard (empty: it is not known). Between two peaks the longest quiet stretch, if there
-/// is one, belongs to neither label; else the boundary lies where `rule` says. What comes before the first
-/// peak and after the last belongs to these labels, up to the nearest quiet frame.
+/// is one, belongs to neither label, or with `keep_pauses` one half to each; else the boundary lies where
+/// `rule` says. What comes before the first peak and after the last belongs to these labels, up to the
+/// nearest quiet frame, or with `keep_pauses` whole.
 pub fn spread(
     peaks: &[Token],
     scores: &[f32],
     labels: usize,
     quiet: &[bool],
+    keep_pauses: bool,
     rule: BoundaryRule,
 ) -> Vec<Token> {
     let frames = scores.len() / labels.max(1);
     let quiet_at = |frame: usize| quiet.get(frame).copied().unwrap_or(false);
     let mut spans = peaks.to_vec();
     let (Some(first), Some(last)) = (spans.first_mut(), peaks.last()) else { return spans };
-    while first.start > 0 && !quiet_at(first.start - 1) {
+    while first.start > 0 && (keep_pauses || !quiet_at(first.start - 1)) {
         first.start -= 1;
     }
     for index in 0..peaks.len() - 1 {
         let (one, next) = (peaks[index], peaks[index + 1]);
         let (end, start) = match longest_quiet(one.end, next.start, quiet_at) {
+            Some((end, start)) if keep_pauses => ((end + start) / 2, (end + start) / 2),
             Some(stretch) => stretch,
             None => {
                 let boundary = match rule {
@@ -201,7 +204,7 @@ pub fn spread(
         (spans[index].end, spans[index + 1].start) = (end, start);
     }
     let mut end = last.end;
-    while end < frames && !quiet_at(end) {
+    while end < frames && (keep_pauses || !quiet_at(end)) {
         end += 1;
     }
     if let Some(span) = spans.last_mut() {
@@ -307,7 +310,7 @@ mod tests {
         assert!(path.peaks.is_empty());
         assert!((path.log_probability - 0.125f64.ln()).abs() < 1e-6);
         assert_eq!(best_path(&[], 2, &[]).unwrap().log_probability, 0.0);
-        assert!(spread(&[], &[], 2, &[], BoundaryRule::Middle).is_empty());
+        assert!(spread(&[], &[], 2, &[], false, BoundaryRule::Middle).is_empty());
     }
 
     #[test]
@@ -319,7 +322,7 @@ mod tests {
         let scores: Vec<f32> = rows.concat().iter().map(|p| p.ln()).collect();
         let peaks = best_path(&scores, 3, &[1, 2]).unwrap().peaks;
         assert_eq!(peaks, [token(1, 2, 3), token(2, 8, 9)]);
-        let spans = |quiet: &[bool], rule| spread(&peaks, &scores, 3, quiet, rule);
+        let spans = |quiet: &[bool], rule| spread(&peaks, &scores, 3, quiet, false, rule);
         assert_eq!(spans(&[], BoundaryRule::Middle), [token(1, 0, 6), token(2, 6, 12)]);
         assert_eq!(spans(&[], BoundaryRule::Change), [token(1, 0, 4), token(2, 4, 12)]);
         let mut quiet = [false; 12];
@@ -329,9 +332,11 @@ mod tests {
         let expected = [token(1, 1, 6), token(2, 8, 11)];
         assert_eq!(spans(&quiet, BoundaryRule::Change), expected);
         assert_eq!(spans(&quiet, BoundaryRule::Middle), expected);
+        let kept = spread(&peaks, &scores, 3, &quiet, true, BoundaryRule::Change);
+        assert_eq!(kept, [token(1, 0, 7), token(2, 7, 12)]);
         // Where nothing tells the two apart, the middle.
         let flat = vec![0.0; 36];
-        assert_eq!(spread(&peaks, &flat, 3, &[], BoundaryRule::Change)[0].end, 5);
+        assert_eq!(spread(&peaks, &flat, 3, &[], false, BoundaryRule::Change)[0].end, 5);
     }
 
     /// Every path of every frame, one by one.
@@ -367,7 +372,8 @@ mod tests {
             let path = best_path(scores, labels, &target);
             match by_brute_force(scores, labels, &target) {
                 None => {
-                    prop_assert!(matches!(path, Err(AlignError::TooShort { .. })));
+                    let short = matches!(path, Err(AlignError::TooShort { .. }));
+                    prop_assert!(short);
                 }
                 Some(best) => {
                     let path = path.unwrap();
@@ -400,8 +406,9 @@ mod tests {
         ) {
             let peaks = best_path(&scores, 3, &target).unwrap().peaks;
             for rule in [BoundaryRule::Middle, BoundaryRule::Change] {
-                for (quiet, tiled) in [(&[][..], true), (&quiet[..], false)] {
-                    let spans = spread(&peaks, &scores, 3, quiet, rule);
+                for (quiet, keep) in [(&[][..], false), (&quiet[..], false), (&quiet[..], true)] {
+                    let spans = spread(&peaks, &scores, 3, quiet, keep, rule);
+                    let tiled = keep || quiet.is_empty();
                     for (span, peak) in spans.iter().zip(&peaks) {
                         prop_assert!(span.start <= peak.start && peak.end <= span.end);
                     }

@@ -26,7 +26,7 @@ pub struct AlignerOptions {
     pub lexicon: Option<Lexicon>,
     /// Where labels end and begin.
     pub rule: BoundaryRule,
-    /// Whether pauses are given to the labels beside them, instead of to none.
+    /// Whether pauses are given to the labels beside them, half to each, instead of to none.
     pub keep_pauses: bool,
 }
 
@@ -145,11 +145,9 @@ impl Aligner {
         let path = best_path(&scores, labels, &script.labels)?;
         let frames = scores.len() / labels;
         let (center, hop) = self.recognizer.header().frame_times();
-        let quiet = match self.options.keep_pauses {
-            true => Vec::new(),
-            false => quiet_frames(&audio.mono(), audio.sample_rate, center, hop, frames),
-        };
-        let spans = spread(&path.peaks, &scores, labels, &quiet, self.options.rule);
+        let quiet = quiet_frames(&audio.mono(), audio.sample_rate, center, hop, frames);
+        let (keep_pauses, rule) = (self.options.keep_pauses, self.options.rule);
+        let spans = spread(&path.peaks, &scores, labels, &quiet, keep_pauses, rule);
         let seconds = audio.duration();
         let times = |span: &Token| {
             // A frame is the time around its centre that is one hop long; the first begins and the last
@@ -253,16 +251,19 @@ fn choose(
 /// The labels of a normalised transcript.
 fn script(head: &Head, lexicon: Option<&Lexicon>, text: &str) -> Result<Script, AlignerError> {
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    let spaced = head.alphabet.symbols().iter().any(|symbol| symbol == " ");
     let labels = match (head.alphabet.units(), lexicon) {
         // What a transcript needs of a lexicon is told for all of its words at once.
         (Units::Phonemes, Some(lexicon)) => head.alphabet.encode(&lexicon.pronounce(text)?)?,
+        // A model that was only taught single words has no space: nothing stands between its words.
+        (Units::Characters, _) if !spaced => head.alphabet.encode(&words.concat())?,
         _ => head.alphabet.encode(text)?,
     };
     let mut word_of = Vec::with_capacity(labels.len());
     for (index, word) in words.iter().enumerate() {
         let parts = match (head.alphabet.units(), lexicon) {
             (Units::Characters, _) => {
-                if index > 0 {
+                if index > 0 && spaced {
                     word_of.push(None);
                 }
                 word.chars().count()
@@ -300,6 +301,7 @@ mod tests {
         };
         let (no, yes) = (Some(0), Some(1));
         assert_eq!(words(&head(Units::Characters, "no yes")), [no, no, None, yes, yes, yes]);
+        assert_eq!(words(&head(Units::Characters, "noyes")), [no, no, yes, yes, yes]);
         assert_eq!(words(&head(Units::Words, "no yes")), [no, yes]);
         assert_eq!(words(&head(Units::Phonemes, "N OW Y EH S")), [no, no, yes, yes, yes]);
     }

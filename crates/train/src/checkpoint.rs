@@ -58,6 +58,12 @@ pub struct Standing {
     /// Optimiser steps done when each stage that was frozen began to train.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub thawed: BTreeMap<String, u64>,
+    /// SHA-256 of the lexicons; empty where there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lexicon_digest: String,
+    /// Frames or targets of this epoch that taught nothing.
+    #[serde(default)]
+    pub passed_over: u64,
     /// Bytes of the run log.
     pub log_length: u64,
 }

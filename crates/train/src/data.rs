@@ -12,12 +12,14 @@ use labyrinth_decode::search;
 use labyrinth_kernels::Cpu;
 use labyrinth_kernels::cross_entropy::cross_entropy_batch;
 use labyrinth_kernels::ctc::ctc_batch;
+use labyrinth_nn::model_file::hexadecimal;
 use labyrinth_nn::{Head, Memory, Mode, ModelOptions, Network, Objective, first_head};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{
     Alphabet, ErrorCounts, Lexicon, Normalizer, TrackOptions, Units, character_errors, word_errors,
 };
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::error::TrainError;
 use crate::mixture::WeightedManifest;
@@ -202,6 +204,17 @@ impl Data {
             model: recipe.model.clone(),
             dim,
         })
+    }
+
+    /// SHA-256 of the lexicons as they were read; empty where there are none.
+    pub fn lexicon_digest(&self) -> String {
+        let auxiliary = self.goal.auxiliary.iter().map(|one| &one.head.lexicon);
+        let lexicons = self.lexicon.as_deref().into_iter().chain(auxiliary.flatten());
+        let texts = lexicons.map(|lexicon| serde_json::to_vec(lexicon).unwrap_or_default());
+        match texts.collect::<Vec<_>>().concat() {
+            text if text.is_empty() => String::new(),
+            text => hexadecimal(&Sha256::digest(&text)),
+        }
     }
 
     /// Hours of audio to train on, each recording counted once.

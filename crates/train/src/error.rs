@@ -112,6 +112,12 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// A resume with another lexicon.
+    #[error("the lexicon changed since the run in {} began; restore it, or name another folder with --run", path.display())]
+    OtherLexicon {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// A resume on another instruction set.
     #[error(
         "this run was computed with {recorded}, and this machine or --isa uses {found}; --isa {recorded} continues it exactly, --anyway continues it with other rounding"

@@ -252,7 +252,7 @@ mod tests {
         let features = noise(22 * DIM, 3);
         let gradients = loss_of(goal, &network, &features).1;
         let mut moved = 0;
-        for index in 0..network.parameters.len() {
+        for (index, gradient) in gradients.into_iter().enumerate() {
             let (value, step) = (network.parameters.values[index], 1e-5);
             let mut at = |weight: f64| {
                 network.parameters.values[index] = weight;
@@ -260,7 +260,6 @@ mod tests {
             };
             let slope = (at(value + step) - at(value - step)) / (2.0 * step);
             network.parameters.values[index] = value;
-            let gradient = gradients[index];
             assert!(
                 (slope - gradient).abs() <= 1e-7 + 1e-5 * slope.abs(),
                 "weight {index}: {gradient} where differences give {slope}"

@@ -142,8 +142,6 @@ struct Training {
     ledger: Ledger,
     /// Utterances to train on, as planned before the first step.
     planned: usize,
-    /// Frames or targets of this epoch that teach nothing: see [`BatchLoss::passed_over`].
-    passed_over: usize,
     /// The line of the run log that tells what was taken from the model that the training began with.
     beginning: Option<serde_json::Value>,
 }
@@ -208,7 +206,7 @@ impl Training {
         network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
         let BatchLoss { loss, faulty, passed_over } =
             self.data.goal.loss(cpu, batch, &mut self.memory)?;
-        self.passed_over += passed_over;
+        self.standing.passed_over += passed_over as u64;
         self.gradients.fill(0.0);
         network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
         let norm = gradient_norm(cpu, &self.gradients);
@@ -336,6 +334,8 @@ impl Training {
             recordings_digest: data.recordings.digest(),
             pretrained_digest,
             thawed: BTreeMap::new(),
+            lexicon_digest: data.lexicon_digest(),
+            passed_over: 0,
             log_length: 0,
         };
         let mut training = Self {
@@ -348,7 +348,6 @@ impl Training {
             run,
             standing,
             planned: ledger.kept_count(),
-            passed_over: 0,
             beginning,
             ledger,
             options,
@@ -414,6 +413,9 @@ impl Training {
         }
         if found.recordings_digest != self.standing.recordings_digest {
             return Err(TrainError::OtherRecordings { path: self.run.path().into() });
+        }
+        if found.lexicon_digest != self.standing.lexicon_digest {
+            return Err(TrainError::OtherLexicon { path: self.run.path().into() });
         }
         if found.instruction_set != self.standing.instruction_set && !self.options.anyway {
             return Err(TrainError::OtherInstructionSet {
@@ -485,7 +487,7 @@ impl Training {
         for (name, score) in dev.named_scores() {
             line[name] = json!(score);
         }
-        let passed_over = std::mem::take(&mut self.passed_over);
+        let passed_over = std::mem::take(&mut self.standing.passed_over);
         if passed_over > 0 {
             line["passed-over"] = json!(passed_over);
             if epoch == 1 {

@@ -40,6 +40,8 @@ fn standing(step: u64) -> Standing {
         recordings_digest: String::new(),
         pretrained_digest: "c".into(),
         thawed: [("stem".to_owned(), 4)].into(),
+        lexicon_digest: String::new(),
+        passed_over: 0,
         log_length: 17,
     }
 }

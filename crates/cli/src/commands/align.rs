@@ -56,11 +56,10 @@ pub struct Align {
     /// Where the labels go: a file, or for a manifest a folder; standard output where not given.
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
-    /// How the frames between two labels are shared: where the model's preference changes, or in the
-    /// middle.
+    /// Where, between the frames in which the model is sure, a label ends and the next begins.
     #[arg(long, value_enum, default_value = "change")]
     boundaries: Boundaries,
-    /// Gives pauses to the labels beside them.
+    /// Gives pauses to the labels beside them, half to each.
     #[arg(long)]
     keep_pauses: bool,
     #[command(flatten)]

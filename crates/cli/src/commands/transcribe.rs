@@ -18,8 +18,9 @@ use crate::raw_option::RawOption;
 #[derive(Args)]
 #[command(after_help = "\
 Reads WAV, FLAC, MP3, M4A, Ogg Vorbis and Opus, NIST SPHERE, and headerless audio by option, at any
-sample rate. Prints one line per file; a file that cannot be used is named on standard error, the
-others are transcribed, and the exit status is 2.
+sample rate. Prints one line per file, or for a model that names the sound of each frame a line for
+each sound: start, end, label, as Audacity reads them. A file that cannot be used is named on
+standard error, the others are transcribed, and the exit status is 2.
 
 Examples:
   labyrinth transcribe runs/an4/model.safetensors question.wav
@@ -90,6 +91,15 @@ impl Transcribe {
     fn print(&self, file: &Path, recognition: &Recognition) -> Result<(), Failure> {
         let text = &recognition.text;
         match self.format {
+            // A framewise model: what it is for is when.
+            Format::Text if !recognition.frame_labels.is_empty() => {
+                if self.files.len() > 1 {
+                    output::line(format_args!("{}:", file.display()))?;
+                }
+                recognition.words.iter().try_for_each(|word| {
+                    output::line(format_args!("{:.3}\t{:.3}\t{}", word.start, word.end, word.text))
+                })
+            }
             Format::Text if self.files.len() == 1 => output::line(text),
             Format::Text => output::line(format_args!("{}: {text}", file.display())),
             Format::Json => {

@@ -3,7 +3,9 @@
 //! Audio is known by its extension ([`AUDIO_EXTENSIONS`]), at any depth; names that begin with a dot are
 //! passed over. An utterance's id is its path below the folder without the extension. As soon as any
 //! recording lies in a subfolder, the first-level subfolders are the speakers, and recordings outside of
-//! them have none. A transcript is UTF-8 text, its white space collapsed. Recordings in formats that are
+//! them have none. A transcript is UTF-8 text, its white space collapsed. A `.txt` whose first line is two
+//! numbers with a tab between is an Audacity label track: it becomes the utterance's `labels`, for
+//! framewise training, and its labels in order are the transcript. Recordings in formats that are
 //! not read ([`FOREIGN_EXTENSIONS`]) are refused by name; where the same recording lies beside them in
 //! one that is, a warning counts them.
 //!
@@ -130,7 +132,7 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
             continue;
         };
         used.insert(stem.clone());
-        let text = match texts.get(&stem).map(|path| read_text(path)) {
+        let text = match texts.get(&stem).map(|path| read_raw(path)) {
             None => {
                 let detail = format!("{id}.txt is not there");
                 found.refuse(&id, Reason::MissingTranscript, detail);
@@ -143,6 +145,9 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
             }
             Some(Ok(Ok(text))) => text,
         };
+        let spoken = spoken_of_track(&text);
+        let labels = spoken.as_ref().and(texts.get(&stem)).cloned();
+        let text = collapse(&spoken.unwrap_or(text));
         if text.is_empty() {
             found.refuse(&id, Reason::EmptyTranscript, format!("{id}.txt holds no text"));
             continue;
@@ -150,7 +155,8 @@ pub(crate) fn find(from: &Path) -> Result<Found, PrepareError> {
         let first = short.components().next().map(|part| part.as_os_str().to_string_lossy());
         let in_subfolder = nested && short.components().count() > 1;
         let speaker = first.filter(|_| in_subfolder).map(|name| name.into_owned());
-        found.push(Candidate::new(id, audio, text, speaker, Split::Train), &mut ids);
+        let candidate = Candidate::new(id, audio, text, speaker, Split::Train);
+        found.push(Candidate { labels, ..candidate }, &mut ids);
     }
     refuse_foreign(&foreign, &root, &mut used, &mut found);
     for (stem, text) in texts.iter().filter(|(stem, _)| !used.contains(*stem)) {
@@ -196,16 +202,38 @@ fn refuse_foreign(
     }
 }
 
+/// The texts of an Audacity label track, with spaces between; `None` where this is no such track. What is
+/// wrong further down in it is told when it is read as one.
+fn spoken_of_track(text: &str) -> Option<String> {
+    let number = |field: Option<&str>| {
+        field.is_some_and(|field| field.trim().replace(',', ".").parse::<f64>().is_ok())
+    };
+    let lines = || text.lines().filter(|line| !line.trim().is_empty());
+    let mut fields = lines().next()?.split('\t');
+    if !(number(fields.next()) && number(fields.next())) {
+        return None;
+    }
+    let texts = lines().filter(|line| !line.starts_with('\\'));
+    let texts = texts.filter_map(|line| line.splitn(3, '\t').nth(2));
+    Some(texts.collect::<Vec<_>>().join(" "))
+}
+
+fn collapse(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The transcript, or why this one cannot be read.
 pub(crate) fn read_text(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
+    Ok(read_raw(path)?.map(|text| collapse(&text)))
+}
+
+/// The text as it stands there, or why it cannot be read.
+fn read_raw(path: &Path) -> Result<Result<String, &'static str>, PrepareError> {
     if is_special_file(path) {
         return Ok(Err("is no regular file"));
     }
     match fs::read_to_string(path) {
-        Ok(text) => {
-            let text = text.trim_start_matches('\u{feff}');
-            Ok(Ok(text.split_whitespace().collect::<Vec<_>>().join(" ")))
-        }
+        Ok(text) => Ok(Ok(text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err("is not UTF-8")),
         Err(error) => match fault_of_one_file(&error) {
             Some(fault) => Ok(Err(fault)),
