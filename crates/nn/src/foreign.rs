@@ -211,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn brain_floats_round_to_the_nearest_and_ties_to_even() {
+        for (bits, wanted) in [
+            (0x3f80_0000u32, 0x3f80u16),
+            (0x3f80_7fff, 0x3f80),
+            (0x3f80_8000, 0x3f80), // a tie, to even
+            (0x3f80_8001, 0x3f81),
+            (0x3f81_8000, 0x3f82), // a tie, to even
+            (0x7f7f_ffff, 0x7f80), // beyond the largest
+            (0xff80_0000, 0xff80),
+        ] {
+            assert_eq!(f32_to_bf16(f32::from_bits(bits)), wanted, "{bits:#x}");
+        }
+        assert!(bf16_to_f32(f32_to_bf16(f32::from_bits(0x7f80_0001))).is_nan());
+        for bits in 0..=u16::MAX {
+            let value = bf16_to_f32(bits);
+            assert!(value.is_nan() || f32_to_bf16(value) == bits);
+        }
+    }
+
+    #[test]
     fn what_is_no_file_of_weights_is_named() {
         let path = Path::new("w.safetensors");
         let whole = file("a", Dtype::F32, &[2], &[0; 8]);

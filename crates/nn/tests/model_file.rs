@@ -91,6 +91,28 @@ fn heads_lexicon_and_objective_travel_along() {
     assert_eq!((read.header.objective, read.header.lexicon), (header.objective, header.lexicon));
 }
 
+/// Half the bytes; what is read is the nearest that 16 bits can say, and nothing changes the second time.
+#[test]
+fn weights_of_16_bits_are_the_nearest_of_their_kind() {
+    let (header, network) = model();
+    let mut rounded = Network::new(&header.model, network.dim(), network.labels(), 3).unwrap();
+    rounded.parameters.values.copy_from_slice(&network.parameters.values);
+    let bytes = ModelFile::to_bytes_bf16(&header, &mut rounded).unwrap();
+    let whole = ModelFile::to_bytes(&header, &network).unwrap();
+    let saved = whole.len() - bytes.len();
+    assert!(saved.abs_diff(2 * network.parameters.len()) < 64, "{saved}");
+    let mut read = ModelFile::from_bytes(&bytes, Path::new("m")).unwrap();
+    assert_eq!(read.network.parameters, rounded.parameters);
+    assert_eq!(read.network.buffers, network.buffers);
+    for (&exact, &near) in network.parameters.values.iter().zip(&read.network.parameters.values) {
+        assert!((exact - near).abs() <= exact.abs() / 256.0, "{exact} {near}");
+    }
+    assert_eq!(ModelFile::to_bytes_bf16(&header, &mut read.network).unwrap(), bytes);
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(ModelFile::from_bytes(&damaged, Path::new("m")).is_err());
+}
+
 #[test]
 fn a_file_cut_anywhere_is_refused_by_name() {
     let (header, network) = model();
