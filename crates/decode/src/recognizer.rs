@@ -100,6 +100,16 @@ impl Recognizer {
         self.extractor.sample_rate()
     }
 
+    /// Seconds from one output frame to the next, and where the time begins for which frame 0 speaks.
+    pub(crate) fn word_times(&self) -> (f64, f64) {
+        let (center, hop) = self.model.header.frame_times();
+        match self.model.header.objective {
+            Objective::Ctc => (hop, 0.0),
+            // A frame speaks for the piece of time around its centre that is one hop long.
+            Objective::Framewise => (hop, center - 0.5 * hop),
+        }
+    }
+
     pub(crate) fn model(&self) -> &Arc<ModelFile> {
         &self.model
     }
@@ -190,15 +200,10 @@ impl Recognizer {
             network.forward(self.cpu, mode, &self.features, &[frames], &mut self.memory)?;
             let alphabet = &self.model.header.alphabet;
             let scores = first_head(self.memory.output(), network.labels(), alphabet.len());
-            let (center, hop) = self.model.header.frame_times();
-            let offset = match self.model.header.objective {
-                Objective::Ctc => 0.0,
-                Objective::Framewise => {
-                    frame_labels = best_labels(&scores, alphabet.len());
-                    // A frame speaks for the piece of time around its centre that is one hop long.
-                    center - 0.5 * hop
-                }
-            };
+            if self.model.header.objective == Objective::Framewise {
+                frame_labels = best_labels(&scores, alphabet.len());
+            }
+            let (hop, offset) = self.word_times();
             // Equal neighbours become one, and label 0 is left out: the blank, or silence.
             words(&search(options, &scores, alphabet.len()), alphabet, hop, offset)
         };

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Every step is the offline one, fed in pieces to the same bytes, so a model that can stream says the same
-//! live as offline ([`Recognizer::recognize`]). There are two listeners:
+//! live as offline ([`Recognizer::recognize`]); but a model of keywords, which finds exactly one word in a clip,
+//! says live each word as it hears it. There are two listeners:
 //!
 //! - **causal**: features and network hear each sample once, and logits come as soon as they are certain
 //!   ([`NetworkStream`]). What needs the whole recording is refused: a normalisation over it, a layer that
@@ -90,14 +91,13 @@ impl RecognizerStream {
         let header = recognizer.header();
         header.features.check_rate(sample_rate)?;
         let rate = recognizer.sample_rate();
-        let seconds_per_frame =
-            f64::from(header.features.frame_shift) / 1000.0 * header.model.time_stride() as f64;
+        let (hop, offset) = recognizer.word_times();
         Ok(Self {
             model: recognizer.model().clone(),
             cpu: recognizer.cpu(),
             resampler: (sample_rate != rate).then(|| Resampler::new(sample_rate, rate)),
             listener,
-            words: GrowingWords::new(seconds_per_frame, 0.0),
+            words: GrowingWords::new(hop, offset),
             work: Work::default(),
             time: [Duration::ZERO; 2],
         })
@@ -196,7 +196,9 @@ impl RecognizerStream {
         let start = Instant::now();
         let alphabet = &self.model.header.alphabet;
         let frames = logits.chunks_exact(self.model.network.labels());
-        let words = frames.filter_map(|scores| self.words.push(scores, alphabet)).collect();
+        // Of several heads the first.
+        let first = frames.map(|scores| &scores[..alphabet.len()]);
+        let words = first.filter_map(|scores| self.words.push(scores, alphabet)).collect();
         self.time[1] += start.elapsed();
         Ok(words)
     }

@@ -75,6 +75,11 @@ impl<T: Real> Network<T> {
     }
 
     /// The layers.
+    /// Whether a part of it does not learn ([`Network::freeze`]).
+    pub fn is_frozen(&self) -> bool {
+        !self.frozen.is_empty()
+    }
+
     pub(crate) fn sequence(&self) -> &Sequence<T> {
         &self.sequence
     }

@@ -78,6 +78,7 @@ pub fn evaluate_stream(
         .build()
         .map_err(|error| TrainError::Threads { threads: 1, reason: error.to_string() })?;
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
+    let lexicon = recognizer.header().lexicon.clone();
     let (mut offline, mut streamed) = (Vec::new(), Vec::new());
     let (mut differences, mut ledger) = (Vec::new(), Ledger::new());
     let (mut audio_seconds, mut seconds) = (0.0, [0.0; 2]);
@@ -88,6 +89,10 @@ pub fn evaluate_stream(
         progress(index, manifest.utterances.len());
         let mut pair = |texts: Option<[&str; 2]>| {
             let reference = normalizer.apply(&utterance.text);
+            let reference = match &lexicon {
+                Some(lexicon) => lexicon.pronounce_all(&reference),
+                None => reference,
+            };
             for (pairs, text) in [&mut offline, &mut streamed].into_iter().zip([0, 1]) {
                 pairs.push(Pair {
                     id: utterance.id.clone(),

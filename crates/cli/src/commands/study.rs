@@ -87,7 +87,11 @@ impl Study {
                 if job.progress() != Standing::Done {
                     let name = &plan.file.cells[job.cell].name;
                     let of = plan.jobs.len();
-                    output::line(format_args!("\n{} of {of}: {name}, seed {}", place + 1, job.seed))?;
+                    output::line(format_args!(
+                        "\n{} of {of}: {name}, seed {}",
+                        place + 1,
+                        job.seed
+                    ))?;
                     self.train(job, &manifest)?;
                     // A table of what there is, should nobody ever finish the rest.
                     plan.write(&runs)?;
@@ -122,7 +126,8 @@ impl Study {
         progress.finish();
         let evaluation = result?;
         let mut value = to_json(&summary.model, &manifest.path, &evaluation, &cpu.to_string());
-        let model = ModelFile::read(&summary.model).map_err(|error| Failure::Sentence(error.to_string()))?;
+        let model = ModelFile::read(&summary.model)
+            .map_err(|error| Failure::Sentence(error.to_string()))?;
         value["parameters"] = json!(model.network.parameters.len());
         let path = job.evaluation();
         let text = format!("{value}\n");

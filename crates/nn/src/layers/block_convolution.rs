@@ -76,6 +76,12 @@ impl<T: Real> Layer<T> for BlockConvolution {
         false
     }
 
+    fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
+        let mut layer = self.clone();
+        layer.convolution.padding[0] = 0;
+        Some(Box::new(layer))
+    }
+
     fn reach(&self) -> Reach {
         Layer::<T>::reach(&self.inner())
     }

@@ -64,6 +64,13 @@ impl<T: Real> NetworkStream<T> {
     /// # Errors
     /// [`NnError::NoStream`] names the layer that needs the whole recording.
     pub fn new(network: &Network<T>) -> Result<Self, NnError> {
+        if network.is_frozen() {
+            return Err(NnError::Options(
+                "a network whose beginning is frozen is being trained; stream the model file that training \
+                 writes"
+                    .into(),
+            ));
+        }
         let dim = network.dim();
         let steps = Steps::new(network.sequence(), [dim, 1])?;
         Ok(Self { steps, dim, work: Vec::new(), frames: Vec::new() })

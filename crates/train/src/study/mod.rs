@@ -155,10 +155,12 @@ impl Study {
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
         let result = self.result()?;
         std::fs::create_dir_all(folder).map_err(TrainError::write(folder))?;
-        let lines: String = result.runs().map(|run| format!("{}\n", run.to_json(&self.file))).collect();
+        let lines: String =
+            result.runs().map(|run| format!("{}\n", run.to_json(&self.file))).collect();
         let table = table::markdown(&self.file, &result);
         let picture = picture::svg(&self.file, &result);
-        for (name, text) in [("README.md", table), ("picture.svg", picture), ("runs.jsonl", lines)] {
+        for (name, text) in [("README.md", table), ("picture.svg", picture), ("runs.jsonl", lines)]
+        {
             let path = folder.join(name);
             write_atomically(&path, |file| file.write_all(text.as_bytes()))
                 .map_err(TrainError::write(&path))?;
@@ -198,7 +200,10 @@ impl StudyFile {
             let earlier = &self.cells[..place];
             let name = file_name(&cell.name);
             if name.is_empty() {
-                return Err(format!("\"{}\" is no name for a cell; use letters or digits", cell.name));
+                return Err(format!(
+                    "\"{}\" is no name for a cell; use letters or digits",
+                    cell.name
+                ));
             }
             if let Some(same) = earlier.iter().find(|other| file_name(&other.name) == name) {
                 return Err(format!(
@@ -206,7 +211,12 @@ impl StudyFile {
                     same.name, cell.name
                 ));
             }
-            if cell.set.iter().chain(&self.set).any(|key| key.trim_start().starts_with("train.seed")) {
+            if cell
+                .set
+                .iter()
+                .chain(&self.set)
+                .any(|key| key.trim_start().starts_with("train.seed"))
+            {
                 return Err("the seed is set by seeds, not by a cell".into());
             }
         }
@@ -224,7 +234,8 @@ impl StudyFile {
 fn file_name(name: &str) -> String {
     let plain = name.chars().map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' });
     let plain: String = plain.collect();
-    let parts: Vec<&str> = plain.split('-').filter(|part| !part.trim_matches('.').is_empty()).collect();
+    let parts: Vec<&str> =
+        plain.split('-').filter(|part| !part.trim_matches('.').is_empty()).collect();
     parts.join("-").to_lowercase()
 }
 
@@ -248,7 +259,9 @@ mod tests {
 
     #[test]
     fn names_become_folders() {
-        for (name, folder) in [("25/10", "25-10"), ("MFCC + CMVN", "mfcc-cmvn"), ("0.5 h", "0.5-h"), ("..", "")] {
+        for (name, folder) in
+            [("25/10", "25-10"), ("MFCC + CMVN", "mfcc-cmvn"), ("0.5 h", "0.5-h"), ("..", "")]
+        {
             assert_eq!(file_name(name), folder);
         }
     }

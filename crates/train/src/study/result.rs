@@ -72,9 +72,12 @@ impl RunResult {
         let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;
         let damaged = |reason: String| TrainError::Read {
             path: path.clone(),
-            source: std::io::Error::other(format!("{reason}; remove it, and the study tries this model again")),
+            source: std::io::Error::other(format!(
+                "{reason}; remove it, and the study tries this model again"
+            )),
         };
-        let mut value: Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let mut value: Value =
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         let scores = value["score"]["utterances"].take();
         let utterances: Vec<UtteranceScore> =
             serde_json::from_value(scores).map_err(|error| damaged(error.to_string()))?;

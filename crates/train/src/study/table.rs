@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::result::{CellResult, RunResult, StudyResult};
 use super::StudyFile;
+use super::result::{CellResult, RunResult, StudyResult};
 
 fn percent(rate: Option<f64>) -> String {
     rate.map_or_else(|| "none".into(), |rate| format!("{:.2}", 100.0 * rate))
