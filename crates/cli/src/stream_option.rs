@@ -13,12 +13,11 @@ pub struct StreamOption {
     /// Hears recordings piece by piece, while they come.
     #[arg(long)]
     stream: bool,
-    /// Milliseconds in a piece of a file; the text of a causal model does not depend on it.
+    /// Milliseconds in a piece of a file; a causal model does not care.
     #[arg(long, value_name = "MS", requires = "stream", default_value = "20",
           value_parser = positive)]
     piece_ms: f64,
-    /// For a model that needs the whole recording: it hears chunks of these many seconds, and says each a
-    /// chunk and an overlap late. The text may differ from the offline one.
+    /// Seconds of a chunk, for models that need whole recordings; an approximation.
     #[arg(long, value_name = "S", requires = "stream", value_parser = positive)]
     chunk_seconds: Option<f64>,
     /// Seconds heard before and behind each chunk.

@@ -39,13 +39,24 @@ pub struct RunOptions {
     pub isa: IsaOption,
 }
 
-/// Trains on `threads`, with a line for each epoch on standard output.
-pub fn run(options: TrainOptions, threads: ThreadsOption) -> Result<Summary, Failure> {
+/// Trains on `threads`, with a line for each epoch on standard output. `warnings` are told once the training
+/// begins: one that is refused says so in one sentence.
+pub fn run(
+    options: TrainOptions,
+    threads: ThreadsOption,
+    warnings: &[String],
+) -> Result<Summary, Failure> {
     let pool = threads.pool()?;
     let mut teller = Teller::new(&options, threads.count());
     let (run, cpu) = (options.run.clone(), options.cpu);
-    let result: Result<Summary, TrainError> =
-        pool.install(|| train(options, &mut |event| teller.tell(&event)));
+    let result: Result<Summary, TrainError> = pool.install(|| {
+        train(options, &mut |event| {
+            if let Event::Started { .. } = event {
+                warnings.iter().for_each(output::complain);
+            }
+            teller.tell(&event);
+        })
+    });
     if let Some(bar) = &teller.bar {
         bar.finish_and_clear();
     }

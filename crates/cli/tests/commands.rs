@@ -10,15 +10,24 @@ use std::process::{Command, Stdio};
 use common::{MODEL, Ran, Sandbox, corpus, tones, trained};
 use serde_json::Value;
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 18] = [
     "quickstart",
     "prepare",
     "check",
+    "shard",
+    "describe",
     "train",
     "evaluate",
+    "study",
+    "report",
     "transcribe",
     "align",
+    "features",
+    "export",
+    "import",
+    "subset",
     "score",
+    "compare",
     "doctor",
 ];
 

@@ -19,15 +19,15 @@ const SEED: u64 = 1;
 /// Arguments of `labyrinth compare`.
 #[derive(Args)]
 #[command(after_help = "\
-Errors are compared utterance by utterance, or speaker by speaker where there are at least eight, so that
-hard recordings do not hide the difference. Exit status 1 where B is worse and chance does not explain it
-(p below 0.05).
+Errors are compared utterance by utterance, or speaker by speaker where there are at least eight,
+so that hard recordings do not hide the difference. Exit status 1 where B is worse and chance does
+not explain it (p below 0.05).
 
 Examples:
   labyrinth compare runs/a/test.json runs/b/test.json          (of `labyrinth evaluate -o`)
   labyrinth compare reference.txt a.txt b.txt --format plain")]
 pub struct Compare {
-    /// A and B as `evaluate -o` or `score --json` wrote them; or the reference, then the transcripts of A and of B.
+    /// A and B of `evaluate -o` or `score --json`; or a reference and two transcripts.
     #[arg(required = true, num_args = 2..=3, value_names = ["A.json|REF", "B.json|HYP-A", "HYP-B"])]
     files: Vec<PathBuf>,
     /// The format of transcripts.

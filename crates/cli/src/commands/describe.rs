@@ -29,7 +29,7 @@ pub struct Describe {
     /// Also says which utterances of this manifest have frames enough for CTC.
     #[arg(long, value_name = "MANIFEST")]
     data: Option<PathBuf>,
-    /// Sets a key of the recipe, such as model.recurrent-hidden=128; may be given again.
+    /// Sets a key of the recipe, such as model.projection=128; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Seconds of the utterance for which shapes are shown.

@@ -17,14 +17,14 @@ use crate::{output, wording};
 /// Arguments of `labyrinth export`.
 #[derive(Args)]
 #[command(after_help = "\
-pytorch writes a folder with weights.safetensors, a state dict in PyTorch's own names, and model.py, which
-builds the same network, loads it and prints text or logits; python model.py --save W.pth makes a
-.pth of it. `labyrinth import` brings weights back.
+pytorch writes a folder with weights.safetensors, a state dict in PyTorch's own names, and
+model.py, which builds the same network, loads it and prints text or logits; python model.py
+--save W.pth makes a .pth of it. `labyrinth import` brings weights back.
 
 Examples:
   labyrinth export runs/an4/model.safetensors -o an4-torch
   labyrinth export runs/an4/model.safetensors --format safetensors -o an4-weights.safetensors
-  labyrinth export runs/an4/model.safetensors --format labyrinth --precision bf16 -o small.safetensors")]
+  labyrinth export runs/an4/model.safetensors --format labyrinth --precision bf16 -o s.safetensors")]
 pub struct Export {
     /// The model file that `labyrinth train` wrote.
     model: PathBuf,

@@ -20,10 +20,10 @@ use crate::{output, wording};
 /// Arguments of `labyrinth import`.
 #[derive(Args)]
 #[command(after_help = "\
-Reads safetensors and PyTorch's .pth; nothing in a .pth is run, and one that asks for it is refused by
-name. Names and shapes are those that `labyrinth export` writes; what is missing, too many, of another
-shape or no number is named. Features, labels and network come from the recipe, whose training
-manifests must be there for the labels, or from a model file.
+Reads safetensors and PyTorch's .pth; nothing in a .pth is run, and one that asks for it is
+refused by name. Names and shapes are those that `labyrinth export` writes; what is missing, too
+many, of another shape or no number is named. Features, labels and network come from the recipe,
+whose training manifests must be there for the labels, or from a model file.
 
 Examples:
   labyrinth import tuned.pth --like runs/an4/model.safetensors -o tuned.safetensors

@@ -80,7 +80,7 @@ impl Quickstart {
             cpu,
             workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.options.threads)?;
+        let summary = training::run(options, self.options.threads, &[])?;
         narrator.line(outcome(&summary, &run));
 
         let progress = Progress::new("recognising");

@@ -14,10 +14,10 @@ use crate::progress::Progress;
 /// Arguments of `labyrinth report`.
 #[derive(Args)]
 #[command(after_help = "\
-Every training that comes to its end writes this page; the command writes it for one that is under way or
-was cut off, and anew after a change of the dev set. It is one file, without a script, that needs nothing
-from elsewhere: curves, where the letters fire, the worst utterances with their sound, confusions, data,
-recipe, machine.
+Every training that comes to its end writes this page; the command writes it for one that is under
+way or was cut off, and anew after a change of the dev set. It is one file, without a script, that
+needs nothing from elsewhere: curves, where the letters fire, the worst utterances with their
+sound, confusions, data, recipe, machine.
 
 Example:
   labyrinth report runs/an4")]

@@ -21,10 +21,11 @@ use crate::{output, training, wording};
 /// Arguments of `labyrinth study`.
 #[derive(Args)]
 #[command(after_help = "\
-The file names a base recipe, the manifest on which every model is tried, seeds, and cells: what is compared,
-each with the keys it sets. Every cell is trained once with every seed. Stopped at any moment, the same
-command goes on where it was, to the same figures. At the end, and with --table at any time, README.md (the
-table), picture.svg and runs.jsonl (one line for each training) stand in the output folder.
+The file names a base recipe, the manifest on which every model is tried, seeds, and cells: what
+is compared, each with the keys it sets. Every cell is trained once with every seed. Stopped at
+any moment, the same command goes on where it was, to the same figures. At the end, and with
+--table at any time, README.md (the table), picture.svg and runs.jsonl (one line for each
+training) stand in the output folder.
 
   title = \"How long should a frame be?\"
   question = \"What does a frame of 250 ms cost, and what does it save?\"
@@ -118,7 +119,7 @@ impl Study {
             cpu,
             workers: self.workers.count(),
         };
-        let summary = training::run(options, self.threads)?;
+        let summary = training::run(options, self.threads, &[])?;
         let cpu = cpu.with_precision(job.recipe.train.precision)?;
         let progress = Progress::new("recognising");
         let result =

@@ -30,7 +30,7 @@ pub struct Train {
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
-    /// Begins with the weights of this model, which may have another alphabet; with --resume give it again.
+    /// Begins with this model's weights, whatever its alphabet; also with --resume.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ impl Train {
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
         refuse_a_file(&run)?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");
-        warn_of_overlap(&recipe);
+        let warnings = warnings_of_overlap(&recipe);
         interrupt::advise("the same command goes on with --resume");
         let options = TrainOptions {
             recipe,
@@ -63,7 +63,7 @@ impl Train {
             cpu: self.options.isa.cpu()?,
             workers: self.options.workers.count(),
         };
-        let summary = training::run(options, self.options.threads)?;
+        let summary = training::run(options, self.options.threads, &warnings)?;
         let test = if test.is_file() { shortest(&test) } else { "TEST.jsonl".into() };
         output::text(format_args!(
             "\nnext\n  labyrinth evaluate {model} {test}\n  labyrinth transcribe {model} FILE.wav\n\n",
@@ -79,29 +79,30 @@ impl Train {
     }
 }
 
-/// Says where dev holds what is trained on, of manifests that are small enough to be in memory. What cannot
-/// be read is for the training to tell.
-fn warn_of_overlap(recipe: &Recipe) {
+/// Where dev holds what is trained on, of manifests that are small enough to be in memory. What cannot be read
+/// is for the training to tell.
+fn warnings_of_overlap(recipe: &Recipe) -> Vec<String> {
     let read = |path: &Path| {
         let small = path.metadata().is_ok_and(|data| data.len() <= HELD_IN_MEMORY);
         small.then(|| Manifest::read(path).ok()).flatten()
     };
-    let Some(dev) = read(&recipe.data.dev) else { return };
-    for train in recipe.data.train.manifests().iter().filter_map(|one| read(&one.manifest)) {
-        let shared = shared_utterances(&dev, &train);
+    let Some(dev) = read(&recipe.data.dev) else { return Vec::new() };
+    let manifests = recipe.data.train.manifests().iter().filter_map(|one| read(&one.manifest));
+    let overlaps = manifests.filter_map(|train| {
         // The very same data is refused in a sentence of its own.
-        if let (Some(first), true) = (shared.first(), dev.utterances != train.utterances) {
-            output::complain(format_args!(
-                "warning: {} of the {} of {} stand in {} too (first {}), so the figure on dev is better than \
-                 on new speech",
-                wording::thousands(shared.len()),
-                wording::count(dev.utterances.len(), "utterance"),
-                dev.path.display(),
-                train.path.display(),
-                first.id
-            ));
-        }
-    }
+        let shared = shared_utterances(&dev, &train);
+        let first = shared.first().filter(|_| dev.utterances != train.utterances)?;
+        Some(format!(
+            "warning: {} of the {} of {} stand in {} too (first {}), so the figure on dev is better than on new \
+             speech",
+            wording::thousands(shared.len()),
+            wording::count(dev.utterances.len(), "utterance"),
+            dev.path.display(),
+            train.path.display(),
+            first.id
+        ))
+    });
+    overlaps.collect()
 }
 
 /// The end of a training: in the last line the model, its figure, and what was left out and why; before

@@ -27,10 +27,10 @@ each sound: start, end, label, as Audacity reads them. A file that cannot be use
 standard error, the others are transcribed, and the exit status is 2.
 
 With --stream the words are printed as they are heard, and without a FILE the sound comes from
-standard input: a WAV, or 16-bit little-endian samples of one channel at the model's rate (others by
---encoding, --sample-rate and --channels). A model that hears only what was said so far gives the same
-text as offline; one that needs the whole recording is refused, unless --chunk-seconds has it hear
-overlapping chunks.
+standard input: a WAV, or 16-bit little-endian samples of one channel at the model's rate (others
+by --encoding, --sample-rate and --channels). A model that hears only what was said so far gives
+the same text as offline; one that needs the whole recording is refused, unless --chunk-seconds
+has it hear overlapping chunks.
 
 Examples:
   arecord -q -f S16_LE -r 16000 -c 1 -t raw | labyrinth transcribe MODEL --stream
@@ -45,7 +45,7 @@ pub struct Transcribe {
     /// Recordings; with --stream they may be left out.
     #[arg(required_unless_present = "stream", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Text alone, or a line of JSON for each file with the times of its words; with --stream for each word.
+    /// Text alone, or JSON with times: a line for each file, with --stream for each word.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
