@@ -84,7 +84,7 @@ fn values(tensor: &Tensor<'_>, bytes: &[u8], left: &mut usize) -> Result<Vec<f32
     let last = steps.clone().try_fold(tensor.offset, |last, (&size, &stride)| {
         last.checked_add((size - 1).checked_mul(stride)?)
     });
-    if !last.is_some_and(|last| last < held) {
+    if last.is_none_or(|last| last >= held) {
         return Err(format!("it reaches beyond the {held} values of its storage"));
     }
     *left = left.checked_sub(wanted).ok_or("the tensors share their values too often")?;
