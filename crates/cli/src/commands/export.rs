@@ -67,7 +67,7 @@ impl Export {
                 let path = self.out.join("model.py");
                 self.write(&path, program.as_bytes())?;
                 output::text(format_args!(
-                    "\nnext\n  labyrinth features FILE.wav -o features --format npy (with the options in {0})\n  \
+                    "\nnext\n  labyrinth features FILE.wav --recipe RECIPE -o features --format npy\n  \
                      python {0} features/FILE.npy\n",
                     wording::shell(&path)
                 ))?;

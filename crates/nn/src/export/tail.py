@@ -23,6 +23,18 @@ def greedy(logits):
     return " ".join(text.split())
 
 
+def one_word(logits):
+    """The best transcript of exactly one word: sums over blanks, a run of the word, blanks (CTC)."""
+    y = logits.double().log_softmax(1)
+    within = behind = torch.full((len(LABELS) - 1,), float("-inf"), dtype=y.dtype)
+    before = torch.zeros((), dtype=y.dtype)
+    for frame in y:
+        behind = torch.logaddexp(behind, within) + frame[0]
+        within = torch.logaddexp(within, before) + frame[1 : len(LABELS)]
+        before = before + frame[0]
+    return LABELS[1 + int(torch.logaddexp(within, behind).argmax())]
+
+
 def main():
     usage = "python model.py FEATURES.npy… [--logits FOLDER] | python model.py --save WEIGHTS.pth"
     arguments = sys.argv[1:]
@@ -46,7 +58,8 @@ def main():
             logits = model(features.unsqueeze(0))[0]
         if folder:
             numpy.save(folder / pathlib.Path(name).name, logits.numpy())
-        print(f"{name}\t{greedy(logits)}")
+        text = one_word(logits) if OPTIONS.get("one-word", False) else greedy(logits)
+        print(f"{name}\t{text}")
 
 
 if __name__ == "__main__":
