@@ -13,11 +13,11 @@ pub struct StreamOption {
     /// Hears recordings piece by piece, while they come.
     #[arg(long)]
     stream: bool,
-    /// Milliseconds in a piece of a file; a causal model does not care.
+    /// Milliseconds in a piece of a file.
     #[arg(long, value_name = "MS", requires = "stream", default_value = "20",
           value_parser = positive)]
     piece_ms: f64,
-    /// Seconds of a chunk, for models that need whole recordings; an approximation.
+    /// Seconds of a chunk, where a model needs whole recordings.
     #[arg(long, value_name = "S", requires = "stream", value_parser = positive)]
     chunk_seconds: Option<f64>,
     /// Seconds heard before and behind each chunk.

@@ -413,13 +413,13 @@ fn frames_longer_than_every_recording_are_told_as_such() {
     let said = sandbox.refuses(&strides, "train.jsonl");
     assert!(said.contains("too-short-for-ctc 20") && said.contains("strides"), "{said}");
     // Where some remain, each of the others is named with both lengths.
-    let some = ["train", "data/tones.toml", "--set", "features.frame-length=800", "--set"];
+    let some = ["train", "data/tones.toml", "--set", "features.frame-length=650", "--set"];
     // Every frame of the features is one of the model, or too few would be left for their transcripts.
     let whole = ["model.convolutions=[{stride=[1, 2]}]", "--set", "train.epochs=1"];
     sandbox.run_well(&[&some[..], &whole, &["--run", "some"]].concat());
     let ledger = sandbox.read_text("some/ledger.jsonl");
     let line = ledger.lines().find(|line| line.contains("shorter-than-a-frame")).unwrap();
-    assert!(line.contains(" s are shorter than one frame (frame-length is 800 ms)"), "{line}");
+    assert!(line.contains(" s are shorter than one frame (frame-length is 650 ms)"), "{line}");
     sandbox.write("data/long.toml", recipe().replace("[model]", "frame-length = 5000\n[model]"));
     let ran = sandbox.run(&["check", "data/dev.jsonl", "--recipe", "data/long.toml"]);
     assert_eq!(ran.status, Some(1), "{}", ran.stderr);

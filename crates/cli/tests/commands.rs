@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use common::{MODEL, Ran, Sandbox, corpus, tones, trained};
 use serde_json::Value;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 17] = [
     "quickstart",
     "prepare",
     "check",
@@ -22,7 +22,6 @@ const COMMANDS: [&str; 18] = [
     "report",
     "transcribe",
     "align",
-    "features",
     "export",
     "import",
     "subset",

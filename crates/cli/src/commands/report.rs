@@ -19,7 +19,7 @@ way or was cut off, and anew after a change of the dev set. It is one file, with
 needs nothing from elsewhere: curves, where the letters fire, the worst utterances with their
 sound, confusions, data, recipe, machine.
 
-Example:
+Examples:
   labyrinth report runs/an4")]
 pub struct Report {
     /// The run directory.

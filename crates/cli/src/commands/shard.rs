@@ -66,8 +66,9 @@ train, check and evaluate read like any manifest, NAME.shards.json with digests,
 Training from shards gives the same weights as from loose files.
 
 Run again, it goes on where it was stopped (--verify also reads what is done and compares digests;
-without it lengths are compared, and training compares the digest of each utterance it reads). The files are the same bytes whether one process writes
-them or many. An utterance that cannot be read is named in the ledger.
+without it lengths are compared, and training compares the digest of each utterance it reads). The
+files are the same bytes whether one process writes them or many. An utterance that cannot be read
+is named in the ledger.
 
 Audio is kept as it is: bytes are copied, and a section of a longer recording is cut without loss
 (FLAC, or WAV of 32-bit floats where FLAC cannot hold it). With --audio flac everything becomes FLAC:
