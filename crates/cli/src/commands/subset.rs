@@ -16,7 +16,7 @@ use crate::{output, wording};
 Utterances are drawn by seed and id, so that the same ones come whatever their order, and stay in the
 manifest's order. The output lies beside the manifest, for its paths are relative to that folder.
 
-Example:
+Examples:
   labyrinth subset data/fsdd-theo/train.jsonl --minutes 10 -o data/fsdd-theo/train-10min.jsonl")]
 pub struct Subset {
     /// The manifest.
