@@ -16,7 +16,8 @@ use labyrinth_nn::model_file::hexadecimal;
 use labyrinth_nn::{Head, Memory, Mode, ModelOptions, Network, Objective, first_head};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{
-    Alphabet, ErrorCounts, Lexicon, Normalizer, TrackOptions, Units, character_errors, word_errors,
+    Alphabet, ErrorCounts, Interval, Lexicon, Normalizer, TrackOptions, Units, character_errors,
+    confidence_interval, word_errors,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -47,6 +48,11 @@ pub(crate) struct Data {
     pub recordings: SoundRecordings,
 }
 
+/// Utterances of a dev set for which each epoch has an interval.
+const INTERVAL_UP_TO: usize = 2000;
+/// Seed of its bootstrap: fixed, so that the same errors give the same interval.
+const INTERVAL_SEED: u64 = 1;
+
 /// What the dev set gave.
 #[derive(Clone, Debug)]
 pub struct DevScore {
@@ -57,6 +63,8 @@ pub struct DevScore {
     /// Errors in words or phonemes. Of a framewise model: the labels of its frames, with equal neighbours
     /// as one and without silence, beside those of the track.
     pub words: ErrorCounts,
+    /// The 95 % interval of their rate; absent for sets so large that it would take a while and be narrow.
+    pub interval: Option<Interval>,
     /// Character errors; they mean nothing where the units are phonemes.
     pub characters: ErrorCounts,
     /// Frames, of a framewise model.
@@ -288,12 +296,14 @@ pub(crate) fn score_dev(
         loss: 0.0,
         units: data.alphabet.units(),
         words: ErrorCounts::default(),
+        interval: None,
         characters: ErrorCounts::default(),
         frames: (data.goal.objective == Objective::Framewise).then(FrameScore::default),
         blank_share: 0.0,
         ledger: Ledger::new(),
     };
     let (mut feasible, mut blanks, mut frames) = (0usize, 0usize, 0usize);
+    let mut each: Vec<(Option<String>, ErrorCounts)> = Vec::new();
     let labels = data.alphabet.len();
     while let Some(batch) = loader.next_batch()? {
         for (refusal, &(_, index)) in batch.refused.iter().zip(&batch.refused_places) {
@@ -302,12 +312,13 @@ pub(crate) fn score_dev(
                 score.ledger.refuse(refusal.clone());
                 continue;
             }
-            let reference = data.normalizer.apply(&data.dev.utterance(index)?.text);
+            let utterance = data.dev.utterance(index)?;
+            let reference = data.normalizer.apply(&utterance.text);
             let reference = match &data.lexicon {
                 Some(lexicon) => lexicon.pronounce_all(&reference),
                 None => reference,
             };
-            score.words += word_errors(&reference, "").counts;
+            each.push((utterance.speaker.clone(), word_errors(&reference, "").counts));
             score.characters += character_errors(&reference, "").counts;
             score.ledger.refuse(refusal.clone());
         }
@@ -353,7 +364,8 @@ pub(crate) fn score_dev(
             let tokens = search(&data.model, scores, labels);
             let best: Vec<u32> = tokens.iter().map(|token| token.label).collect();
             let hypothesis = data.alphabet.decode(&best);
-            score.words += word_errors(&batch.texts[index], &hypothesis).counts;
+            let speaker = data.dev.utterance(batch.places[index].1)?.speaker.clone();
+            each.push((speaker, word_errors(&batch.texts[index], &hypothesis).counts));
             score.characters += character_errors(&batch.texts[index], &hypothesis).counts;
             frames += length;
             let spoken: usize = tokens.iter().map(|token| token.end - token.start).sum();
@@ -367,6 +379,10 @@ pub(crate) fn score_dev(
                 feasible += 1;
             }
         }
+    }
+    score.words = each.iter().map(|(_, counts)| *counts).sum();
+    if each.len() <= INTERVAL_UP_TO {
+        score.interval = Some(confidence_interval(&each, INTERVAL_SEED));
     }
     score.loss = if feasible == 0 { f64::MAX } else { score.loss / feasible as f64 };
     score.blank_share = blanks as f64 / frames.max(1) as f64;

@@ -490,6 +490,9 @@ impl Training {
         for (name, score) in dev.named_scores() {
             line[name] = json!(score);
         }
+        if let Some(interval) = &dev.interval {
+            line["dev-interval"] = json!([interval.low, interval.high]);
+        }
         let passed_over = std::mem::take(&mut self.standing.passed_over);
         if passed_over > 0 {
             line["passed-over"] = json!(passed_over);

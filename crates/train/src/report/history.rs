@@ -23,8 +23,8 @@ pub(crate) struct Epoch {
     pub epoch: f64,
     pub train_loss: f64,
     pub dev_loss: f64,
-    /// Share of the words; `None` where nobody says a word.
-    pub word_error_rate: Option<f64>,
+    /// Share of the words, or phonemes; `None` where nobody says one.
+    pub error_rate: Option<f64>,
     /// Its 95 % interval; runs of earlier versions have none.
     pub interval: Option<(f64, f64)>,
     pub character_error_rate: Option<f64>,
@@ -50,6 +50,8 @@ pub(crate) struct Session {
 /// What happened in a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
+    /// What error rates count: words, or phonemes.
+    pub counted: &'static str,
     pub steps: Vec<Step>,
     pub epochs: Vec<Epoch>,
     pub skipped: usize,
@@ -69,7 +71,7 @@ fn lines(path: &Path) -> Result<Vec<Value>, TrainError> {
 impl History {
     /// Reads what there is.
     pub fn read(run: &Path) -> Result<Self, TrainError> {
-        let mut history = Self::default();
+        let mut history = Self { counted: "words", ..Self::default() };
         for line in lines(&run.join("log.jsonl"))? {
             let number = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
             match line["event"].as_str() {
@@ -81,12 +83,15 @@ impl History {
                 }),
                 Some("skipped") => history.skipped += 1,
                 Some("epoch") => {
-                    let bound = |index: usize| line["dev-wer-interval"][index].as_f64();
+                    if line.get("dev-per").is_some() {
+                        history.counted = "phonemes";
+                    }
+                    let bound = |index: usize| line["dev-interval"][index].as_f64();
                     history.epochs.push(Epoch {
                         epoch: number("epoch"),
                         train_loss: number("train-loss"),
                         dev_loss: number("dev-loss"),
-                        word_error_rate: line["dev-wer"].as_f64(),
+                        error_rate: line["dev-wer"].as_f64().or(line["dev-per"].as_f64()),
                         interval: bound(0).zip(bound(1)),
                         character_error_rate: line["dev-cer"].as_f64(),
                         blank_share: number("blank-share"),

@@ -25,6 +25,7 @@ use labyrinth_decode::Recognizer;
 use labyrinth_kernels::Cpu;
 use labyrinth_nn::ModelHeader;
 use labyrinth_text::score::UtteranceScore;
+use labyrinth_text::{Interval, Units};
 
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, evaluate};
@@ -145,28 +146,28 @@ impl Report {
                 "<div class=\"card\"><b>{value}</b><span>{what}</span><small>{more}</small></div>"
             );
         };
+        let wrong = format!("{} wrong on dev", self.history.counted);
+        let phonemes = self.history.counted == "phonemes";
         match &self.tried {
             Ok(Tried { evaluation, .. }) => {
                 let score = &evaluation.score;
-                let rates = [
-                    ("words wrong on dev", score.wer, &score.wer_interval),
-                    ("characters wrong on dev", score.cer, &score.cer_interval),
-                ];
-                for (what, rate, interval) in rates {
-                    let more = format!(
-                        "95 % interval {:.1} to {:.1} %",
-                        100.0 * interval.low,
-                        100.0 * interval.high
-                    );
-                    figure(percent(rate), what, more);
+                let interval = |interval: &Interval| {
+                    let (low, high) = (100.0 * interval.low, 100.0 * interval.high);
+                    format!("95 % interval {low:.1} to {high:.1} %")
+                };
+                figure(percent(score.wer), &wrong, interval(&score.wer_interval));
+                if let Some(frames) = &evaluation.frames {
+                    let more = format!("of {}", frames.all);
+                    figure(percent(frames.accuracy()), "of the frames right on dev", more);
+                }
+                if !phonemes {
+                    let interval = interval(&score.cer_interval);
+                    figure(percent(score.cer), "characters wrong on dev", interval);
                 }
             }
             Err(_) => {
-                let best = self.history.best();
-                let rate = best.and_then(|best| best.word_error_rate);
-                figure(percent(rate), "words wrong on dev", "as the log tells".into());
-                let rate = best.and_then(|best| best.character_error_rate);
-                figure(percent(rate), "characters wrong on dev", "as the log tells".into());
+                let rate = self.history.best().and_then(|best| best.error_rate);
+                figure(percent(rate), &wrong, "as the log tells".into());
             }
         }
         if let Some(header) = self.header() {
@@ -234,7 +235,7 @@ impl Report {
             across: "epochs",
             up: "percent",
             lines: vec![
-                Line { name: "words", class: "test", points: rates(|e| e.word_error_rate) },
+                Line { name: self.history.counted, class: "test", points: rates(|e| e.error_rate) },
                 Line {
                     name: "characters",
                     class: "dev",
@@ -276,7 +277,7 @@ impl Report {
         let blank = epochs.iter().map(|epoch| (epoch.epoch, 100.0 * epoch.blank_share)).collect();
         *html += &Chart {
             across: "epochs",
-            ..single("Frames of blank on dev", "percent", "other", blank, Some(100.0))
+            ..single("Frames of blank or silence on dev", "percent", "other", blank, Some(100.0))
         }
         .to_html();
         html.push_str("</div>");
@@ -314,7 +315,7 @@ impl Report {
         html.push_str(
             "<h2 id=\"letters\">Where the letters fire</h2><p class=\"soft\">Features as the network sees them, \
              and below over the same time how probable it finds each label. A letter stands at its peak; \
-             the dotted line is the blank.</p>",
+             the dotted line is the blank, or silence.</p>",
         );
         for index in chosen {
             tried.picture(index, html)?;
@@ -341,7 +342,7 @@ impl Report {
             return;
         }
         html.push_str(
-            "<h2 id=\"confusions\">Words taken for others</h2><div class=\"card scroll\"><table>\
+            "<h2 id=\"confusions\">Taken for others</h2><div class=\"card scroll\"><table>\
              <tr><th>said</th><th>heard</th><th class=\"number\">times</th></tr>",
         );
         for (said, heard, times) in evaluation.confusions.iter().take(ROWS) {
@@ -365,7 +366,7 @@ impl Report {
         });
         html.push_str("<h2 id=\"lengths\">Length and error</h2><div class=\"charts\">");
         *html += &Chart {
-            title: "Words wrong in each utterance",
+            title: "Errors in each utterance",
             across: "seconds",
             up: "percent",
             lines: Vec::new(),
@@ -489,7 +490,7 @@ impl Tried {
         };
         let score = &self.evaluation.score.utterances[index];
         html.push_str("<article class=\"card\">");
-        said_and_heard(score, html);
+        said_and_heard(score, self.evaluation.units, html);
         *html += &seen.to_html();
         if features.len() / dim > picture::FRAMES {
             let seconds = picture::FRAMES as f64 * shift;
@@ -518,18 +519,19 @@ impl Tried {
             None => html.push_str("<div class=\"mute\">there is no sound to play</div>"),
         }
         html.push_str("</div><div>");
-        said_and_heard(score, html);
+        said_and_heard(score, self.evaluation.units, html);
         html.push_str("</div></article>");
         Ok(())
     }
 }
 
 /// The id, what was said, what was heard.
-fn said_and_heard(score: &UtteranceScore, html: &mut String) {
+fn said_and_heard(score: &UtteranceScore, units: Units, html: &mut String) {
+    let counted = if units == Units::Phonemes { "phonemes" } else { "words" };
     let speaker = score.speaker.as_ref().map(|name| format!(", speaker {}", escape(name)));
     let _ = write!(
         html,
-        "<small><bdi>{}</bdi>{}, {} of {} words wrong</small>\
+        "<small><bdi>{}</bdi>{}, {} errors, {} {counted} said</small>\
          <p class=\"said\"><bdi>{}</bdi></p><p class=\"heard-as\"><bdi>{}</bdi></p>",
         escape(&score.id),
         speaker.unwrap_or_default(),

@@ -96,7 +96,7 @@ impl RunResult {
             epochs: history
                 .epochs
                 .iter()
-                .map(|epoch| [Some(epoch.train_loss), Some(epoch.dev_loss), epoch.word_error_rate])
+                .map(|epoch| [Some(epoch.train_loss), Some(epoch.dev_loss), epoch.error_rate])
                 .collect(),
             utterances,
         })
