@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::counts::ErrorCounts;
-use crate::interval::{FEWEST_SPEAKERS, Interval, RESAMPLES, Random, TAIL};
+use crate::interval::{FEWEST_SPEAKERS, Interval, RESAMPLES, Random, TAIL, resampled_rates};
 use crate::score::UtteranceScore;
 
 /// With so many units that differ, all ways to set their signs are counted.
@@ -157,20 +157,7 @@ fn interval(units: &[(i64, u64)], name: &str, seed: u64) -> Interval {
         let method = "no reference units: nothing was measured".to_owned();
         return Interval { low: -1.0, high: 1.0, method };
     }
-    let mut random = Random(seed);
-    let mut differences = Vec::with_capacity(RESAMPLES);
-    while differences.len() < RESAMPLES {
-        let (mut errors, mut reference) = (0, 0);
-        for _ in 0..units.len() {
-            let (unit_errors, unit_reference) = units[random.below(units.len())];
-            errors += unit_errors;
-            reference += unit_reference;
-        }
-        if reference > 0 {
-            differences.push(errors as f64 / reference as f64);
-        }
-    }
-    differences.sort_unstable_by(f64::total_cmp);
+    let differences = resampled_rates(units, seed);
     let method = format!("paired bootstrap over {} {name}s, {RESAMPLES} resamples", units.len());
     Interval { low: differences[TAIL - 1], high: differences[RESAMPLES - TAIL], method }
 }

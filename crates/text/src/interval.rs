@@ -61,8 +61,9 @@ pub fn confidence_interval(utterances: &[(Option<String>, ErrorCounts)], seed: u
     };
     // The order of the utterances in the file shall not move the interval.
     units.sort_unstable_by_key(|counts| (counts.reference, counts.errors()));
-    let mut rates = resampled_rates(&units, seed);
-    rates.sort_unstable_by(f64::total_cmp);
+    let units: Vec<(i64, u64)> =
+        units.iter().map(|counts| (counts.errors() as i64, counts.reference as u64)).collect();
+    let rates = resampled_rates(&units, seed);
     let method = match units.len() {
         1 => format!("bootstrap over 1 {name}, which has no width"),
         count => format!("bootstrap over {count} {name}s, {RESAMPLES} resamples"),
@@ -79,10 +80,9 @@ fn by_speaker(utterances: &[(Option<String>, ErrorCounts)]) -> Option<Vec<ErrorC
     (speakers.len() >= FEWEST_SPEAKERS).then(|| speakers.into_values().collect())
 }
 
-/// The rates of the resamples. `units` hold at least one reference unit between them.
-fn resampled_rates(units: &[ErrorCounts], seed: u64) -> Vec<f64> {
-    let units: Vec<(u64, u64)> =
-        units.iter().map(|counts| (counts.errors() as u64, counts.reference as u64)).collect();
+/// Σ errors / Σ reference of each resample of `units`, (errors, reference units), from the smallest to the
+/// largest. Units hold at least one reference unit between them; errors may be differences of errors.
+pub(crate) fn resampled_rates(units: &[(i64, u64)], seed: u64) -> Vec<f64> {
     let mut random = Random(seed);
     let mut rates = Vec::with_capacity(RESAMPLES);
     while rates.len() < RESAMPLES {
@@ -96,6 +96,7 @@ fn resampled_rates(units: &[ErrorCounts], seed: u64) -> Vec<f64> {
             rates.push(errors as f64 / reference as f64);
         }
     }
+    rates.sort_unstable_by(f64::total_cmp);
     rates
 }
 
@@ -209,7 +210,8 @@ mod tests {
         let mut utterances = anonymous(&(0..60).map(|i| i * i % 7).collect::<Vec<_>>(), 11);
         let interval = confidence_interval(&utterances, 1);
         assert_eq!(interval, confidence_interval(&utterances, 1));
-        let units: Vec<ErrorCounts> = utterances.iter().map(|&(_, counts)| counts).collect();
+        let unit = |counts: &ErrorCounts| (counts.errors() as i64, counts.reference as u64);
+        let units: Vec<_> = utterances.iter().map(|(_, counts)| unit(counts)).collect();
         assert_ne!(resampled_rates(&units, 1), resampled_rates(&units, 2));
         utterances.rotate_left(23);
         utterances.swap(4, 40);
