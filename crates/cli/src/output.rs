@@ -110,3 +110,14 @@ impl Narrator {
         }
     }
 }
+
+/// Refuses to write where something lies already: whose it is, nobody here knows.
+pub fn refuse_to_replace(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Failure::Sentence(format!(
+            "{} is there already and is not written over; name another place with -o, or remove it",
+            path.display()
+        ))),
+    }
+}

@@ -42,6 +42,10 @@ fn results_in_json_are_compared_as_they_are() {
     let ran = sandbox.run(&["compare", "a.json", "b.json", "--characters"]);
     assert_eq!(ran.status, Some(1), "{}", ran.stderr);
     assert!(ran.stdout.contains("CER"), "{}", ran.stdout);
+    // Of phonemes `evaluate` calls them so.
+    sandbox.write("p.json", sandbox.read_text("b.json").replace("\"words\"", "\"phonemes\""));
+    let ran = sandbox.run(&["compare", "a.json", "p.json"]);
+    assert!(ran.stdout.contains("+33.33 points"), "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]

@@ -90,6 +90,24 @@ fn weights_go_out_and_come_back_the_same() {
     assert!(said.contains("gru.0.weight_ih_l0 is missing") && said.contains("too many"), "{said}");
 }
 
+#[test]
+fn nothing_that_lies_there_is_written_over() {
+    let sandbox = Sandbox::new();
+    trained(&sandbox);
+    sandbox.write("mine/model.py", "mine");
+    sandbox.write("mine.txt", "mine");
+    sandbox.write("sound.wav", sandbox.read("data/tone-200.wav"));
+    sandbox.run_well(&["export", MODEL, "-o", "torch"]);
+    let weights = "torch/weights.safetensors";
+    sandbox.refuses(&["export", MODEL, "-o", "mine"], "mine/model.py is there already");
+    sandbox.refuses(&["export", MODEL, "--format", "safetensors", "-o", "mine.txt"], "mine.txt");
+    sandbox.refuses(&["import", weights, "--like", MODEL, "-o", weights], weights);
+    sandbox.refuses(&["import", weights, "--like", MODEL, "-o", MODEL], MODEL);
+    sandbox.refuses(&["align", MODEL, "sound.wav", "a", "-o", "sound.wav"], "sound.wav is there");
+    assert_eq!(sandbox.read_text("mine/model.py") + &sandbox.read_text("mine.txt"), "minemine");
+    assert_eq!(sandbox.read("sound.wav"), sandbox.read("data/tone-200.wav"));
+}
+
 /// A model of eight letters becomes one of six, of which it knew four.
 #[test]
 fn a_model_is_tuned_further_on_other_labels_and_resumes_without_it() {

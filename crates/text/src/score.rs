@@ -61,9 +61,11 @@ pub struct UtteranceScore {
     pub reference: String,
     /// What was recognised, as compared; `None` where it is missing.
     pub hypothesis: Option<String>,
-    /// Errors in words.
+    /// Errors in words; in phonemes where the texts are phonemes, and then under that name in JSON.
+    #[serde(alias = "phonemes")]
     pub words: ErrorCounts,
-    /// Errors in characters, spaces included.
+    /// Errors in characters, spaces included; in JSON left out where the texts are phonemes.
+    #[serde(default)]
     pub characters: ErrorCounts,
 }
 

@@ -228,6 +228,7 @@ impl Align {
                         path.display()
                     )));
                 }
+                output::refuse_to_replace(path)?;
                 labyrinth_corpus::atomic::write_atomically(path, |file| {
                     std::io::Write::write_all(file, text.as_bytes())
                 })
@@ -263,6 +264,7 @@ impl Align {
                 self.input.display()
             )));
         }
+        output::refuse_to_replace(&path)?;
         let format = self.format();
         let mut ledger = Ledger::new();
         let mut aligned = Manifest { path, utterances: Vec::new() };

@@ -60,6 +60,10 @@ impl Export {
         let (header, mut network) = (model.header, model.network);
         match self.format {
             Format::Pytorch => {
+                // Both or none.
+                for name in ["weights.safetensors", "model.py"] {
+                    output::refuse_to_replace(&self.out.join(name))?;
+                }
                 fs::create_dir_all(&self.out).map_err(Failure::write(&self.out))?;
                 let program = program_for_torch(&header, &network)?;
                 let weights = weights_for_torch(&network)?;
@@ -94,6 +98,7 @@ impl Export {
                 path.display()
             )));
         }
+        output::refuse_to_replace(path)?;
         write_atomically(path, |file| file.write_all(bytes)).map_err(Failure::write(path))?;
         output::line(format_args!("{}: {}", path.display(), wording::bytes(bytes.len() as u64)))
     }

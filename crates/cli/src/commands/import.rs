@@ -45,6 +45,7 @@ pub struct Import {
 impl Import {
     /// Imports and tells what.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        output::refuse_to_replace(&self.out)?;
         let bytes = read_bytes(&self.weights)?;
         let tensors = parse_tensors(&bytes, &self.weights)?;
         let mut header = match (&self.like, &self.recipe) {
