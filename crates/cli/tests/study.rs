@@ -25,6 +25,8 @@ fn a_study_gives_a_table_a_picture_and_a_log() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);
     sandbox.write("frames.toml", STUDY);
+    sandbox.write("project/README.md", "mine");
+    sandbox.refuses(&["study", "frames.toml", "-o", "project"], "project/README.md");
     let ran = sandbox.run(&["study", "frames.toml", "-o", "out"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
     assert!(ran.stdout.contains("4 trainings, 0 done, 0 begun, 4 waiting"), "{}", ran.stdout);

@@ -67,6 +67,11 @@ impl Study {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let runs = self.runs.clone().unwrap_or_else(|| default_runs(&self.file));
         let plan = Plan::read(&self.file, &runs)?;
+        let out = self.out.as_ref().unwrap_or(&runs);
+        if !out.join("runs.jsonl").exists() {
+            // Of an earlier table the log stands beside it; anything else is somebody's own.
+            output::refuse_to_replace(&out.join("README.md"))?;
+        }
         let manifest = Manifest::read(&plan.evaluate)?;
         if manifest.utterances.is_empty() {
             return Err(Failure::Sentence(format!(
@@ -99,7 +104,6 @@ impl Study {
                 }
             }
         }
-        let out = self.out.as_ref().unwrap_or(&runs);
         plan.write(out)?;
         let table = std::fs::read_to_string(out.join("README.md")).map_err(Failure::read(out))?;
         output::text(format_args!("\n{table}\n"))?;
