@@ -11,7 +11,7 @@ pub struct RawOption {
     encoding: Option<Encoding>,
     /// Samples per second of headerless files.
     #[arg(long, value_name = "HZ", requires = "encoding",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
     sample_rate: Option<u32>,
     /// Interleaved channels of headerless files; 1 where not given.
     #[arg(long, value_name = "N", requires = "encoding",
