@@ -8,6 +8,8 @@
 //! s = s₁·s₂,  b = b₁ + s₁·b₂,  a = a₁ + s₁·a₂
 //! ```
 
+use labyrinth_kernels::Window;
+
 /// Which frames of its input an output frame depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
@@ -28,6 +30,11 @@ impl Reach {
     pub fn window(kernel: usize, stride: usize, padding: usize) -> Self {
         // Without padding a window may end before the next one begins; `after` is never negative.
         Self { stride, before: Some(padding), after: Some((kernel - 1).saturating_sub(padding)) }
+    }
+
+    /// [`Reach::window`] of windows over time and bins.
+    pub fn of(window: Window) -> Self {
+        Self::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
     /// What two layers one after another depend on.

@@ -23,6 +23,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::TrainError;
+use crate::evaluate::INTERVAL_SEED;
 use crate::mixture::WeightedManifest;
 use crate::objective::{Goal, WeightedHead};
 use crate::recipe::{Recipe, TrainSection};
@@ -50,8 +51,6 @@ pub(crate) struct Data {
 
 /// Utterances of a dev set for which each epoch has an interval.
 const INTERVAL_UP_TO: usize = 2000;
-/// Seed of its bootstrap: fixed, so that the same errors give the same interval.
-const INTERVAL_SEED: u64 = 1;
 
 /// What the dev set gave.
 #[derive(Clone, Debug)]
@@ -281,6 +280,15 @@ impl Data {
     }
 }
 
+/// What a transcript is scored as: its normalised text, or the phonemes of that where there is a lexicon.
+pub(crate) fn reference(normalizer: &Normalizer, lexicon: Option<&Lexicon>, text: &str) -> String {
+    let text = normalizer.apply(text);
+    match lexicon {
+        Some(lexicon) => lexicon.pronounce_all(&text),
+        None => text,
+    }
+}
+
 /// Recognises the dev set greedily. An utterance whose audio is refused counts as all deletions.
 pub(crate) fn score_dev(
     data: &Data,
@@ -313,11 +321,7 @@ pub(crate) fn score_dev(
                 continue;
             }
             let utterance = data.dev.utterance(index)?;
-            let reference = data.normalizer.apply(&utterance.text);
-            let reference = match &data.lexicon {
-                Some(lexicon) => lexicon.pronounce_all(&reference),
-                None => reference,
-            };
+            let reference = reference(&data.normalizer, data.lexicon.as_deref(), &utterance.text);
             each.push((utterance.speaker.clone(), word_errors(&reference, "").counts));
             score.characters += character_errors(&reference, "").counts;
             score.ledger.refuse(refusal.clone());

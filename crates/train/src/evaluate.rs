@@ -21,11 +21,11 @@ use labyrinth_text::{Normalizer, Operation, Units, ctc_minimum_frames, word_erro
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::data::FrameScore;
+use crate::data::{FrameScore, reference};
 use crate::error::TrainError;
 
 /// Seed of the bootstrap: fixed, so that the same errors always give the same interval.
-const INTERVAL_SEED: u64 = 1;
+pub(crate) const INTERVAL_SEED: u64 = 1;
 
 /// What the model saw of a manifest before it was evaluated on it, as the digests in the model file tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,11 +93,16 @@ pub fn evaluate(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
     let recognizer = Recognizer::open(model, cpu)?;
-    let pool = rayon::ThreadPoolBuilder::new()
+    let pool = one_thread()?;
+    evaluate_with(recognizer, &pool, manifest, progress)
+}
+
+/// The one thread on which a real-time factor is measured.
+pub(crate) fn one_thread() -> Result<rayon::ThreadPool, TrainError> {
+    rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
-        .map_err(|error| TrainError::Threads { threads: 1, reason: error.to_string() })?;
-    evaluate_with(recognizer, &pool, manifest, progress)
+        .map_err(|error| TrainError::Threads { threads: 1, reason: error.to_string() })
 }
 
 /// One recognised or refused utterance.
@@ -167,11 +172,7 @@ fn evaluate_with(
     let lexicon = recognizer.header().lexicon.clone();
     for (index, utterance) in manifest.utterances.iter().enumerate() {
         progress(index, manifest.utterances.len());
-        let reference = normalizer.apply(&utterance.text);
-        let reference = match &lexicon {
-            Some(lexicon) => lexicon.pronounce_all(&reference),
-            None => reference,
-        };
+        let reference = reference(&normalizer, lexicon.as_ref(), &utterance.text);
         let start = Instant::now();
         let heard = match read(manifest, utterance, &mut rows)? {
             Err(fault) => Heard::refused_for(fault, utterance)?,

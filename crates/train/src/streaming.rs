@@ -13,10 +13,9 @@ use labyrinth_text::Normalizer;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
 use serde::Serialize;
 
+use crate::data::reference;
 use crate::error::TrainError;
-
-/// Seed of the bootstrap: fixed, so that the same errors always give the same interval.
-const INTERVAL_SEED: u64 = 1;
+use crate::evaluate::{INTERVAL_SEED, one_thread};
 
 /// How recordings are streamed.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +72,7 @@ pub fn evaluate_stream(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<StreamedEvaluation, TrainError> {
     let mut recognizer = Recognizer::open(model, cpu)?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .map_err(|error| TrainError::Threads { threads: 1, reason: error.to_string() })?;
+    let pool = one_thread()?;
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
     let lexicon = recognizer.header().lexicon.clone();
     let (mut offline, mut streamed) = (Vec::new(), Vec::new());
@@ -88,11 +84,7 @@ pub fn evaluate_stream(
     for (index, utterance) in manifest.utterances.iter().enumerate() {
         progress(index, manifest.utterances.len());
         let mut pair = |texts: Option<[&str; 2]>| {
-            let reference = normalizer.apply(&utterance.text);
-            let reference = match &lexicon {
-                Some(lexicon) => lexicon.pronounce_all(&reference),
-                None => reference,
-            };
+            let reference = reference(&normalizer, lexicon.as_ref(), &utterance.text);
             for (pairs, text) in [&mut offline, &mut streamed].into_iter().zip([0, 1]) {
                 pairs.push(Pair {
                     id: utterance.id.clone(),

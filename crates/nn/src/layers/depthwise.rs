@@ -38,8 +38,7 @@ impl<T: Real> Layer<T> for DepthwiseLayer {
     }
 
     fn reach(&self) -> Reach {
-        let window = self.convolution.window();
-        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+        Reach::of(self.convolution.window())
     }
 
     fn multiplications(&self, input: &Shape) -> u64 {

@@ -56,8 +56,7 @@ impl<T: Real> Layer<T> for MaxPool {
     }
 
     fn reach(&self) -> Reach {
-        let window = self.window;
-        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+        Reach::of(self.window)
     }
 
     fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
@@ -101,8 +100,7 @@ impl<T: Real> Layer<T> for AveragePool {
     }
 
     fn reach(&self) -> Reach {
-        let window = self.window;
-        Reach::window(window.kernel[0], window.stride[0], window.padding[0])
+        Reach::of(self.window)
     }
 
     fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
