@@ -2,6 +2,7 @@
 
 use crate::feature_options::{Centering, FeatureOptions, WindowType};
 
+// ANCHOR: window
 /// The window of `length` samples; the formulas' period is `length - 1`, so both ends are alike,
 /// but for the periodic window, whose period is `length`.
 pub(crate) fn window(kind: WindowType, length: usize, blackman: f32) -> Vec<f32> {
@@ -24,6 +25,7 @@ pub(crate) fn window(kind: WindowType, length: usize, blackman: f32) -> Vec<f32>
     };
     (0..length).map(|i| value(i) as f32).collect()
 }
+// ANCHOR_END: window
 
 /// Where frames lie, in samples.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,7 @@ impl Framing {
         }
     }
 
+    // ANCHOR: count
     /// Number of frames of a recording of `samples` samples.
     pub(crate) fn count(&self, samples: u64) -> u64 {
         let (length, shift) = (self.length as u64, self.shift as u64);
@@ -76,6 +79,7 @@ impl Framing {
         }
         start + (self.shift / 2) as i64 - (self.length / 2) as i64
     }
+    // ANCHOR_END: count
 
     /// Samples that must be known before a frame that ends within them is: up to its end; where its
     /// beginning is mirrored around sample 0, up to the farthest mirror image; and where frames are

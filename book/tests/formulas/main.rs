@@ -1,0 +1,6 @@
+//! Every formula of the book that has code beside it, computed once more straight from the page and compared.
+//!
+//! One file per chapter. What is computed here is slow and plain on purpose: sums as they are written, in `f64`.
+
+mod frames;
+mod listed;
