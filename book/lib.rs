@@ -17,4 +17,6 @@ macro_rules! chapters {
 chapters! {
     introduction
     frames
+
+    guide_folder guide_language guide_kaldi guide_pytorch guide_corpus guide_feature guide_layer guide_model
 }
