@@ -156,6 +156,20 @@ fn words_come_while_somebody_speaks() {
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
 }
 
+/// A WAV of 32-bit floats at 8000 Hz.
+fn wav_of_floats(samples: &[f32]) -> Vec<u8> {
+    let bytes = 4 * samples.len() as u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x03\0\x01\0");
+    wav.extend(8000u32.to_le_bytes());
+    wav.extend(32000u32.to_le_bytes());
+    wav.extend(b"\x04\0\x20\0data");
+    wav.extend(bytes.to_le_bytes());
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
+}
+
 #[test]
 fn what_comes_through_a_pipe_may_be_anything() {
     let sandbox = Sandbox::new();

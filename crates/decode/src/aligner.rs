@@ -119,6 +119,11 @@ impl Aligner {
         self.recognizer.header()
     }
 
+    /// Samples per second that the model hears.
+    pub fn sample_rate(&self) -> u32 {
+        self.recognizer.sample_rate()
+    }
+
     /// The units that are aligned.
     pub fn units(&self) -> Units {
         self.units

@@ -192,7 +192,7 @@ impl Align {
 
     /// One recording.
     fn one(&self, aligner: &mut Aligner, transcript: &str) -> Result<ExitCode, Failure> {
-        let raw = self.raw.format();
+        let raw = self.raw.format_at(aligner.sample_rate());
         let audio = transcribe::read(&self.input, raw.as_ref()).map_err(Failure::Sentence)?;
         let path = Path::new(transcript);
         let transcript = match path.extension() {
