@@ -98,6 +98,14 @@ pub enum TrainError {
         /// The folder.
         path: PathBuf,
     },
+    /// A report that would hold less than the one that is there.
+    #[error("{} was made when {} was still there and holds more than a new one would; put that back, or move the page away first", page.display(), gone.display())]
+    PageOfMore {
+        /// The report.
+        page: PathBuf,
+        /// What it shows and is there no more.
+        gone: PathBuf,
+    },
     /// The folder for the run holds something else.
     #[error("{} holds {name}, which is not of a run, so no run goes there; name another folder with --run", path.display())]
     ForeignFolder {
