@@ -86,8 +86,18 @@ fn weights_go_out_and_come_back_the_same() {
         .refuses(&["export", MODEL, "--format", "labyrinth", "-o", MODEL], "is the model itself");
     sandbox.refuses(&["export", MODEL, "--precision", "bf16", "-o", "x"], "--format labyrinth");
     let wrong = ["import", MODEL, "--like", MODEL, "-o", "x"];
-    let said = sandbox.refuses(&wrong, "is missing");
-    assert!(said.contains("gru.0.weight_ih_l0 is missing") && said.contains("too many"), "{said}");
+    let said = sandbox.refuses(&wrong, "are missing (");
+    assert!(said.contains("gru.0.weight_ih_l0") && said.contains("too many"), "{said}");
+    // Two causes, two sentences.
+    let weights = "torch/weights.safetensors";
+    let recipe = sandbox.read_text(RECIPE);
+    sandbox.write("data/gone.toml", recipe.replace("train.jsonl", "gone.jsonl"));
+    sandbox.refuses(&["import", weights, "--recipe", "data/gone.toml", "-o", "x"], "gone.jsonl");
+    let head = "[train]\nauxiliary-phonemes = { lexicon = \"few.dic\" }\n";
+    sandbox.write("data/few.dic", "ab AE B\n");
+    sandbox.write("data/two.toml", recipe.replace("[train]\n", head));
+    let two = ["import", weights, "--recipe", "data/two.toml", "-o", "x"];
+    assert!(!sandbox.refuses(&two, "second head").contains("manifests"));
 }
 
 #[test]

@@ -55,6 +55,14 @@ impl Subject {
         }
     }
 
+    /// Whether the data of a recipe, from which its labels come, can be read.
+    ///
+    /// # Errors
+    /// What a training would say of them.
+    pub fn data_of(recipe: &Recipe) -> Result<(), TrainError> {
+        Data::read(recipe).map(|_| ())
+    }
+
     /// A model file's.
     ///
     /// # Errors
