@@ -186,7 +186,7 @@ impl BatchLoader {
         }
         options.features.normalize.apply(features, dim);
         if let Some(masks) = &options.spec_augment {
-            masks.apply(features, dim, &mut random(Purpose::Masks));
+            masks.apply(features, dim, options.features.views(), &mut random(Purpose::Masks));
         }
         let frames = features.len() / dim;
         batch.lengths.push(frames);
