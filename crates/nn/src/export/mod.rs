@@ -266,10 +266,19 @@ mod tests {
             residual: true,
             ..CnnOptions::default()
         };
+        let ahead = ResnetOptions {
+            width: 8,
+            bidirectional: false,
+            lookahead: 2,
+            recurrent_norm: true,
+            residual: true,
+            ..ResnetOptions::default()
+        };
         let options = [
             ModelOptions::Cnn(CnnOptions::default()),
             ModelOptions::Cnn(causal),
             ModelOptions::Resnet(ResnetOptions { width: 8, ..ResnetOptions::default() }),
+            ModelOptions::Resnet(ahead),
             ModelOptions::Keyword(KeywordOptions::default()),
         ];
         options.iter().map(|options| Network::new(options, 40, 9, 7).unwrap()).collect()
