@@ -13,8 +13,8 @@
 //! with `;;;` are comments. Words go through the normaliser of the transcripts, for it is its words
 //! that are looked up.
 //!
-//! [`Lexicon::pronounce`] takes the **first** pronunciation of each word. Which one was really said is
-//! not asked; a dictionary whose first is the rarer one wants its lines in another order.
+//! [`Lexicon::pronounce`] takes the **first** pronunciation of each word. Which one was really said only the
+//! aligner asks; for training a dictionary whose first is the rarer one wants its lines in another order.
 
 use std::collections::BTreeMap;
 use std::io;
