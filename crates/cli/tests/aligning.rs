@@ -95,6 +95,28 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     // Two equal letters after each other are one to a model of frames: about one in eight of these.
     assert!(value["score"]["per"].as_f64().unwrap() < 0.3, "{}", value["score"]["per"]);
     assert!(value["score"].get("wer").is_none() && value["score"].get("cer").is_none());
+    // In a stream they are compared with the same: what the tracks say.
+    let chunks = ["--stream", "--chunk-seconds", "60"];
+    let offline = ["evaluate", MODEL, "data/mine/unseen.jsonl"];
+    let ran = sandbox.run_well(&[&offline[..], &chunks, &["--json"]].concat());
+    let streamed: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(streamed["score"], value["score"]);
+    assert!(streamed["offline"].get("wer").is_none(), "{}", streamed["offline"]);
+    let ran = sandbox.run_well(&[&offline[..], &chunks].concat());
+    assert!(ran.stdout.starts_with("PER ") && ran.stdout.contains("offline PER"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("WER") && !ran.stdout.contains("CER"), "{}", ran.stdout);
+    // Without tracks there is nothing to measure.
+    let bare = |from: &str, to: &str| {
+        let manifest = sandbox.read_text("data/mine/unseen.jsonl");
+        sandbox.write("data/mine/bare.jsonl", manifest.replace(from, to));
+        for stream in [&[][..], &chunks] {
+            let arguments = [&["evaluate", MODEL, "data/mine/bare.jsonl"][..], stream].concat();
+            let said = sandbox.refuses(&arguments, "data/mine/bare.jsonl");
+            assert!(said.contains("labyrinth align"), "{said}");
+        }
+    };
+    bare("\"labels\":", "\"remark\":");
+    bare(".txt\"", ".gone.txt\"");
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/mine/unseen.jsonl"]);
     assert!(ran.stdout.starts_with("PER "), "{}", ran.stdout);
     assert!(ran.stdout.contains("have the label of the track"), "{}", ran.stdout);
@@ -385,4 +407,25 @@ fn phonemes_have_an_error_rate_of_their_own_name() {
     assert!(value["outside_alphabet"].as_u64().unwrap() > 0);
     let reference = value["score"]["utterances"][0]["reference"].as_str().unwrap();
     assert!(reference.contains('<'), "{reference}");
+    // And in a stream, and in a study.
+    let stream = ["evaluate", MODEL, "data/test.jsonl", "--stream", "--chunk-seconds", "60"];
+    let ran = sandbox.run_well(&stream);
+    assert!(ran.stdout.starts_with("PER ") && ran.stdout.contains("offline PER"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("WER") && !ran.stdout.contains("CER"), "{}", ran.stdout);
+    let ran = sandbox.run_well(&[&stream[..], &["--json"]].concat());
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(value["score"]["per"].is_number() && value["offline"]["per"].is_number(), "{value}");
+    let study = "title = \"T\"\nquestion = \"Q\"\nrecipe = \"data/tones.toml\"\nevaluate = \
+                 \"data/test.jsonl\"\nseeds = [1]\nset = [\"train.epochs=1\", \"data.units=phonemes\", \
+                 \"data.lexicon=words.dic\"]\n[[cells]]\nname = \"one\"\n";
+    sandbox.write("phonemes.toml", study);
+    let ran = sandbox.run_well(&["study", "phonemes.toml", "-o", "study"]);
+    assert!(ran.stdout.contains("\nPER "), "{}", ran.stdout);
+    for file in ["study/README.md", "study/picture.svg"] {
+        let text = sandbox.read_text(file);
+        assert!(text.contains("PER") && !text.contains("WER"), "{text}");
+    }
+    let log: serde_json::Value =
+        serde_json::from_str(sandbox.read_text("study/runs.jsonl").trim()).unwrap();
+    assert!(log["per"].is_number() && log.get("wer").is_none() && log.get("cer").is_none());
 }

@@ -260,7 +260,15 @@ pub enum TrainError {
         /// The manifest.
         path: PathBuf,
         /// Where labels were looked for, and what to do.
-        reason: &'static str,
+        reason: String,
+    },
+    /// A framewise model, and no utterance that says what its frames should say.
+    #[error("the model names the sound of each frame, and {} cannot tell whether it is right ({reason}); name a manifest whose lines have `labels`, as `labyrinth align` writes them", path.display())]
+    NothingToMeasure {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The normaliser's options.
     #[error(transparent)]

@@ -139,7 +139,8 @@ impl Study {
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
             .map_err(Failure::write(&path))?;
         output::line(format_args!(
-            "WER {}",
+            "{} {}",
+            evaluation.units.rate_name(),
             wording::rate(evaluation.score.wer, &evaluation.score.wer_interval)
         ))
     }
