@@ -72,6 +72,9 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     sandbox.write("data/mine/tones.toml", framewise_recipe(""));
     let ran = sandbox.run_well(&["train", "data/mine/tones.toml"]);
     assert!(ran.stdout.contains("alphabet of 8 phonemes"), "{}", ran.stdout);
+    // Broken tracks are counted before the first step.
+    let data = ran.stdout.lines().find(|line| line.starts_with("data ")).unwrap();
+    assert!(data.contains("missing-labels 1") && data.contains("unusable-labels 1"), "{data}");
     assert!(
         ran.stdout.contains("frames right") && ran.stdout.contains("silence"),
         "{}",
@@ -82,6 +85,7 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     let line = |id: &str| ledger.lines().find(|line| line.contains(id)).unwrap().to_owned();
     assert!(line("speaker-2/02").contains("unusable-labels"), "{ledger}");
     assert!(line("speaker-2/02").contains("overlap"), "{ledger}");
+    assert!(line("speaker-2/02").contains("02.txt: label "), "{ledger}");
     assert!(line("no-track").contains("missing-labels"), "{ledger}");
 
     // A speaker's recordings that were not trained on: nearly all frames are right.
@@ -168,6 +172,15 @@ fn labels_outside_the_alphabet_are_passed_over_and_counted() {
     let epoch = log.lines().find(|line| line.contains("\"epoch\"") && line.contains("dev-per"));
     let epoch: serde_json::Value = serde_json::from_str(epoch.unwrap()).unwrap();
     assert!(epoch["passed-over"].as_u64().unwrap() > 100, "{epoch}");
+    // A label that no track says is told; where none does, nothing is trained.
+    let train = ["train", "data/mine/tones.toml", "--run", "runs/other", "--set"];
+    let labels = |labels: &str| format!("data.track={{ labels = {labels} }}");
+    let ran = sandbox.run_well(&[&train[..], &[&labels(r#"["a", "b", "zz"]"#)]].concat());
+    assert!(ran.stdout.contains("stand in no label track") && ran.stdout.contains("\"zz\""));
+    std::fs::remove_dir_all(sandbox.path("runs/other")).unwrap();
+    let none = labels(r#"["yy", "zz"]"#);
+    let said = sandbox.refuses(&[&train[..], &[&none]].concat(), "\"yy\", \"zz\"");
+    assert!(said.contains("there stand \"a\", \"b\""), "{said}");
     // Where they are evaluated they count as wrong: leaving out must not improve a figure.
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/mine/test.jsonl", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();

@@ -151,6 +151,9 @@ fn a_model_is_tuned_further_on_other_labels_and_resumes_without_it() {
         "{}",
         whole.stdout
     );
+    // A refusal is one sentence, whatever was noted before it.
+    let again = ["train", "data/tuned.toml", "--from", MODEL, "--run", "runs/whole"];
+    sandbox.refuses(&again, "already holds a run");
     let log = sandbox.read_text("runs/whole/log.jsonl");
     assert!(log.lines().next().unwrap().contains("began-with-model"), "{log}");
     // The run is whole without the model it came from: its checkpoint holds what is needed.
