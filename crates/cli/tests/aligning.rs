@@ -276,6 +276,10 @@ fn what_cannot_be_aligned_is_one_sentence_or_a_line_of_the_ledger() {
     sandbox.refuses(&["align", MODEL, "none.wav", "ab"], "none.wav");
     sandbox.refuses(&["align", MODEL, wav, "none.txt"], "none.txt");
     sandbox.refuses(&["align", MODEL, wav, "ab", "-o", "data"], "folder");
+    for name in ["labels.foo", "labels", "labels.srt"] {
+        sandbox.refuses(&["align", MODEL, wav, "ab", "-o", name], "--format");
+    }
+    sandbox.run_well(&["align", MODEL, wav, "ab", "-o", "labels.foo", "--format", "ctm"]);
     sandbox.refuses(&["align", MODEL, "data/train.jsonl"], "-o");
     sandbox.refuses(&["align", MODEL, "data/train.jsonl", "ab", "-o", "out"], "leave out");
     sandbox.refuses(&["align", MODEL, wav, "ab", "--lexicon", "data/tones.toml"], "tones.toml");

@@ -190,6 +190,11 @@ fn a_subset_depends_on_its_seed_alone() {
     let all = sandbox.read_text("data/train.jsonl");
     assert!(a.lines().count() > 1 && a.lines().count() < all.lines().count(), "{a}");
     sandbox.refuses(&["subset", "data/train.jsonl", "--minutes", "1", "-o", "x.jsonl"], "beside");
+    let few = ["subset", "data/train.jsonl", "--minutes", "0.001", "-o", "data/x.jsonl"];
+    sandbox.refuses(&few, "more --minutes");
+    sandbox.write("data/empty.jsonl", "");
+    let none = ["subset", "data/empty.jsonl", "--minutes", "1", "-o", "data/x.jsonl"];
+    sandbox.refuses(&none, "data/empty.jsonl is empty");
     sandbox.refuses(
         &["subset", "data/train.jsonl", "--minutes", "1", "-o", "data/a.jsonl"],
         "is there already",

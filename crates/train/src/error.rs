@@ -41,13 +41,15 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
-    /// The recipe is not what a recipe should be; the message shows the line.
-    #[error("the recipe {} has a mistake; correct this line:\n{message}", path.display())]
+    /// The recipe is not what a recipe should be.
+    #[error("the recipe {}{place}: {fault}; correct it there", path.display())]
     Recipe {
         /// The recipe.
         path: PathBuf,
-        /// The line, and what is wrong with it.
-        message: String,
+        /// Behind its name: line, column, and what stands there, where that is known.
+        place: String,
+        /// What is wrong.
+        fault: String,
     },
     /// A value of the recipe is out of its range.
     #[error("the recipe {}: {fault}", path.display())]
@@ -85,10 +87,12 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// The file of a study is not what it should be.
-    #[error("the study {} has a mistake: {fault}", path.display())]
+    #[error("the study {}{place}: {fault}", path.display())]
     Study {
         /// The file.
         path: PathBuf,
+        /// Behind its name: line, column, and what stands there, where that is known.
+        place: String,
         /// What is wrong.
         fault: String,
     },
