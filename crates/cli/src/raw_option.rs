@@ -3,13 +3,15 @@
 use clap::Args;
 use labyrinth_signal::{Encoding, RawFormat};
 
+use crate::failure::Failure;
+
 /// How headerless files are to be read.
 #[derive(Args, Clone, Copy)]
 pub struct RawOption {
     /// How headerless files store a sample, such as pcm_s16le, pcm_s16be, ulaw.
-    #[arg(long, value_name = "NAME", requires = "sample_rate")]
+    #[arg(long, value_name = "NAME")]
     encoding: Option<Encoding>,
-    /// Samples per second of headerless files.
+    /// Samples per second of headerless files; left out, the model's.
     #[arg(long, value_name = "HZ", requires = "encoding",
           value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
     sample_rate: Option<u32>,
@@ -20,9 +22,20 @@ pub struct RawOption {
 }
 
 impl RawOption {
-    /// The format, where one was named.
-    pub fn format(self) -> Option<RawFormat> {
-        let (encoding, sample_rate) = self.encoding.zip(self.sample_rate)?;
+    /// The format, where one was named whole.
+    pub fn format(self) -> Result<Option<RawFormat>, Failure> {
+        match (self.encoding, self.sample_rate) {
+            (Some(encoding), None) => Err(Failure::Sentence(format!(
+                "--encoding {encoding} says how samples are stored and not how many there are in a second; \
+                 add --sample-rate, such as --sample-rate 16000"
+            ))),
+            _ => Ok(self.format_at(0)),
+        }
+    }
+
+    /// The format, where one was named; at `rate` where that was not.
+    pub fn format_at(self, rate: u32) -> Option<RawFormat> {
+        let (encoding, sample_rate) = (self.encoding?, self.sample_rate.unwrap_or(rate));
         Some(RawFormat { encoding, sample_rate, channels: self.channels.unwrap_or(1) })
     }
 }

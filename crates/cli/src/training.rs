@@ -129,10 +129,12 @@ impl Teller {
                 resumed_at,
             } => {
                 self.line(&format!(
-                    "data     {ledger}, {} of speech, alphabet of {} {} and the blank",
+                    "data     {ledger}, {} of speech, alphabet of {} and the blank",
                     wording::speech(hours * 3600.0),
-                    alphabet.symbols().len(),
-                    alphabet.units().name(),
+                    wording::count(
+                        alphabet.symbols().len(),
+                        alphabet.units().name().trim_end_matches('s')
+                    ),
                 ));
                 self.line(&format!(
                     "model    {} parameters, {} of about {} each",

@@ -72,6 +72,9 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     sandbox.write("data/mine/tones.toml", framewise_recipe(""));
     let ran = sandbox.run_well(&["train", "data/mine/tones.toml"]);
     assert!(ran.stdout.contains("alphabet of 8 phonemes"), "{}", ran.stdout);
+    // Broken tracks are counted before the first step.
+    let data = ran.stdout.lines().find(|line| line.starts_with("data ")).unwrap();
+    assert!(data.contains("missing-labels 1") && data.contains("unusable-labels 1"), "{data}");
     assert!(
         ran.stdout.contains("frames right") && ran.stdout.contains("silence"),
         "{}",
@@ -82,6 +85,7 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     let line = |id: &str| ledger.lines().find(|line| line.contains(id)).unwrap().to_owned();
     assert!(line("speaker-2/02").contains("unusable-labels"), "{ledger}");
     assert!(line("speaker-2/02").contains("overlap"), "{ledger}");
+    assert!(line("speaker-2/02").contains("02.txt: label "), "{ledger}");
     assert!(line("no-track").contains("missing-labels"), "{ledger}");
 
     // A speaker's recordings that were not trained on: nearly all frames are right.
@@ -95,6 +99,28 @@ fn a_folder_with_label_tracks_becomes_a_framewise_model() {
     // Two equal letters after each other are one to a model of frames: about one in eight of these.
     assert!(value["score"]["per"].as_f64().unwrap() < 0.3, "{}", value["score"]["per"]);
     assert!(value["score"].get("wer").is_none() && value["score"].get("cer").is_none());
+    // In a stream they are compared with the same: what the tracks say.
+    let chunks = ["--stream", "--chunk-seconds", "60"];
+    let offline = ["evaluate", MODEL, "data/mine/unseen.jsonl"];
+    let ran = sandbox.run_well(&[&offline[..], &chunks, &["--json"]].concat());
+    let streamed: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(streamed["score"], value["score"]);
+    assert!(streamed["offline"].get("wer").is_none(), "{}", streamed["offline"]);
+    let ran = sandbox.run_well(&[&offline[..], &chunks].concat());
+    assert!(ran.stdout.starts_with("PER ") && ran.stdout.contains("offline PER"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("WER") && !ran.stdout.contains("CER"), "{}", ran.stdout);
+    // Without tracks there is nothing to measure.
+    let bare = |from: &str, to: &str| {
+        let manifest = sandbox.read_text("data/mine/unseen.jsonl");
+        sandbox.write("data/mine/bare.jsonl", manifest.replace(from, to));
+        for stream in [&[][..], &chunks] {
+            let arguments = [&["evaluate", MODEL, "data/mine/bare.jsonl"][..], stream].concat();
+            let said = sandbox.refuses(&arguments, "data/mine/bare.jsonl");
+            assert!(said.contains("labyrinth align"), "{said}");
+        }
+    };
+    bare("\"labels\":", "\"remark\":");
+    bare(".txt\"", ".gone.txt\"");
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/mine/unseen.jsonl"]);
     assert!(ran.stdout.starts_with("PER "), "{}", ran.stdout);
     assert!(ran.stdout.contains("have the label of the track"), "{}", ran.stdout);
@@ -146,6 +172,15 @@ fn labels_outside_the_alphabet_are_passed_over_and_counted() {
     let epoch = log.lines().find(|line| line.contains("\"epoch\"") && line.contains("dev-per"));
     let epoch: serde_json::Value = serde_json::from_str(epoch.unwrap()).unwrap();
     assert!(epoch["passed-over"].as_u64().unwrap() > 100, "{epoch}");
+    // A label that no track says is told; where none does, nothing is trained.
+    let train = ["train", "data/mine/tones.toml", "--run", "runs/other", "--set"];
+    let labels = |labels: &str| format!("data.track={{ labels = {labels} }}");
+    let ran = sandbox.run_well(&[&train[..], &[&labels(r#"["a", "b", "zz"]"#)]].concat());
+    assert!(ran.stdout.contains("stand in no label track") && ran.stdout.contains("\"zz\""));
+    std::fs::remove_dir_all(sandbox.path("runs/other")).unwrap();
+    let none = labels(r#"["yy", "zz"]"#);
+    let said = sandbox.refuses(&[&train[..], &[&none]].concat(), "\"yy\", \"zz\"");
+    assert!(said.contains("there stand \"a\", \"b\""), "{said}");
     // Where they are evaluated they count as wrong: leaving out must not improve a figure.
     let ran = sandbox.run_well(&["evaluate", MODEL, "data/mine/test.jsonl", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -241,6 +276,10 @@ fn what_cannot_be_aligned_is_one_sentence_or_a_line_of_the_ledger() {
     sandbox.refuses(&["align", MODEL, "none.wav", "ab"], "none.wav");
     sandbox.refuses(&["align", MODEL, wav, "none.txt"], "none.txt");
     sandbox.refuses(&["align", MODEL, wav, "ab", "-o", "data"], "folder");
+    for name in ["labels.foo", "labels", "labels.srt"] {
+        sandbox.refuses(&["align", MODEL, wav, "ab", "-o", name], "--format");
+    }
+    sandbox.run_well(&["align", MODEL, wav, "ab", "-o", "labels.foo", "--format", "ctm"]);
     sandbox.refuses(&["align", MODEL, "data/train.jsonl"], "-o");
     sandbox.refuses(&["align", MODEL, "data/train.jsonl", "ab", "-o", "out"], "leave out");
     sandbox.refuses(&["align", MODEL, wav, "ab", "--lexicon", "data/tones.toml"], "tones.toml");
@@ -385,4 +424,25 @@ fn phonemes_have_an_error_rate_of_their_own_name() {
     assert!(value["outside_alphabet"].as_u64().unwrap() > 0);
     let reference = value["score"]["utterances"][0]["reference"].as_str().unwrap();
     assert!(reference.contains('<'), "{reference}");
+    // And in a stream, and in a study.
+    let stream = ["evaluate", MODEL, "data/test.jsonl", "--stream", "--chunk-seconds", "60"];
+    let ran = sandbox.run_well(&stream);
+    assert!(ran.stdout.starts_with("PER ") && ran.stdout.contains("offline PER"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("WER") && !ran.stdout.contains("CER"), "{}", ran.stdout);
+    let ran = sandbox.run_well(&[&stream[..], &["--json"]].concat());
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(value["score"]["per"].is_number() && value["offline"]["per"].is_number(), "{value}");
+    let study = "title = \"T\"\nquestion = \"Q\"\nrecipe = \"data/tones.toml\"\nevaluate = \
+                 \"data/test.jsonl\"\nseeds = [1]\nset = [\"train.epochs=1\", \"data.units=phonemes\", \
+                 \"data.lexicon=words.dic\"]\n[[cells]]\nname = \"one\"\n";
+    sandbox.write("phonemes.toml", study);
+    let ran = sandbox.run_well(&["study", "phonemes.toml", "-o", "study"]);
+    assert!(ran.stdout.contains("\nPER "), "{}", ran.stdout);
+    for file in ["study/README.md", "study/picture.svg"] {
+        let text = sandbox.read_text(file);
+        assert!(text.contains("PER") && !text.contains("WER"), "{text}");
+    }
+    let log: serde_json::Value =
+        serde_json::from_str(sandbox.read_text("study/runs.jsonl").trim()).unwrap();
+    assert!(log["per"].is_number() && log.get("wer").is_none() && log.get("cer").is_none());
 }

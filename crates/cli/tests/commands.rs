@@ -58,7 +58,7 @@ fn wrong_arguments_end_with_status_2() {
         &["train", "a.toml", "--workers", "none"],
         &["train", "a.toml", "--anyway"],
         &["transcribe", "model"],
-        &["transcribe", "model", "a.raw", "--encoding", "pcm_s16be"],
+        &["features", "a.raw", "--encoding", "pcm_s16be"],
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s17", "--sample-rate", "8000"],
         // Resampled to a model's rate one such second would be gigabytes.
         &["transcribe", "model", "a.raw", "--encoding", "pcm_s16le", "--sample-rate", "1"],

@@ -86,8 +86,18 @@ fn weights_go_out_and_come_back_the_same() {
         .refuses(&["export", MODEL, "--format", "labyrinth", "-o", MODEL], "is the model itself");
     sandbox.refuses(&["export", MODEL, "--precision", "bf16", "-o", "x"], "--format labyrinth");
     let wrong = ["import", MODEL, "--like", MODEL, "-o", "x"];
-    let said = sandbox.refuses(&wrong, "is missing");
-    assert!(said.contains("gru.0.weight_ih_l0 is missing") && said.contains("too many"), "{said}");
+    let said = sandbox.refuses(&wrong, "are missing (");
+    assert!(said.contains("gru.0.weight_ih_l0") && said.contains("too many"), "{said}");
+    // Two causes, two sentences.
+    let weights = "torch/weights.safetensors";
+    let recipe = sandbox.read_text(RECIPE);
+    sandbox.write("data/gone.toml", recipe.replace("train.jsonl", "gone.jsonl"));
+    sandbox.refuses(&["import", weights, "--recipe", "data/gone.toml", "-o", "x"], "gone.jsonl");
+    let head = "[train]\nauxiliary-phonemes = { lexicon = \"few.dic\" }\n";
+    sandbox.write("data/few.dic", "ab AE B\n");
+    sandbox.write("data/two.toml", recipe.replace("[train]\n", head));
+    let two = ["import", weights, "--recipe", "data/two.toml", "-o", "x"];
+    assert!(!sandbox.refuses(&two, "second head").contains("manifests"));
 }
 
 #[test]
@@ -141,6 +151,9 @@ fn a_model_is_tuned_further_on_other_labels_and_resumes_without_it() {
         "{}",
         whole.stdout
     );
+    // A refusal is one sentence, whatever was noted before it.
+    let again = ["train", "data/tuned.toml", "--from", MODEL, "--run", "runs/whole"];
+    sandbox.refuses(&again, "already holds a run");
     let log = sandbox.read_text("runs/whole/log.jsonl");
     assert!(log.lines().next().unwrap().contains("began-with-model"), "{log}");
     // The run is whole without the model it came from: its checkpoint holds what is needed.
@@ -177,6 +190,11 @@ fn a_subset_depends_on_its_seed_alone() {
     let all = sandbox.read_text("data/train.jsonl");
     assert!(a.lines().count() > 1 && a.lines().count() < all.lines().count(), "{a}");
     sandbox.refuses(&["subset", "data/train.jsonl", "--minutes", "1", "-o", "x.jsonl"], "beside");
+    let few = ["subset", "data/train.jsonl", "--minutes", "0.001", "-o", "data/x.jsonl"];
+    sandbox.refuses(&few, "more --minutes");
+    sandbox.write("data/empty.jsonl", "");
+    let none = ["subset", "data/empty.jsonl", "--minutes", "1", "-o", "data/x.jsonl"];
+    sandbox.refuses(&none, "data/empty.jsonl is empty");
     sandbox.refuses(
         &["subset", "data/train.jsonl", "--minutes", "1", "-o", "data/a.jsonl"],
         "is there already",

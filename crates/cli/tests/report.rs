@@ -56,6 +56,31 @@ fn a_dev_set_that_is_gone_is_told_on_the_page() {
 }
 
 #[test]
+fn a_page_of_what_is_gone_since_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let ran = sandbox.run(&["train", "data/tones.toml", "--run", "run", "--set", "train.epochs=1"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let page = sandbox.read("run/report.html");
+    for (gone, left) in [("log.jsonl", ""), ("log.jsonl", "{\"ev"), ("model.safetensors", "")] {
+        let (file, saved) = (format!("run/{gone}"), sandbox.read(format!("run/{gone}")));
+        match left {
+            "" => std::fs::remove_file(sandbox.path(&file)).unwrap(),
+            left => drop(sandbox.write(&file, left)),
+        }
+        let said = sandbox.refuses(&["report", "run"], "run/report.html");
+        assert!(said.contains(gone), "{said}");
+        assert!(sandbox.read("run/report.html") == page, "{gone}: the page was replaced");
+        sandbox.write(&file, saved);
+    }
+    sandbox.run_well(&["report", "run"]);
+    // Without a page there is nothing to lose.
+    std::fs::remove_file(sandbox.path("run/model.safetensors")).unwrap();
+    std::fs::remove_file(sandbox.path("run/report.html")).unwrap();
+    sandbox.run_well(&["report", "run"]);
+}
+
+#[test]
 fn what_is_no_run_is_refused_in_a_sentence() {
     let sandbox = Sandbox::new();
     corpus(&sandbox);

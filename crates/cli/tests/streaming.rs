@@ -156,6 +156,20 @@ fn words_come_while_somebody_speaks() {
     assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""));
 }
 
+/// A WAV of 32-bit floats at 8000 Hz.
+fn wav_of_floats(samples: &[f32]) -> Vec<u8> {
+    let bytes = 4 * samples.len() as u32;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x03\0\x01\0");
+    wav.extend(8000u32.to_le_bytes());
+    wav.extend(32000u32.to_le_bytes());
+    wav.extend(b"\x04\0\x20\0data");
+    wav.extend(bytes.to_le_bytes());
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
+}
+
 #[test]
 fn what_comes_through_a_pipe_may_be_anything() {
     let sandbox = Sandbox::new();
@@ -168,7 +182,41 @@ fn what_comes_through_a_pipe_may_be_anything() {
     torn.is_one_sentence("ended within a sample");
     assert_eq!(torn.stdout.lines().count(), 1, "{}", torn.stdout);
     piped(&sandbox, &stream, b"", 1).is_one_sentence("brought nothing");
-    piped(&sandbox, &stream, b"fLaC....", 8).is_one_sentence("FLAC");
+    for (bytes, named) in [
+        (&b"fLaC...."[..], "FLAC"),
+        (b"\0\0\0\x20ftypM4A \0\0\0\0", "M4A"),
+        (b".snd\0\0\0\x18", ".au"),
+        (b"#!AMR\n\x04", "AMR"),
+        (b"somebody sent the transcript\n", "text and no sound"),
+    ] {
+        let ran = piped(&sandbox, &stream, bytes, 3);
+        assert!(ran.is_one_sentence(named).contains("ffmpeg -i FILE -f s16le -ar 8000 -ac 1 -"));
+        assert_eq!(ran.stdout, "");
+        // Whoever says what it is knows better.
+        let named = [&stream[..], &["--encoding", "ulaw"]].concat();
+        assert_eq!(piped(&sandbox, &named, bytes, 3).status, Some(0));
+    }
+    // Another encoding at the model's own rate.
+    let swapped: Vec<u8> = raw.chunks(2).flat_map(|sample| [sample[1], sample[0]]).collect();
+    let named = [&stream[..], &["--encoding", "pcm_s16be"]].concat();
+    let ran = piped(&sandbox, &named, &swapped, 640);
+    assert_eq!((ran.status, &ran.stdout), (Some(0), &whole), "{}", ran.stderr);
+    // What is no sound offline is none live, and says so in the same words.
+    for bad in [f32::NAN, f32::INFINITY, 1e30] {
+        let samples = [0.1f32, 0.2, bad, 0.3].repeat(500);
+        let bytes = wav_of_floats(&samples);
+        sandbox.write("bad.wav", &bytes);
+        let offline = sandbox.run(&["transcribe", MODEL, "bad.wav"]);
+        let live = piped(&sandbox, &stream, &bytes, 640).is_one_sentence("holds a sample");
+        let what = |said: &str| said[said.find("holds").unwrap()..].trim_end().to_owned();
+        assert_eq!((offline.status, what(&offline.stderr)), (Some(2), what(&live)));
+    }
+    let empty = wav_of_floats(&[]);
+    piped(&sandbox, &stream, &empty, 640).is_one_sentence("no samples");
+    piped(&sandbox, &stream, &raw[..1], 640).is_one_sentence("ended within a sample");
+    let none_came = piped(&sandbox, &stream, &wav_of_floats(&[0.5; 9])[..44], 640);
+    none_came.is_one_sentence("was cut short");
+    assert_eq!(none_came.stdout, "");
     let wav = sandbox.read("data/tone-200.wav");
     piped(&sandbox, &stream, &wav[..30], 30).is_one_sentence("ends before its samples");
     piped(&sandbox, &stream, &wav[..wav.len() - 100], 640).is_one_sentence("was cut short");
@@ -226,5 +274,6 @@ fn a_model_that_needs_the_whole_is_refused_or_hears_chunks() {
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(value["kept"], 6);
     sandbox.refuses(&[&stream[..], &["0.001"]].concat(), "chunks of 0.001 s");
+    sandbox.refuses(&[&stream[..], &["1e30"]].concat(), "chunks of 1e30 s");
     sandbox.refuses(&[&stream[..], &["2", "--overlap-seconds", "9999"]].concat(), "9999");
 }

@@ -112,8 +112,9 @@ pub(crate) fn channel_of<'a>(
         None => Err(ClipFault::Refused {
             reason: Reason::UnreadableAudio,
             detail: format!(
-                "{} has {count} channels, and its line names channel {channel}, counted from 0",
-                folder.join(&utterance.audio_filepath).display()
+                "{} has {count} channel{}, and its line names channel {channel}, counted from 0",
+                folder.join(&utterance.audio_filepath).display(),
+                if count == 1 { "" } else { "s" }
             ),
         }),
     }

@@ -55,11 +55,11 @@ pub use index::IndexedManifest;
 pub use labels::{Label, LabelError, LabelFormat, LabelTrack, read_labels};
 pub use ledger::{Ledger, LedgerError, Reason, Refusal};
 pub use loader::frames::{
-    FrameGrid, IGNORED, frame_targets, read_spoken, spoken_text, track_alphabet,
+    FrameGrid, IGNORED, TrackContents, frame_targets, read_spoken, spoken_text,
 };
 pub use loader::{
     Batch, Corpus, Framewise, Infeasible, Loader, LoaderError, LoaderOptions, OutputFrames,
-    Position, Rank, SoundOptions, SoundRecordings, check_options, plan_refusals,
+    Position, Rank, SoundOptions, SoundRecordings, check_options, plan_refusals, plan_training,
 };
 pub use manifest::{Manifest, ManifestError, Utterance};
 pub use prepare::{

@@ -6,8 +6,8 @@ mod common;
 use common::{evaluation, run, training, utterance};
 use labyrinth_corpus::loader::LoaderOptions;
 use labyrinth_corpus::{
-    Batch, Framewise, IGNORED, Infeasible, Manifest, Position, Reason, plan_refusals,
-    track_alphabet, training_alphabet,
+    Batch, Framewise, IGNORED, Infeasible, Manifest, Position, Reason, TrackContents,
+    plan_refusals, plan_training, training_alphabet,
 };
 use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, TrackOptions, Units};
 use std::path::Path;
@@ -83,17 +83,20 @@ fn broken_tracks_are_refused_by_name_and_the_others_give_targets() {
         assert!(refusal.detail.contains(part), "{}", refusal.detail);
         assert!(refusal.detail.contains(".txt"), "{}", refusal.detail);
     }
-    // What needs no reading is known before.
+    // All of it is known before.
     let ledger = plan_refusals(&options(&manifest, &[1.0])).unwrap();
     let planned: Vec<&str> = ledger.refusals().iter().map(|refusal| refusal.id.as_str()).collect();
-    assert_eq!(planned, ["u004"]);
+    assert_eq!(planned, ["u001", "u002", "u003", "u004", "u005"]);
+    let (_, seconds) = plan_training(&options(&manifest, &[1.0])).unwrap();
+    assert_eq!(seconds, manifest.utterances[0].duration);
     // The alphabet is that of the tracks that can be read.
     let track = TrackOptions::default();
     let sources = || std::iter::once(&manifest as &dyn labyrinth_corpus::Source);
-    let alphabet = track_alphabet(sources(), Units::Phonemes, &track).unwrap();
-    assert_eq!(alphabet.symbols(), ["a", "b", "x"]);
+    let contents = TrackContents::read(sources(), &track).unwrap();
+    assert_eq!(contents.alphabet(Units::Phonemes, &track).symbols(), ["a", "b", "x"]);
     let only = TrackOptions { labels: vec!["b".into(), "c".into()], ..track };
-    assert_eq!(track_alphabet(sources(), Units::Words, &only).unwrap().symbols(), ["b", "c"]);
+    assert_eq!(contents.alphabet(Units::Words, &only).symbols(), ["b", "c"]);
+    assert_eq!(contents.missing(&only), ["c"]);
 }
 
 /// Frames of 25 ms every 10 ms, halved: centres at 12.5, 32.5, 52.5 ms…

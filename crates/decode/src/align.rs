@@ -13,6 +13,13 @@
 //! for each frame and place, and followed back from the end. Of equals the one that stays longest wins. A
 //! path needs L frames and one more for each pair of equal neighbours; with fewer there is none.
 //!
+//! # Words that are said in several ways
+//! A lexicon may know several pronunciations of a word. Then the line of places becomes a graph: between two
+//! words stands one blank, from it each way of the next word begins, and all of them end in the blank behind it;
+//! from the last label of a way a path may also go straight to the first of the next word's, where the two are not
+//! equal. A place knows those from which it is reached, all of lower number, and the maximum is taken over them.
+//! With one way for each word it is the line above.
+//!
 //! # From peaks to times
 //! The best path says where a model is sure of a label: a few frames, the peak, with blanks around. Where
 //! one label ends and the next begins lies in between, and a [`BoundaryRule`] decides; quiet stretches of
@@ -70,8 +77,11 @@ pub struct Path {
     pub log_probability: f64,
 }
 
-/// How a frame's best path came to its place: from so many places before.
+/// How a frame's best path came to its place: 0 where it stayed, else by which of its ways in, counted from 1.
 type Step = u8;
+
+/// Ways to say a word of which the best is looked for; those behind them are passed over.
+const MOST_WAYS: usize = 200;
 
 /// The best path of `target` through `scores`, `[frames, labels]`: logits or log probabilities, with the
 /// blank as label 0. An empty target is spelt by blanks alone, and by no frames at all.
@@ -82,69 +92,172 @@ type Step = u8;
 /// # Panics
 /// If `labels` is 0 or `scores` is not a whole number of frames: a fault of the calling program.
 pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, AlignError> {
+    let words = [vec![target.to_vec()]];
+    let words = if target.is_empty() { &[][..] } else { &words };
+    best_path_of_ways(scores, labels, words).map(|(path, _)| path)
+}
+
+/// The best path over all ways to say the words of a transcript, and for each word which of its ways that is: the
+/// first of equals. `words` holds for each word its ways, each at least one label; a word has at least one way.
+///
+/// # Errors
+/// As [`best_path`]; with too few frames the numbers are those of the ways that need fewest.
+///
+/// # Panics
+/// As [`best_path`], and if a word has no way or a way no label.
+pub fn best_path_of_ways(
+    scores: &[f32],
+    labels: usize,
+    words: &[Vec<Vec<u32>>],
+) -> Result<(Path, Vec<usize>), AlignError> {
     assert!(labels > 0 && scores.len().is_multiple_of(labels), "scores are whole frames");
     let frames = scores.len() / labels;
+    let all = words.iter().flatten().flatten();
     let foreign = |&label: &u32| label == BLANK || label as usize >= labels;
-    if let Some(place) = target.iter().position(foreign) {
-        return Err(AlignError::Label { place, label: target[place], labels });
+    if let Some((place, &label)) = all.enumerate().find(|(_, label)| foreign(label)) {
+        return Err(AlignError::Label { place, label, labels });
     }
-    let needed = ctc_minimum_frames(target);
-    if frames < needed {
-        let repeats = needed - target.len();
-        return Err(AlignError::TooShort { labels: target.len(), repeats, needed, frames });
+    let shortest = Shortest::of(words);
+    if frames < shortest.frames {
+        let Shortest { labels, frames: needed, .. } = shortest;
+        return Err(AlignError::TooShort { labels, repeats: needed - labels, needed, frames });
     }
-    let places = 2 * target.len() + 1;
-    let label_of = |place: usize| if place.is_multiple_of(2) { BLANK } else { target[place / 2] };
-    let may_skip =
-        |place: usize| place % 2 == 1 && place >= 3 && target[place / 2] != target[place / 2 - 1];
-    // [frames, places]: how many places back the best way to each came from.
-    let mut came: Vec<Step> = vec![0; frames * places];
-    let mut best = vec![f64::NEG_INFINITY; places];
+    let places = places(words);
+    // [frames, places]: how the best path to each came there.
+    let mut came: Vec<Step> = vec![0; frames * places.len()];
+    let mut best = vec![f64::NEG_INFINITY; places.len()];
     for (frame, scores) in scores.chunks_exact(labels).enumerate() {
         let sum = log_sum(scores);
         let mut alive = false;
         // From the end, so that the places before still hold the frame before.
-        for place in (0..places).rev() {
-            let (mut from, mut value) = (0, best[place]);
+        for (index, place) in places.iter().enumerate().rev() {
+            let (mut step, mut value) = (0, best[index]);
             if frame == 0 {
-                value = if place < 2 { 0.0 } else { f64::NEG_INFINITY };
+                value = if place.begins { 0.0 } else { f64::NEG_INFINITY };
             } else {
-                if place >= 1 && best[place - 1] > value {
-                    (from, value) = (1, best[place - 1]);
-                }
-                if may_skip(place) && best[place - 2] > value {
-                    (from, value) = (2, best[place - 2]);
+                for (way, &before) in (1..).zip(&place.before) {
+                    if best[before] > value {
+                        (step, value) = (way, best[before]);
+                    }
                 }
             }
-            value += f64::from(scores[label_of(place) as usize]) - sum;
+            value += f64::from(scores[place.label as usize]) - sum;
             // A score that is no number kills its paths; it never wins a comparison.
-            best[place] = if value.is_nan() { f64::NEG_INFINITY } else { value };
-            alive |= best[place] > f64::NEG_INFINITY;
-            came[frame * places + place] = from;
+            best[index] = if value.is_nan() { f64::NEG_INFINITY } else { value };
+            alive |= best[index] > f64::NEG_INFINITY;
+            came[frame * places.len() + index] = step;
         }
         if !alive {
             return Err(AlignError::NoPath { frame });
         }
     }
-    let mut place = places - 1;
-    if place > 0 && best[place - 1] > best[place] {
-        place -= 1;
-    }
-    let log_probability = if frames == 0 { 0.0 } else { best[place] };
+    // In the blank behind the last word, or in the last label of one of its ways.
+    let last = places.len() - 1;
+    let ends = std::iter::once(&last).chain(&places[last].before);
+    let end = ends.copied().reduce(|end, other| if best[other] > best[end] { other } else { end });
+    let mut here = end.unwrap_or(last);
+    let log_probability = if frames == 0 { 0.0 } else { best[here] };
     if log_probability == f64::NEG_INFINITY {
         return Err(AlignError::NoPath { frame: frames - 1 });
     }
-    let mut peaks: Vec<Token> =
-        target.iter().map(|&label| Token { label, start: usize::MAX, end: 0 }).collect();
+    let mut peaks: Vec<Token> = Vec::new();
+    let mut chosen = vec![0; words.len()];
+    let mut behind = None;
     for frame in (0..frames).rev() {
-        if place % 2 == 1 {
-            let peak = &mut peaks[place / 2];
-            peak.start = frame;
-            peak.end = peak.end.max(frame + 1);
+        let place = &places[here];
+        if let Some((word, way)) = place.of {
+            chosen[word] = way;
+            match peaks.last_mut().filter(|_| behind == Some(here)) {
+                Some(peak) => peak.start = frame,
+                None => peaks.push(Token { label: place.label, start: frame, end: frame + 1 }),
+            }
         }
-        place -= usize::from(came[frame * places + place]);
+        behind = Some(here);
+        here = match came[frame * places.len() + here] {
+            0 => here,
+            way => place.before[usize::from(way) - 1],
+        };
     }
-    Ok(Path { peaks, log_probability })
+    peaks.reverse();
+    Ok((Path { peaks, log_probability }, chosen))
+}
+
+/// A place of a path: a label of a way to say a word, or a blank.
+struct Place {
+    label: u32,
+    /// The word and its way; none for a blank.
+    of: Option<(usize, usize)>,
+    /// Whether a path may begin here.
+    begins: bool,
+    /// The places from which it is reached, besides itself: blanks first.
+    before: Vec<usize>,
+}
+
+/// The places of a transcript, each behind those from which it is reached; the last is the blank at its end.
+fn places(words: &[Vec<Vec<u32>>]) -> Vec<Place> {
+    let blank = |before, begins| Place { label: BLANK, of: None, begins, before };
+    let mut places = vec![blank(Vec::new(), true)];
+    // The blank before the word, and the last labels of the ways of the word before that.
+    let (mut gap, mut ends) = (0, Vec::new());
+    for (word, ways) in words.iter().enumerate() {
+        assert!(!ways.is_empty(), "a word is said in at least one way");
+        let mut these = Vec::new();
+        for (way, spoken) in ways.iter().take(MOST_WAYS).enumerate() {
+            assert!(!spoken.is_empty(), "a way to say a word has labels");
+            for (index, &label) in spoken.iter().enumerate() {
+                let mut before = match index {
+                    0 => vec![gap],
+                    _ => {
+                        places.push(blank(vec![places.len() - 1], false));
+                        vec![places.len() - 1]
+                    }
+                };
+                let others: Vec<usize> = match index {
+                    0 => ends.clone(),
+                    _ => vec![places.len() - 2],
+                };
+                before.extend(
+                    others.into_iter().filter(|&other: &usize| places[other].label != label),
+                );
+                let (of, begins) = (Some((word, way)), word == 0 && index == 0);
+                places.push(Place { label, of, begins, before });
+            }
+            these.push(places.len() - 1);
+        }
+        places.push(blank(these.clone(), false));
+        (gap, ends) = (places.len() - 1, these);
+    }
+    places
+}
+
+/// The ways through a transcript that need fewest frames.
+#[derive(Clone, Copy, Default)]
+struct Shortest {
+    frames: usize,
+    labels: usize,
+    /// The last label.
+    last: u32,
+}
+
+impl Shortest {
+    fn of(words: &[Vec<Vec<u32>>]) -> Self {
+        // For each way of the last word so far the least up to its end.
+        let mut ends = vec![Self::default()];
+        for ways in words {
+            let behind = |spoken: &Vec<u32>| {
+                let own = ctc_minimum_frames(spoken);
+                let (first, last) = (spoken.first().copied(), spoken.last().copied());
+                let all = ends.iter().map(|end| Self {
+                    frames: end.frames + own + usize::from(Some(end.last) == first),
+                    labels: end.labels + spoken.len(),
+                    last: last.unwrap_or(BLANK),
+                });
+                all.min_by_key(|end| end.frames).unwrap_or_default()
+            };
+            ends = ways.iter().take(MOST_WAYS).map(behind).collect();
+        }
+        ends.into_iter().min_by_key(|end| end.frames).unwrap_or_default()
+    }
 }
 
 /// ln Σ e^score of a frame.
@@ -394,6 +507,47 @@ mod tests {
                         prop_assert!(gap >= usize::from(pair[0].label == pair[1].label));
                     }
                 }
+            }
+        }
+
+        /// The best over all ways is the best of the paths of each choice of them.
+        #[test]
+        fn the_best_of_all_ways_is_found(
+            scores in prop::collection::vec(-4.0_f32..4.0, 30..31),
+            words in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(1_u32..3, 1..4), 1..4),
+                0..4,
+            ),
+            frames in 1_usize..11,
+        ) {
+            let scores = &scores[..3 * frames];
+            let mut choices: Vec<Vec<usize>> = vec![Vec::new()];
+            for ways in &words {
+                let longer = |choice: &Vec<usize>, way| [&choice[..], &[way]].concat();
+                choices = choices
+                    .iter()
+                    .flat_map(|choice| (0..ways.len()).map(move |way| longer(choice, way)))
+                    .collect();
+            }
+            let spoken = |choice: &[usize]| -> Vec<u32> {
+                words.iter().zip(choice).flat_map(|(ways, &way)| ways[way].clone()).collect()
+            };
+            let each = choices.iter().map(|choice| best_path(scores, 3, &spoken(choice)));
+            let best = each.filter_map(|path| Some(path.ok()?.log_probability)).reduce(f64::max);
+            match best_path_of_ways(scores, 3, &words) {
+                Ok((path, chosen)) => {
+                    prop_assert!((path.log_probability - best.unwrap()).abs() < 1e-9);
+                    let spelt: Vec<u32> = path.peaks.iter().map(|peak| peak.label).collect();
+                    prop_assert_eq!(&spelt, &spoken(&chosen));
+                    let again = best_path(scores, 3, &spelt).unwrap();
+                    prop_assert!((again.log_probability - path.log_probability).abs() < 1e-9);
+                }
+                Err(AlignError::TooShort { needed, .. }) => {
+                    let least = choices.iter().map(|choice| ctc_minimum_frames(&spoken(choice)));
+                    prop_assert_eq!(least.min(), Some(needed));
+                    prop_assert!(best.is_none() && needed > frames);
+                }
+                Err(other) => prop_assert!(false, "{other}"),
             }
         }
 

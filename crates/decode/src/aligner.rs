@@ -12,7 +12,7 @@ use labyrinth_text::{
     Lexicon, Normalizer, NormalizerError, OutsideAlphabet, OutsideLexicon, Units,
 };
 
-use crate::align::{AlignError, BoundaryRule, best_path, spread};
+use crate::align::{AlignError, BoundaryRule, best_path_of_ways, spread};
 use crate::greedy::{Token, Word};
 use crate::quiet::quiet_frames;
 use crate::recognizer::{Recognizer, RecognizerError};
@@ -83,12 +83,18 @@ struct Chosen {
     begin: usize,
 }
 
-/// A transcript as labels of a head.
+/// A transcript as labels of a head: pieces one after another, each with the ways in which it is said.
 struct Script {
-    labels: Vec<u32>,
-    /// The word that each label belongs to; none for a space.
-    word_of: Vec<Option<usize>>,
+    pieces: Vec<Piece>,
     words: Vec<String>,
+}
+
+/// A part of a transcript: a word with all its pronunciations, or all of it where there is one way only.
+struct Piece {
+    /// Each a sequence of labels.
+    ways: Vec<Vec<u32>>,
+    /// The word that each label belongs to, way by way; none for a space.
+    word_of: Vec<Vec<Option<usize>>>,
 }
 
 /// A model file, ready to align.
@@ -119,6 +125,11 @@ impl Aligner {
         self.recognizer.header()
     }
 
+    /// Samples per second that the model hears.
+    pub fn sample_rate(&self) -> u32 {
+        self.recognizer.sample_rate()
+    }
+
     /// The units that are aligned.
     pub fn units(&self) -> Units {
         self.units
@@ -142,7 +153,10 @@ impl Aligner {
             .chunks_exact(outputs)
             .flat_map(|row| row[begin..begin + labels].iter().copied())
             .collect(); // [frames, labels]
-        let path = best_path(&scores, labels, &script.labels)?;
+        let ways: Vec<Vec<Vec<u32>>> =
+            script.pieces.iter().map(|piece| piece.ways.clone()).collect();
+        let (path, chosen) = best_path_of_ways(&scores, labels, &ways)?;
+        let word_of = script.pieces.iter().zip(chosen).flat_map(|(piece, way)| &piece.word_of[way]);
         let frames = scores.len() / labels;
         let (center, hop) = self.recognizer.header().frame_times();
         let quiet = quiet_frames(&audio.mono(), audio.sample_rate, center, hop, frames);
@@ -164,7 +178,7 @@ impl Aligner {
             .map(|text| Word { text: text.clone(), start: f64::INFINITY, end: 0.0 })
             .collect();
         let mut letters = Vec::new();
-        for (span, word) in spans.iter().zip(&script.word_of) {
+        for (span, word) in spans.iter().zip(word_of) {
             let Some(word) = word else { continue };
             let (start, end) = times(span);
             words[*word].start = words[*word].start.min(start);
@@ -251,29 +265,39 @@ fn choose(
 /// The labels of a normalised transcript.
 fn script(head: &Head, lexicon: Option<&Lexicon>, text: &str) -> Result<Script, AlignerError> {
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if let (Units::Phonemes, Some(lexicon)) = (head.alphabet.units(), lexicon) {
+        // What a transcript needs of a lexicon, or of the alphabet, is told for all of its words at once.
+        let first = lexicon.pronounce(text)?;
+        let piece = |(index, word): (usize, &String)| {
+            let spoken = lexicon.pronunciations(word).iter();
+            let encoded = spoken.map(|spoken| head.alphabet.encode(spoken));
+            // A pronunciation that the model cannot say is none that it has heard.
+            let ways: Vec<Vec<u32>> = encoded.filter_map(Result::ok).collect();
+            let word_of = ways.iter().map(|way| vec![Some(index); way.len()]).collect();
+            Piece { ways, word_of }
+        };
+        let pieces: Vec<Piece> = words.iter().enumerate().map(piece).collect();
+        if pieces.iter().any(|piece| piece.ways.is_empty()) {
+            head.alphabet.encode(&first)?;
+        }
+        return Ok(Script { pieces, words });
+    }
     let spaced = head.alphabet.symbols().iter().any(|symbol| symbol == " ");
-    let labels = match (head.alphabet.units(), lexicon) {
-        // What a transcript needs of a lexicon is told for all of its words at once.
-        (Units::Phonemes, Some(lexicon)) => head.alphabet.encode(&lexicon.pronounce(text)?)?,
+    let characters = head.alphabet.units() == Units::Characters;
+    let labels = match characters && !spaced {
         // A model that was only taught single words has no space: nothing stands between its words.
-        (Units::Characters, _) if !spaced => head.alphabet.encode(&words.concat())?,
-        _ => head.alphabet.encode(text)?,
+        true => head.alphabet.encode(&words.concat())?,
+        false => head.alphabet.encode(text)?,
     };
     let mut word_of = Vec::with_capacity(labels.len());
     for (index, word) in words.iter().enumerate() {
-        let parts = match (head.alphabet.units(), lexicon) {
-            (Units::Characters, _) => {
-                if index > 0 && spaced {
-                    word_of.push(None);
-                }
-                word.chars().count()
-            }
-            (Units::Phonemes, Some(lexicon)) => lexicon.pronounce(word)?.split_whitespace().count(),
-            (Units::Words | Units::Phonemes, _) => 1,
-        };
+        if characters && index > 0 && spaced {
+            word_of.push(None);
+        }
+        let parts = if characters { word.chars().count() } else { 1 };
         word_of.extend(std::iter::repeat_n(Some(index), parts));
     }
-    Ok(Script { labels, word_of, words })
+    Ok(Script { pieces: vec![Piece { ways: vec![labels], word_of: vec![word_of] }], words })
 }
 
 #[cfg(test)]
@@ -283,7 +307,7 @@ mod tests {
 
     fn lexicon() -> Lexicon {
         let normalizer = Normalizer::new(&NormalizerOptions::default()).unwrap();
-        Lexicon::parse(b"no N OW\nyes Y EH S\n", &normalizer).unwrap()
+        Lexicon::parse(b"no N OW\nyes Y EH S\nyes(2) Y EH\nyes(3) Y Q\n", &normalizer).unwrap()
     }
 
     fn head(units: Units, text: &str) -> Head {
@@ -295,9 +319,13 @@ mod tests {
     fn each_label_knows_its_word() {
         let words = |head: &Head| {
             let script = script(head, head.lexicon.as_ref(), "no yes").unwrap();
-            assert_eq!(script.labels.len(), script.word_of.len());
+            for piece in &script.pieces {
+                let lengths = piece.ways.iter().zip(&piece.word_of);
+                assert!(lengths.into_iter().all(|(way, words)| way.len() == words.len()));
+            }
             assert_eq!(script.words, ["no", "yes"]);
-            script.word_of
+            // By the first way of each.
+            script.pieces.iter().flat_map(|piece| piece.word_of[0].clone()).collect::<Vec<_>>()
         };
         let (no, yes) = (Some(0), Some(1));
         assert_eq!(words(&head(Units::Characters, "no yes")), [no, no, None, yes, yes, yes]);
@@ -307,14 +335,24 @@ mod tests {
     }
 
     #[test]
+    fn a_word_has_all_ways_that_the_model_can_say() {
+        let head = head(Units::Phonemes, "N OW Y EH S");
+        let script = script(&head, head.lexicon.as_ref(), "yes no").unwrap();
+        let ways: Vec<usize> = script.pieces.iter().map(|piece| piece.ways.len()).collect();
+        assert_eq!(ways, [2, 1]);
+        assert_eq!(script.pieces[0].ways[1], head.alphabet.encode("Y EH").unwrap());
+    }
+
+    #[test]
     fn what_cannot_be_written_is_named() {
         let refusal = |head: &Head, text: &str| {
             script(head, head.lexicon.as_ref(), text).err().map(|error| error.to_string()).unwrap()
         };
         assert!(refusal(&head(Units::Characters, "no yes"), "nö").contains("`ö`"));
         assert!(refusal(&head(Units::Words, "no yes"), "maybe no").contains("`maybe`"));
-        let phonemes = head(Units::Phonemes, "N OW Y EH");
-        assert!(refusal(&phonemes, "perhaps maybe no").contains("2 words are"));
-        assert!(refusal(&phonemes, "yes").contains("`S`"));
+        let phonemes = head(Units::Phonemes, "N OW Y");
+        assert!(refusal(&phonemes, "perhaps maybe no").contains("lacks 2 words of"));
+        let said = refusal(&phonemes, "yes");
+        assert!(said.contains("`EH`") || said.contains("`S`"), "{said}");
     }
 }

@@ -21,7 +21,7 @@ pub mod quiet;
 pub mod recognizer;
 pub mod stream;
 
-pub use align::{AlignError, BoundaryRule, best_path, spread};
+pub use align::{AlignError, BoundaryRule, best_path, best_path_of_ways, spread};
 pub use aligner::{Aligner, AlignerError, AlignerOptions, Alignment};
 pub use chunks::ChunkOptions;
 pub use greedy::{Token, Word, greedy, text, words};

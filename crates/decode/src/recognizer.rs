@@ -64,7 +64,7 @@ pub enum RecognizerError {
     #[error(transparent)]
     Network(#[from] NnError),
     /// A chunk or an overlap of no use.
-    #[error("{what}s of {given} s cannot be heard; they last {least} to {most} s with this model")]
+    #[error("{what}s of {} s cannot be heard; they last {least} to {most} s with this model", spell(*given))]
     Chunks {
         /// Chunk or overlap.
         what: &'static str,
@@ -75,6 +75,11 @@ pub enum RecognizerError {
         /// Most seconds.
         most: f64,
     },
+}
+
+/// A number of seconds, without thirty zeros.
+fn spell(seconds: f64) -> String {
+    if seconds.abs() < 1e7 { seconds.to_string() } else { format!("{seconds:e}") }
 }
 
 impl Recognizer {

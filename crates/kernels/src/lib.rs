@@ -47,7 +47,7 @@ pub use cpu::{Cpu, Isa, Precision, cpu_name};
 pub use depthwise::DepthwiseConvolution;
 pub use error::KernelError;
 pub use gru::{Gru, GruVariant};
-pub use linear::{linear_backward, linear_forward};
+pub use linear::{linear_backward, linear_forward, linear_forward_packed};
 pub use lstm::{Lstm, LstmState, LstmStateMut};
 pub use matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 pub use real::Real;

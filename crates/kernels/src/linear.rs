@@ -10,7 +10,7 @@
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size, elements};
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 use crate::real::Real;
 use crate::vector;
 
@@ -43,6 +43,29 @@ pub fn linear_forward<T: Real>(
     vector::fill_rows(y, bias);
     let weight = Matrix::rows(weight, output, input).transposed();
     matmul(cpu, Matrix::rows(x, rows, input), weight, y, output, true)
+}
+
+/// The same bytes by a weight laid out before, `PackedMatrix::pack` of the transposed `weight`: for calls of a few
+/// rows, where laying it out would cost more than the product. On the calling thread alone.
+///
+/// # Errors
+/// As [`linear_forward`], and [`KernelError::PackedForOther`].
+pub fn linear_forward_packed<T: Real>(
+    cpu: Cpu,
+    x: &[T],
+    weight: &PackedMatrix<T>,
+    bias: &[T],
+    y: &mut [T],
+    rows: usize,
+) -> Result<(), KernelError> {
+    const OPERATION: &str = "linear layer";
+    let (input, output) = (weight.rows(), weight.columns());
+    check_size(OPERATION, "x", x.len(), elements(OPERATION, "x", &[rows, input])?)?;
+    check_size(OPERATION, "bias", bias.len(), output)?;
+    check_size(OPERATION, "y", y.len(), elements(OPERATION, "y", &[rows, output])?)?;
+    weight.check_cpu(OPERATION, cpu)?;
+    vector::fill_rows(y, bias);
+    matmul_packed(cpu, Matrix::rows(x, rows, input), weight, y, output, true)
 }
 
 /// Gradients of [`linear_forward`]: `dx` is overwritten when it is wanted, `dweight` and `dbias` are
@@ -161,7 +184,13 @@ mod tests {
             for threads in 2..=4 {
                 assert_eq!(run(rows, threads), whole, "{threads} threads");
             }
+            let packed = Matrix::rows(&w, output, input).transposed();
+            let packed = PackedMatrix::pack(cpu, packed).unwrap();
             for fewer in [1, 2, 3, 7, 16] {
+                let mut by_packed = vec![f32::NAN; fewer * output];
+                linear_forward_packed(cpu, &x[..fewer * input], &packed, &b, &mut by_packed, fewer)
+                    .unwrap();
+                assert_eq!(bits(&by_packed), whole.0[..fewer * output], "packed");
                 let (y, dx, ..) = run(fewer, 2);
                 assert_eq!(y, whole.0[..fewer * output]);
                 assert_eq!(dx, whole.1[..fewer * input]);

@@ -20,6 +20,8 @@ pub struct NamedTensor {
     pub shape: Vec<usize>,
     /// Its values as `f32`, in the order of the shape; those of other types are rounded to the nearest.
     pub values: Vec<f32>,
+    /// Whether the file has them as whole numbers: of a counter, or of a quantised network, which are no weights.
+    pub integers: bool,
 }
 
 /// A file of weights that cannot be used, in a sentence.
@@ -122,7 +124,8 @@ fn safetensors(bytes: &[u8], path: &Path) -> Result<Vec<NamedTensor>, ForeignErr
             name: name.clone(),
             found: format!("{:?}", view.dtype()),
         })?;
-        tensors.push(NamedTensor { name, shape: view.shape().to_vec(), values });
+        let integers = matches!(view.dtype(), Dtype::I64 | Dtype::I32);
+        tensors.push(NamedTensor { name, shape: view.shape().to_vec(), values, integers });
     }
     Ok(tensors)
 }

@@ -12,7 +12,7 @@
 //! the slice is empty. What was there before is lost, so the caller does it only where the layer before
 //! does not read its own output on the way back ([`Layer::needs_output`]).
 
-use labyrinth_kernels::{Cpu, Real};
+use labyrinth_kernels::{Cpu, PackedMatrix, Real};
 
 use crate::error::NnError;
 use crate::layers::Residual;
@@ -45,6 +45,8 @@ pub struct Forward<'a, T> {
     pub x: &'a [T],
     /// This layer's weights, in the order of [`Layer::parameters`].
     pub parameters: &'a [T],
+    /// The same weights as [`Layer::pack`] laid them out, or nothing.
+    pub packed: &'a [PackedMatrix<T>],
     /// This layer's running statistics, in the order of [`Layer::buffers`].
     pub buffers: &'a [T],
     /// Kept for the backward pass, of size [`Layer::saved_len`].
@@ -169,6 +171,12 @@ pub trait Layer<T: Real>: Send + Sync {
     /// lie within the utterance in time. A stream takes it where it can, since it computes nothing in vain.
     fn without_padding(&self) -> Option<Box<dyn Layer<T>>> {
         None
+    }
+
+    /// Its matrices laid out for the products, for one who calls it often with a few frames: a stream. The bytes
+    /// of the output are the same. Nothing for a layer that gains nothing by it.
+    fn pack(&self, _cpu: Cpu, _parameters: &[T]) -> Result<Vec<PackedMatrix<T>>, NnError> {
+        Ok(Vec::new())
     }
 
     /// Values of the state that a chunk hands to the next one, for `batch` utterances.

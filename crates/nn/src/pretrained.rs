@@ -93,6 +93,7 @@ struct Faults {
     missing: Vec<String>,
     shapes: Vec<String>,
     not_finite: Vec<String>,
+    integers: Vec<String>,
     surplus: Vec<String>,
 }
 
@@ -102,6 +103,7 @@ impl Faults {
             ("missing", &self.missing),
             ("of another shape", &self.shapes),
             ("infinite or not a number in", &self.not_finite),
+            ("whole numbers, which are no weights, in", &self.integers),
             ("surplus", &self.surplus),
         ];
         let some = kinds.iter().filter(|(_, names)| !names.is_empty());
@@ -130,6 +132,10 @@ impl Tensors {
         }
         if !tensor.values.iter().all(|value| value.is_finite()) {
             self.faults.not_finite.push(name.into());
+            return None;
+        }
+        if tensor.integers {
+            self.faults.integers.push(name.into());
             return None;
         }
         self.used += 1;

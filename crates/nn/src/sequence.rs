@@ -213,10 +213,10 @@ impl<T: Real> Sequence<T> {
         let Some(plan) = &memory.plan else { return Ok(()) };
         let (saved, scratch) = memory.values.split_at_mut(plan.kept);
         let shape = input;
-        let y = &mut [];
+        let (packed, state, y) = (&[][..], states, &mut []);
         self.run(
             plan,
-            Forward { cpu, mode, shape, x, parameters, buffers, saved, state: states, scratch, y },
+            Forward { cpu, mode, shape, x, parameters, packed, buffers, saved, state, scratch, y },
         )
     }
 
@@ -240,6 +240,7 @@ impl<T: Real> Sequence<T> {
                 shape,
                 x: if index == 0 { pass.x } else { x },
                 parameters: &pass.parameters[step.parameters.clone()],
+                packed: &[],
                 buffers: &pass.buffers[step.buffers.clone()],
                 saved,
                 state,

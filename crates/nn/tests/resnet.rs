@@ -210,10 +210,15 @@ fn torchvision(network: &Network<f32>) -> Vec<NamedTensor> {
         if name.ends_with("running_var") {
             values.iter_mut().for_each(|value| *value = 0.1 + value.abs());
         }
-        tensors.push(NamedTensor { name, shape: spec.shape.clone(), values });
+        tensors.push(NamedTensor { name, shape: spec.shape.clone(), values, integers: false });
     }
     for name in ["fc.weight", "bn1.num_batches_tracked", "layer4.0.conv1.weight"] {
-        tensors.push(NamedTensor { name: name.into(), shape: vec![1], values: vec![1.0] });
+        tensors.push(NamedTensor {
+            name: name.into(),
+            shape: vec![1],
+            values: vec![1.0],
+            integers: false,
+        });
     }
     tensors
 }

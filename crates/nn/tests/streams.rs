@@ -4,7 +4,7 @@
 use labyrinth_kernels::{Cpu, Precision};
 use labyrinth_nn::{
     CnnName, CnnOptions, ConvolutionOptions, Memory, Mode, ModelOptions, Network, NetworkStream,
-    Parameters, Reach, Recurrent,
+    Parameters, Reach, Recurrent, ResnetName, ResnetOptions,
 };
 use labyrinth_signal::Random;
 use proptest::prelude::*;
@@ -131,6 +131,50 @@ fn a_model_says_how_much_of_the_future_it_needs() {
     let network = Network::<f32>::new(&both, DIM, LABELS, 1).unwrap();
     let error = NetworkStream::new(&network).err().unwrap().to_string();
     assert!(error.contains("layer gru.0 reads a recording from its end"), "{error}");
+}
+
+#[test]
+fn a_network_for_pictures_looks_ahead_and_streams_as_any_other() {
+    for architecture in [ResnetName::ResnetGru, ResnetName::ResnetLstm] {
+        let options = ModelOptions::Resnet(ResnetOptions {
+            architecture,
+            width: 3,
+            projection: 8,
+            recurrent_hidden: 8,
+            bidirectional: false,
+            lookahead: 4,
+            recurrent_norm: true,
+            residual: true,
+            ..ResnetOptions::default()
+        });
+        let text = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<ModelOptions>(&text).unwrap(), options);
+        let plain = ModelOptions::Resnet(ResnetOptions {
+            lookahead: 0,
+            ..match &options {
+                ModelOptions::Resnet(options) => options.clone(),
+                _ => ResnetOptions::default(),
+            }
+        });
+        // Four frames at a time stride of 4.
+        let [ahead, without] = [&options, &plain].map(|options| options.reach(DIM).unwrap().after);
+        assert_eq!(ahead.unwrap() - without.unwrap(), 16);
+        let network = network(&options);
+        let (cpu, frames) = (Cpu::detect(), 90);
+        let x = values(frames * DIM, 6);
+        let mut memory = Memory::new();
+        network.forward(cpu, Mode::Inference, &x, &[frames], &mut memory).unwrap();
+        let mut stream = NetworkStream::new(&network).unwrap();
+        let mut logits = Vec::new();
+        for piece in x.chunks(7 * DIM) {
+            stream.push(&network, cpu, piece, &mut logits).unwrap();
+        }
+        stream.finish(&network, cpu, &mut logits).unwrap();
+        assert_eq!(bits(&logits), bits(memory.output()));
+    }
+    let both = ResnetOptions { lookahead: 4, ..ResnetOptions::default() };
+    let error = ModelOptions::Resnet(both).build::<f32>(DIM, LABELS).err().unwrap().to_string();
+    assert!(error.contains("bidirectional = false"), "{error}");
 }
 
 #[test]

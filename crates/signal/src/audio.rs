@@ -355,27 +355,29 @@ fn check(audio: &Audio) -> Result<(), Fault> {
         if channel.len() != audio.samples() {
             return Err(Fault::new("has channels of different lengths; convert it again"));
         }
-        // Without a way out of the loop the compiler compares many samples at once. No comparison
-        // holds for what is not a number.
-        if channel.iter().fold(true, |sound, sample| sound & (sample.abs() <= LOUDEST)) {
-            continue;
-        }
-        if let Some(index) = channel.iter().position(|sample| !sample.is_finite()) {
+        if let Some((index, what)) = unusable_sample(channel) {
             return Err(Fault::new(format!(
-                "holds a sample that is not a number (at {:.3} s); export it again from its source",
-                index as f64 / f64::from(audio.sample_rate)
-            )));
-        }
-        if let Some(index) = channel.iter().position(|sample| sample.abs() > LOUDEST) {
-            return Err(Fault::new(format!(
-                "holds a sample of {:e} (at {:.3} s), where full scale is 1; export it again from its \
-                 source",
-                channel[index],
+                "holds {what} (at {:.3} s); export it again from its source",
                 index as f64 / f64::from(audio.sample_rate)
             )));
         }
     }
     Ok(())
+}
+
+/// The first sample that is no sound, and what it is.
+pub(crate) fn unusable_sample(channel: &[f32]) -> Option<(usize, String)> {
+    // Without a way out of the loop the compiler compares many samples at once. No comparison
+    // holds for what is not a number.
+    if channel.iter().fold(true, |sound, sample| sound & (sample.abs() <= LOUDEST)) {
+        return None;
+    }
+    let index = channel.iter().position(|sample| !(sample.abs() <= LOUDEST))?;
+    let what = match channel[index] {
+        sample if sample.is_finite() => format!("a sample of {sample:e}, where full scale is 1"),
+        _ => "a sample that is not a number".into(),
+    };
+    Some((index, what))
 }
 
 /// Largest magnitude of a sample that is taken for sound: floats in the scale of 16- or 20-bit integers

@@ -328,6 +328,15 @@ const MOST_LENGTHS: usize = 8;
 const MAX_CEPSTRAL_SCALE: f32 = 1e6;
 
 impl FeatureOptions {
+    /// Views of one sound that stand beside each other in a frame, each of as many numbers: windows of several
+    /// lengths, the features and their slopes, frames spliced together.
+    pub fn views(&self) -> usize {
+        let lengths = self.frame_lengths.len().max(1);
+        let slopes = self.deltas.as_ref().map_or(1, |deltas| deltas.order + 1);
+        let spliced = self.splice.as_ref().map_or(1, |splice| splice.left + splice.right + 1);
+        lengths * slopes * spliced
+    }
+
     /// The part that looks at the sound alone: without the stages behind the rows (`cmn`, `deltas`,
     /// `splice`) and without `normalize`. Its rows, passed through [`FeatureOptions::stages`] and then
     /// `normalize`, are the features of these options to the last bit.

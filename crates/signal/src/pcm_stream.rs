@@ -6,7 +6,7 @@
 //! write into a pipe do not, put 0 or a huge number there ([`crate::read_audio`]), and the samples end with
 //! the pipe.
 
-use crate::audio::Audio;
+use crate::audio::{Audio, unusable_sample};
 use crate::encoding::RawFormat;
 use crate::source::Fault;
 use crate::wav::Header;
@@ -14,15 +14,40 @@ use crate::wav::Header;
 /// Most bytes before the samples of a WAV: pictures and texts of a tagger, but not a whole recording.
 const LONGEST_HEAD: usize = 1 << 20;
 
-/// First bytes of formats that have to be decoded before they can be heard.
-const COMPRESSED: [(&[u8], &str); 6] = [
-    (b"fLaC", "FLAC"),
-    (b"OggS", "Ogg"),
-    (b"ID3", "MP3"),
-    (b"NIST_1A", "NIST SPHERE"),
-    (b"\x1aE\xdf\xa3", "Matroska"),
-    (b"FORM", "AIFF"),
+/// Formats that have to be decoded before they can be heard: where in the file which bytes tell them.
+const OTHERS: [(usize, &[u8], &str); 12] = [
+    (0, b"fLaC", "FLAC"),
+    (0, b"OggS", "Ogg"),
+    (0, b"ID3", "MP3"),
+    (0, b"NIST_1A", "NIST SPHERE"),
+    (0, b"\x1aE\xdf\xa3", "Matroska or WebM"),
+    (0, b"FORM", "AIFF"),
+    (4, b"ftyp", "M4A or MP4"),
+    (0, b".snd", "Sun's .au"),
+    (0, b"#!AMR", "AMR"),
+    (0, b"caff", "Apple's CAF"),
+    (0, b"wvpk", "WavPack"),
+    (0, b"0&\xb2u\x8ef\xcf\x11", "WMA"),
 ];
+
+/// So many bytes of text and nothing else are no samples: quiet sound has bytes that are no text, and loud sound
+/// is not likely to have none in so many.
+const TEXT: usize = 64;
+/// A stream that ends before is text with fewer.
+const SHORT_TEXT: usize = 4;
+
+/// Whether all of this could be the beginning of a text: UTF-8, whose last character may be cut, without control
+/// characters other than white space.
+fn is_text(bytes: &[u8]) -> bool {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace())
+}
 
 /// Turns the bytes of a pipe into samples of one channel.
 #[derive(Clone, Debug)]
@@ -35,12 +60,14 @@ pub struct PcmStream {
     format: Option<RawFormat>,
     /// Bytes of samples that the header announces and that have not come; `None` where nobody knows.
     announced: Option<u64>,
+    /// Samples of each channel so far.
+    come: u64,
 }
 
 impl PcmStream {
     /// A stream that has brought nothing yet. `raw` is what its samples are if it does not begin as a WAV.
     pub fn new(raw: RawFormat) -> Self {
-        Self { raw, waiting: Vec::new(), format: None, announced: None }
+        Self { raw, waiting: Vec::new(), format: None, announced: None, come: 0 }
     }
 
     /// A stream of headerless samples, whatever its first bytes are.
@@ -67,20 +94,19 @@ impl PcmStream {
                 None => return Ok(()),
             },
         };
-        self.take(format, samples);
-        Ok(())
+        self.take(format, samples)
     }
 
     /// Ends the stream: what came before anybody could tell what it is are samples too.
     ///
     /// # Errors
-    /// What is missing: a stream that ends within a header, within a sample, or before all came that its
-    /// header announced. All samples that came are in `samples` all the same.
+    /// What is missing: a stream that ends within a header, within a sample, before all came that its header
+    /// announced, or without a sample. All samples that came are in `samples` all the same.
     pub fn finish(&mut self, samples: &mut Vec<f32>) -> Result<(), String> {
         if self.format.is_none()
             && let Some(format) = self.find_format(true)?
         {
-            self.take(format, samples);
+            self.take(format, samples)?;
         }
         if let Some(missing) = self.announced.filter(|&missing| missing > 0) {
             return Err(format!(
@@ -99,6 +125,9 @@ impl PcmStream {
                 bytes.channels
             ));
         }
+        if self.come == 0 {
+            return Err("has no samples; record it again".into());
+        }
         Ok(())
     }
 
@@ -106,21 +135,32 @@ impl PcmStream {
     /// has to come.
     fn find_format(&mut self, end: bool) -> Result<Option<RawFormat>, String> {
         let head = &self.waiting;
-        for (magic, name) in COMPRESSED {
-            if head.starts_with(magic) {
+        let way_out = || {
+            let rate = self.raw.sample_rate;
+            format!("send samples or a WAV, as `ffmpeg -i FILE -f s16le -ar {rate} -ac 1 -` does")
+        };
+        // Bytes that have not come could be anything.
+        let could_be =
+            |place: usize, magic: &[u8]| head.iter().skip(place).zip(magic).all(|(a, b)| a == b);
+        for (place, magic, name) in OTHERS {
+            if head.len() >= place + magic.len() && could_be(place, magic) {
                 return Err(format!(
-                    "holds {name}, which is not heard piece by piece; send samples or a WAV, as `ffmpeg -i \
-                     FILE -f wav -` does"
+                    "holds {name}, which is not heard piece by piece; {}",
+                    way_out()
                 ));
             }
         }
-        let could_be = |magic: &[u8]| head.iter().zip(magic).all(|(a, b)| a == b);
-        let wav = [b"RIFF", b"RIFX", b"RF64", b"BW64"].iter().any(|magic| could_be(&magic[..]));
+        let wav = [b"RIFF", b"RIFX", b"RF64", b"BW64"].iter().any(|magic| could_be(0, &magic[..]));
         let wav =
             wav && head.get(8..).is_none_or(|rest| rest.iter().zip(b"WAVE").all(|(a, b)| a == b));
         if !wav || (end && head.len() < 12) {
-            let compressed = COMPRESSED.iter().any(|(magic, _)| could_be(magic));
-            if (head.is_empty() || compressed) && !end {
+            let text = is_text(head);
+            if text && head.len() >= if end { SHORT_TEXT } else { TEXT } {
+                return Err(format!("holds text and no sound; {}", way_out()));
+            }
+            // Before the eighth byte any of them could be an M4A.
+            let other = OTHERS.iter().any(|(place, magic, _)| could_be(*place, magic));
+            if (other || text) && !end {
                 return Ok(None);
             }
             self.format = Some(self.raw);
@@ -149,8 +189,9 @@ impl PcmStream {
         }
     }
 
-    /// Decodes the whole samples that wait, as many as are announced.
-    fn take(&mut self, format: RawFormat, samples: &mut Vec<f32>) {
+    /// Decodes the whole samples that wait, as many as are announced; of those that are no sound, the ones before
+    /// the first of these.
+    fn take(&mut self, format: RawFormat, samples: &mut Vec<f32>) -> Result<(), String> {
         let channels = usize::from(format.channels.max(1));
         let block = format.encoding.bytes() * channels;
         let mut bytes = self.waiting.len() / block * block;
@@ -159,12 +200,23 @@ impl PcmStream {
             bytes = bytes.min(usize::try_from(*announced).unwrap_or(usize::MAX)) / block * block;
             *announced -= bytes as u64;
         }
-        let channels = format.encoding.decode(&self.waiting[..bytes], channels);
-        samples.extend(Audio { sample_rate: format.sample_rate, channels }.mono());
+        let mut channels = format.encoding.decode(&self.waiting[..bytes], channels);
         match self.announced {
             Some(0) => self.waiting.clear(),
             _ => drop(self.waiting.drain(..bytes)),
         }
+        let bad = channels.iter().filter_map(|channel| unusable_sample(channel));
+        let bad = bad.min_by_key(|(index, _)| *index);
+        if let Some((index, _)) = bad {
+            channels.iter_mut().for_each(|channel| channel.truncate(index));
+        }
+        let audio = Audio { sample_rate: format.sample_rate, channels };
+        self.come += audio.samples() as u64;
+        samples.extend(audio.mono());
+        bad.map_or(Ok(()), |(_, what)| {
+            let seconds = self.come as f64 / f64::from(format.sample_rate);
+            Err(format!("holds {what} (at {seconds:.3} s); export it again from its source"))
+        })
     }
 }
 
@@ -233,14 +285,34 @@ mod tests {
             assert_eq!(stream(&bytes, piece), (expected.clone(), Some(RAW), Ok(())));
         }
         // These bytes could become a header, and do not.
-        assert_eq!(stream(b"RIFF", 1).0.len(), 2);
-        assert_eq!(stream(b"RIFFxxxxWAVx", 1).0.len(), 6);
+        assert_eq!(stream(b"RIFF\0\0", 1).0.len(), 3);
+        assert_eq!(stream(b"RIFFxx\0xWAVx", 1).0.len(), 6);
         assert_eq!(stream(b"fL", 1).0.len(), 1);
         assert_eq!(stream(b"", 1).0.len(), 0);
+        // Bytes of text among others are samples too.
+        let loud = [&b"0123456789".repeat(6)[..], b"\0a"].concat();
+        assert_eq!(stream(&loud, 7).0.len(), 31);
     }
 
     #[test]
     fn what_is_wrong_is_said_and_what_came_was_heard() {
+        for (piece, whole) in [(1, false), (1, true), (1000, false), (1000, true)] {
+            let mut floats: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
+            for bad in [f32::NAN, f32::NEG_INFINITY, 1e30] {
+                floats[70] = bad;
+                let bytes: Vec<u8> = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let raw = RawFormat { encoding: Encoding::PcmF32le, ..RAW };
+                let mut stream = PcmStream::headerless(raw);
+                let mut samples = Vec::new();
+                let pieces = bytes.chunks(if whole { 400 } else { piece });
+                let error =
+                    pieces.map(|piece| stream.push(piece, &mut samples)).find_map(Result::err);
+                let offline = decode_audio(bytes.clone(), Path::new("x"), Some(&raw)).unwrap_err();
+                let said = error.unwrap();
+                assert!(offline.to_string().contains(&said), "{said}: {offline}");
+                assert_eq!(samples.len(), 70);
+            }
+        }
         let (samples, _, result) = stream(&[1, 2, 3], 1);
         assert_eq!(samples.len(), 1);
         assert!(result.unwrap_err().contains("after 1 of its 2 bytes"));
@@ -251,6 +323,12 @@ mod tests {
         for (bytes, named) in [
             (&b"fLaC\0\0\0\x22"[..], "FLAC"),
             (b"OggS\0", "Ogg"),
+            (b"\0\0\0\x20ftypM4A \0\0\0\0", "M4A"),
+            (b".snd\0\0\0\x18", ".au"),
+            (b"#!AMR\n\x3c", "AMR"),
+            ("Gr\u{fc}\u{df}e\n".as_bytes(), "text"),
+            (&b"nothing but words\n".repeat(20)[..], "text and no sound; send samples"),
+            (b"", "no samples"),
             (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "fmt"),
             (b"RIFF\0\0\0\0WAVEfmt ", "before its samples"),
             (b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0ab", "fmt chunk is too short"),

@@ -272,7 +272,7 @@ impl Header {
 
     fn contradiction(&self) -> Fault {
         Fault::new(format!(
-            "is a WAV whose header contradicts itself ({} bits, {} channels, {} bytes for all \
+            "is a WAV whose header contradicts itself ({} bits, channels: {}, {} bytes for all \
              channels of one sample); export it again from its source",
             self.bits, self.channels, self.block
         ))

@@ -13,8 +13,8 @@
 //! with `;;;` are comments. Words go through the normaliser of the transcripts, for it is its words
 //! that are looked up.
 //!
-//! [`Lexicon::pronounce`] takes the **first** pronunciation of each word. Which one was really said is
-//! not asked; a dictionary whose first is the rarer one wants its lines in another order.
+//! [`Lexicon::pronounce`] takes the **first** pronunciation of each word. Which one was really said only the
+//! aligner asks; for training a dictionary whose first is the rarer one wants its lines in another order.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -64,8 +64,8 @@ pub enum LexiconError {
 /// Words that the lexicon lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} of the transcript `{text}` not in the lexicon: {}; add {} there, or correct the transcript",
-    if words.len() == 1 { "1 word is".to_owned() } else { format!("{} words are", words.len()) },
+    "the lexicon lacks {} of the transcript `{text}`: {}; add {} there, or correct the transcript",
+    if words.len() == 1 { "1 word".to_owned() } else { format!("{} words", words.len()) },
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
     if words.len() == 1 { "it" } else { "them" }
 )]
@@ -223,7 +223,10 @@ mod tests {
         let error = lexicon.pronounce("go now go away now").unwrap_err();
         assert_eq!(error.words, ["now", "away"]);
         let message = error.to_string();
-        assert!(message.contains("2 words are") && message.contains("`now`, `away`"), "{message}");
+        assert!(
+            message.contains("lacks 2 words of") && message.contains("`now`, `away`"),
+            "{message}"
+        );
         assert_eq!(lexicon.pronounce_all("go now"), "G OW <now>");
         assert_eq!(lexicon.pronounce("  ").unwrap(), "");
     }

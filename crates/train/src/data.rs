@@ -1,11 +1,12 @@
 //! The data of a training: manifests, alphabet, loader options, and the score on dev.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use labyrinth_corpus::{
     Corpus, Framewise, IGNORED, Infeasible, Ledger, Loader, LoaderOptions, Position,
-    SoundRecordings, Source, open_source, track_alphabet, training_alphabet,
+    SoundRecordings, Source, TrackContents, open_source, plan_training, training_alphabet,
 };
 use labyrinth_decode::greedy::best_labels;
 use labyrinth_decode::search;
@@ -47,6 +48,8 @@ pub(crate) struct Data {
     pub dim: usize,
     /// What training mixes into its sound.
     pub recordings: SoundRecordings,
+    /// What whoever trains should know of it.
+    pub notes: Vec<String>,
 }
 
 /// Utterances of a dev set for which each epoch has an interval.
@@ -164,21 +167,30 @@ impl Data {
         let units = recipe.data.units;
         let read = |path: &Path| Lexicon::read(path, &normalizer);
         let lexicon = recipe.data.lexicon.as_deref().map(read).transpose()?;
+        let nothing = |reason: String| {
+            Err(TrainError::NoLabels { path: recipe.data.train.first().into(), reason })
+        };
+        let mut notes = Vec::new();
         let alphabet = match objective {
             Objective::Ctc => training_alphabet(sources(), &normalizer, units, lexicon.as_ref())?,
-            Objective::Framewise => track_alphabet(sources(), units, &recipe.data.track)?,
+            Objective::Framewise => {
+                let contents = TrackContents::read(sources(), &recipe.data.track)?;
+                if let Some(fault) = fault_of_tracks(&contents, &recipe.data.track) {
+                    return nothing(fault);
+                }
+                let missing = contents.missing(&recipe.data.track);
+                if !missing.is_empty() {
+                    notes.push(format!(
+                        "labels in [data.track] that stand in no label track, and that nothing will teach: {}",
+                        few(&missing)
+                    ));
+                }
+                contents.alphabet(units, &recipe.data.track)
+            }
         };
-        let nothing =
-            |reason| Err(TrainError::NoLabels { path: recipe.data.train.first().into(), reason });
-        if alphabet.is_empty() && objective == Objective::Framewise {
-            return nothing(
-                "no label track says anything; name tracks as `labels` in its lines (`labyrinth align` \
-                 makes them), and the tier in [data.track] where they have several",
-            );
-        }
         if alphabet.is_empty() && units == Units::Phonemes {
             return nothing(
-                "each transcript holds a word that the lexicon lacks; name another lexicon",
+                "each transcript holds a word that the lexicon lacks; name another lexicon".into(),
             );
         }
         let mut auxiliary = Vec::new();
@@ -189,7 +201,8 @@ impl Data {
             if alphabet.is_empty() {
                 return nothing(
                     "each transcript holds a word that the lexicon of auxiliary-phonemes lacks; name \
-                     another lexicon",
+                     another lexicon"
+                        .into(),
                 );
             }
             let head = Head { alphabet, lexicon: Some(lexicon) };
@@ -210,6 +223,7 @@ impl Data {
             features: recipe.features.clone(),
             model: recipe.model.clone(),
             dim,
+            notes,
         })
     }
 
@@ -222,11 +236,6 @@ impl Data {
             text if text.is_empty() => String::new(),
             text => hexadecimal(&Sha256::digest(&text)),
         }
-    }
-
-    /// Hours of audio to train on, each recording counted once.
-    pub fn hours(&self) -> f64 {
-        self.train.iter().fold(0.0, |sum, corpus| sum + corpus.source.seconds()) / 3600.0
     }
 
     fn options(
@@ -272,11 +281,50 @@ impl Data {
         }
     }
 
-    /// What will be left out of training, by name and reason, before the first step; and whether dev can
-    /// be heard at all.
-    pub fn plan_ledger(&self, train: &TrainSection) -> Result<Ledger, TrainError> {
+    /// What will be left out of training, by name and reason, before the first step, and the hours of what is kept,
+    /// each recording counted once; and whether dev can be heard at all.
+    pub fn plan(&self, train: &TrainSection) -> Result<(Ledger, f64), TrainError> {
         labyrinth_corpus::check_options(&self.options(&self.dev, train, 1))?;
-        Ok(labyrinth_corpus::plan_refusals(&self.train_options(train, 1))?)
+        let (ledger, seconds) = plan_training(&self.train_options(train, 1))?;
+        Ok((ledger, seconds / 3600.0))
+    }
+}
+
+/// Why these label tracks teach nothing of what the options ask for.
+fn fault_of_tracks(contents: &TrackContents, options: &TrackOptions) -> Option<String> {
+    let names = |names: &BTreeSet<String>| few(&names.iter().cloned().collect::<Vec<_>>());
+    let tiers = names(&contents.tiers);
+    let (nothing, missing) = (contents.labels.is_empty(), contents.missing(options));
+    let fault = match &options.tier {
+        Some(tier) if nothing && !tiers.is_empty() && !contents.tiers.contains(tier) => format!(
+            "no label track has the tier {tier:?}; there are {tiers}: set tier in [data.track] to one of these"
+        ),
+        None if nothing && !tiers.is_empty() => format!(
+            "its label tracks have several tiers, {tiers}: set tier in [data.track] to one of these"
+        ),
+        _ if nothing => {
+            "no label track says anything; name tracks as `labels` in its lines (`labyrinth align` makes them)"
+                .into()
+        }
+        _ if !missing.is_empty() && missing.len() >= options.labels.len() => format!(
+            "no label track says what labels in [data.track] asks for ({}); there stand {}",
+            few(&missing),
+            names(&contents.labels)
+        ),
+        _ => return None,
+    };
+    Some(fault)
+}
+
+/// So many names stand in a sentence.
+const FEW: usize = 20;
+
+/// Names in a sentence; of many the first.
+fn few(names: &[String]) -> String {
+    let first: Vec<String> = names.iter().take(FEW).map(|name| format!("{name:?}")).collect();
+    match names.len() > FEW {
+        true => format!("{} and {} more", first.join(", "), names.len() - FEW),
+        false => first.join(", "),
     }
 }
 
@@ -427,6 +475,29 @@ mod tests {
         (Data::read(&recipe).unwrap(), recipe.train)
     }
 
+    #[test]
+    fn tracks_that_teach_nothing_are_told_with_what_stands_there() {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let fault = |labels: &[&str], tiers: &[&str], tier: Option<&str>, wanted: &[&str]| {
+            let contents = TrackContents { labels: set(labels), tiers: set(tiers) };
+            let labels = wanted.iter().map(|&label| label.to_owned()).collect();
+            let tier = tier.map(str::to_owned);
+            fault_of_tracks(&contents, &TrackOptions { tier, labels, silence: Vec::new() })
+        };
+        assert_eq!(fault(&["a", "b"], &[], None, &[]), None);
+        assert_eq!(fault(&["a", "b"], &["phones"], Some("phones"), &["a", "z"]), None);
+        let tiers = ["phones", "words"];
+        let other = fault(&[], &tiers, Some("phonemes"), &[]).unwrap();
+        assert!(
+            other.contains("\"phonemes\"") && other.contains("\"phones\", \"words\""),
+            "{other}"
+        );
+        assert!(fault(&[], &tiers, None, &[]).unwrap().contains("several tiers, \"phones\""));
+        assert!(fault(&[], &[], None, &["z"]).unwrap().contains("labyrinth align"));
+        let labels = fault(&["a", "b"], &[], None, &["y", "z"]).unwrap();
+        assert!(labels.contains("(\"y\", \"z\"); there stand \"a\", \"b\""), "{labels}");
+    }
+
     /// Every manifest gives its characters, its hours and its digest; dev may not be among them.
     #[test]
     fn a_mixture_is_all_of_its_manifests() {
@@ -448,7 +519,13 @@ mod tests {
         };
         let mixed = read("other.jsonl").unwrap();
         assert_eq!(mixed.alphabet.len(), alone.alphabet.len() + 3);
-        assert_eq!(mixed.hours(), 2.0 * alone.hours());
+        let hours = |data: &Data| {
+            data.train.iter().map(|corpus| corpus.source.seconds()).sum::<f64>() / 3600.0
+        };
+        let train = TrainSection::default();
+        let planned = mixed.plan(&train).unwrap();
+        assert_eq!((planned.0.kept_count(), planned.1), (12, hours(&mixed)));
+        assert_eq!(hours(&mixed), 2.0 * hours(&alone));
         let digests = format!("{} {}", alone.train_digest, other.digest().unwrap());
         assert_eq!(mixed.train_digest, digests);
         assert!(matches!(read("dev.jsonl"), Err(TrainError::SameData { .. })));

@@ -55,6 +55,14 @@ impl Subject {
         }
     }
 
+    /// Whether the data of a recipe, from which its labels come, can be read.
+    ///
+    /// # Errors
+    /// What a training would say of them.
+    pub fn data_of(recipe: &Recipe) -> Result<(), TrainError> {
+        Data::read(recipe).map(|_| ())
+    }
+
     /// A model file's.
     ///
     /// # Errors
@@ -114,11 +122,12 @@ impl Subject {
         Ok(Described { table, frames, dim, lookahead: extractor.lookahead() })
     }
 
-    /// Which utterances of a manifest training could use with this network, from durations and transcripts alone.
+    /// Which utterances of a manifest training could use with this network, from durations and transcripts alone, and
+    /// why not the others.
     ///
     /// # Errors
     /// A manifest that cannot be read.
-    pub fn feasibility(&self, manifest: &Path) -> Result<Feasibility, TrainError> {
+    pub fn plan(&self, manifest: &Path) -> Result<Ledger, TrainError> {
         let mut subject = self.clone();
         subject.learn_alphabet(manifest)?;
         let source: Arc<dyn Source> = open_source(manifest, &|_, _| ())?;
@@ -134,7 +143,7 @@ impl Subject {
         );
         let options =
             LoaderOptions { infeasible: Infeasible::Refuse, lexicon: subject.lexicon, ..options };
-        Ok(Feasibility::of(&plan_refusals(&options)?))
+        Ok(plan_refusals(&options)?)
     }
 }
 
@@ -163,13 +172,21 @@ pub struct Feasibility {
     pub unusable: usize,
 }
 
+/// What a smaller stride could mend.
+const TOO_SHORT: [Reason; 2] = [Reason::TooShortForCtc, Reason::ShorterThanAFrame];
+
 impl Feasibility {
     /// What a ledger of planned refusals says.
     pub fn of(ledger: &Ledger) -> Self {
         let count = |reason| ledger.reasons().get(&reason).copied().unwrap_or(0);
-        let too_short = count(Reason::TooShortForCtc) + count(Reason::ShorterThanAFrame);
+        let too_short = TOO_SHORT.into_iter().map(count).sum();
         let unusable = ledger.refused_count() - too_short;
         Self { read: ledger.read_count(), too_short, unusable }
+    }
+
+    /// Whether utterances refused for this are counted as too short.
+    pub fn counts(reason: Reason) -> bool {
+        TOO_SHORT.contains(&reason)
     }
 
     /// Share of the usable utterances that are too short; 0 where none is usable.

@@ -41,13 +41,15 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
-    /// The recipe is not what a recipe should be; the message shows the line.
-    #[error("the recipe {} has a mistake; correct this line:\n{message}", path.display())]
+    /// The recipe is not what a recipe should be.
+    #[error("the recipe {}{place}: {fault}; correct it there", path.display())]
     Recipe {
         /// The recipe.
         path: PathBuf,
-        /// The line, and what is wrong with it.
-        message: String,
+        /// Behind its name: line, column, and what stands there, where that is known.
+        place: String,
+        /// What is wrong.
+        fault: String,
     },
     /// A value of the recipe is out of its range.
     #[error("the recipe {}: {fault}", path.display())]
@@ -85,10 +87,12 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// The file of a study is not what it should be.
-    #[error("the study {} has a mistake: {fault}", path.display())]
+    #[error("the study {}{place}: {fault}", path.display())]
     Study {
         /// The file.
         path: PathBuf,
+        /// Behind its name: line, column, and what stands there, where that is known.
+        place: String,
         /// What is wrong.
         fault: String,
     },
@@ -97,6 +101,14 @@ pub enum TrainError {
     NoRun {
         /// The folder.
         path: PathBuf,
+    },
+    /// A report that would hold less than the one that is there.
+    #[error("{} was made when {} was still there and holds more than a new one would; put that back, or move the page away first", page.display(), gone.display())]
+    PageOfMore {
+        /// The report.
+        page: PathBuf,
+        /// What it shows and is there no more.
+        gone: PathBuf,
     },
     /// The folder for the run holds something else.
     #[error("{} holds {name}, which is not of a run, so no run goes there; name another folder with --run", path.display())]
@@ -252,7 +264,15 @@ pub enum TrainError {
         /// The manifest.
         path: PathBuf,
         /// Where labels were looked for, and what to do.
-        reason: &'static str,
+        reason: String,
+    },
+    /// A framewise model, and no utterance that says what its frames should say.
+    #[error("the model names the sound of each frame, and {} cannot tell whether it is right ({reason}); name a manifest whose lines have `labels`, as `labyrinth align` writes them", path.display())]
+    NothingToMeasure {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The normaliser's options.
     #[error(transparent)]

@@ -127,8 +127,37 @@ impl Heard {
     }
 }
 
+/// Refuses to measure a framewise model where no utterance names a label track: there is nothing to measure it by.
+pub(crate) fn check_labels(header: &ModelHeader, manifest: &Manifest) -> Result<(), TrainError> {
+    let framewise = header.objective == Objective::Framewise;
+    match framewise && manifest.utterances.iter().all(|utterance| utterance.labels.is_none()) {
+        true => Err(TrainError::NothingToMeasure {
+            path: manifest.path.clone(),
+            reason: "no line of it names a label track".into(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// The same where all tracks that are named had to be refused.
+pub(crate) fn check_any_kept(
+    header: &ModelHeader,
+    manifest: &Manifest,
+    ledger: &Ledger,
+) -> Result<(), TrainError> {
+    match ledger.refusals().first() {
+        Some(first) if header.objective == Objective::Framewise && ledger.kept_count() == 0 => {
+            Err(TrainError::NothingToMeasure {
+                path: manifest.path.clone(),
+                reason: format!("{ledger}, first {}: {}", first.id, first.detail),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the label track of an utterance says, as the model's frames should.
-fn said(
+pub(crate) fn said(
     header: &ModelHeader,
     folder: &Path,
     utterance: &Utterance,
@@ -141,7 +170,10 @@ fn said(
         return refused(Reason::MissingLabels, detail);
     };
     match read_spoken(&track, &header.track) {
-        Err(detail) => refused(Reason::UnusableLabels, detail),
+        Err(detail) => {
+            let path = utterance.labels.as_deref().unwrap_or_default();
+            refused(Reason::UnusableLabels, format!("{path}: {detail}"))
+        }
         Ok(spoken) => {
             let grid = FrameGrid::new(&header.features, header.model.time_stride());
             let targets = frame_targets(&spoken, &header.alphabet, grid, frames);
@@ -156,6 +188,7 @@ fn evaluate_with(
     manifest: &Manifest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
+    check_labels(recognizer.header(), manifest)?;
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
     let seen = seen(manifest, &recognizer.header().data)?;
     let mut rows = StoredRows::new(&recognizer.header().features)?;
@@ -243,6 +276,7 @@ fn evaluate_with(
             hypothesis,
         });
     }
+    check_any_kept(recognizer.header(), manifest, &ledger)?;
     let total: f64 = audio_time + feature_time + model_time;
     speed.real_time_factor = total / speed.audio_seconds.max(f64::MIN_POSITIVE);
     speed.audio_share = audio_time / total.max(f64::MIN_POSITIVE);

@@ -22,6 +22,11 @@ const OUTPUT: [&str; 2] = ["output.weight", "output.bias"];
 /// Options of a network that change no weight.
 const NOT_IN_WEIGHTS: [&str; 2] = ["dropout", "one-word"];
 
+/// `1 label`, `2 labels`.
+fn counted(number: usize, name: &str) -> String {
+    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
+}
+
 /// What a training took from a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,11 +56,10 @@ impl Taken {
             labels => format!("{} labels", labels.len()),
         };
         format!(
-            "began with {} tensors of {}; of its output layer {blank} and {} labels that both alphabets \
-             have; new: {new}",
-            self.tensors,
+            "began with {} of {}; of its output layer {blank} and {} that both alphabets have; new: {new}",
+            counted(self.tensors, "tensor"),
             path.display(),
-            self.labels.len()
+            counted(self.labels.len(), "label")
         )
     }
 }

@@ -8,14 +8,15 @@ use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{Ledger, Manifest, Reason, Refusal};
 use labyrinth_decode::{ChunkOptions, Recognizer, RecognizerError, RecognizerStream, Word};
 use labyrinth_kernels::Cpu;
+use labyrinth_nn::Objective;
 use labyrinth_signal::Audio;
-use labyrinth_text::Normalizer;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
+use labyrinth_text::{Normalizer, Units};
 use serde::Serialize;
 
 use crate::data::reference;
 use crate::error::TrainError;
-use crate::evaluate::{INTERVAL_SEED, one_thread};
+use crate::evaluate::{INTERVAL_SEED, check_any_kept, check_labels, one_thread, said};
 
 /// How recordings are streamed.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,8 @@ pub struct Difference {
 /// What a model does on a manifest, as a whole and in pieces.
 #[derive(Debug)]
 pub struct StreamedEvaluation {
+    /// What the labels of the model are.
+    pub units: Units,
     /// Error rates of whole recordings.
     pub offline: ScoreReport,
     /// Error rates of the same in pieces.
@@ -72,6 +75,9 @@ pub fn evaluate_stream(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<StreamedEvaluation, TrainError> {
     let mut recognizer = Recognizer::open(model, cpu)?;
+    check_labels(recognizer.header(), manifest)?;
+    let units = recognizer.header().alphabet.units();
+    let framewise = recognizer.header().objective == Objective::Framewise;
     let pool = one_thread()?;
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
     let lexicon = recognizer.header().lexicon.clone();
@@ -83,8 +89,7 @@ pub fn evaluate_stream(
     let (latency, start_latency) = (stream.latency(), stream.start_latency());
     for (index, utterance) in manifest.utterances.iter().enumerate() {
         progress(index, manifest.utterances.len());
-        let mut pair = |texts: Option<[&str; 2]>| {
-            let reference = reference(&normalizer, lexicon.as_ref(), &utterance.text);
+        let mut pair = |reference: String, texts: Option<[&str; 2]>| {
             for (pairs, text) in [&mut offline, &mut streamed].into_iter().zip([0, 1]) {
                 pairs.push(Pair {
                     id: utterance.id.clone(),
@@ -99,6 +104,27 @@ pub fn evaluate_stream(
                 Err(error) => (Reason::SampleRate, error.to_string()),
                 Ok(()) => {
                     let whole = pool.install(|| recognizer.recognize(&audio))?;
+                    let folder = manifest.folder();
+                    let reference = match framewise {
+                        false => Ok(reference(&normalizer, lexicon.as_ref(), &utterance.text)),
+                        true => {
+                            let rate = audio.sample_rate;
+                            said(recognizer.header(), folder, utterance, rate, whole.frames)
+                                .map(|(text, _)| text)
+                        }
+                    };
+                    let reference = match reference {
+                        Ok(reference) => reference,
+                        Err(ClipFault::Refused { reason, detail }) => {
+                            // Of a track that cannot be read nobody knows what it says.
+                            pair(String::new(), None);
+                            ledger.refuse(Refusal::new(utterance.id.clone(), reason, detail));
+                            continue;
+                        }
+                        Err(ClipFault::Disk { path, source }) => {
+                            return Err(TrainError::Disk { path, source });
+                        }
+                    };
                     seconds[0] += (whole.feature_time + whole.model_time).as_secs_f64();
                     let start = Instant::now();
                     let words = pool.install(|| hear(&recognizer, &audio, options))?;
@@ -106,7 +132,7 @@ pub fn evaluate_stream(
                     audio_seconds += audio.duration();
                     let text: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
                     let text = text.join(" ");
-                    pair(Some([&whole.text, &text]));
+                    pair(reference, Some([&whole.text, &text]));
                     if words != whole.words {
                         let id = utterance.id.clone();
                         differences.push(Difference { id, offline: whole.text, streamed: text });
@@ -120,12 +146,19 @@ pub fn evaluate_stream(
                 return Err(TrainError::Disk { path, source });
             }
         };
-        pair(None);
+        let reference = match framewise {
+            true => String::new(),
+            false => reference(&normalizer, lexicon.as_ref(), &utterance.text),
+        };
+        pair(reference, None);
         ledger.refuse(Refusal::new(utterance.id.clone(), refusal.0, refusal.1));
     }
+    check_any_kept(recognizer.header(), manifest, &ledger)?;
+    let score = |pairs| ScoreReport { units, ..score_pairs(pairs, INTERVAL_SEED) };
     Ok(StreamedEvaluation {
-        offline: score_pairs(offline, INTERVAL_SEED),
-        streamed: score_pairs(streamed, INTERVAL_SEED),
+        units,
+        offline: score(offline),
+        streamed: score(streamed),
         ledger,
         differences,
         audio_seconds,

@@ -143,6 +143,8 @@ struct Training {
     ledger: Ledger,
     /// Utterances to train on, as planned before the first step.
     planned: usize,
+    /// And hours of them.
+    hours: f64,
     /// The line of the run log that tells what was taken from the model that the training began with.
     beginning: Option<serde_json::Value>,
 }
@@ -290,12 +292,19 @@ impl Training {
         let data = Data::read(recipe)?;
         let mut network =
             Network::new(&recipe.model, data.dim, data.goal.outputs(), recipe.train.seed)?;
-        // Before the run directory is made: weights that do not fit leave nothing behind.
+        // Before the run directory is made: weights that do not fit leave nothing behind. Notes are told once
+        // nothing can be refused any more: a refusal is one sentence.
+        let mut notes = data.notes.clone();
         let (mut pretrained_digest, mut beginning) = (String::new(), None);
         if !options.resume {
-            (pretrained_digest, beginning) = begin_with(recipe, &data, &mut network, tell)?;
+            let mut note = |event: Event<'_>| {
+                if let Event::Note(note) = event {
+                    notes.push(note.to_owned());
+                }
+            };
+            (pretrained_digest, beginning) = begin_with(recipe, &data, &mut network, &mut note)?;
         }
-        let ledger = data.plan_ledger(&recipe.train)?;
+        let (ledger, hours) = data.plan(&recipe.train)?;
         if ledger.kept_count() == 0 {
             return Err(TrainError::nothing_to_use(recipe.data.train.first(), &ledger));
         }
@@ -313,7 +322,7 @@ impl Training {
                 feasibility.read - feasibility.unusable,
                 recipe.model.time_stride()
             );
-            tell(Event::Note(&note));
+            notes.push(note);
         }
         let run = RunDirectory::open(&options.run, recipe, options.resume)?;
         let zeros = || {
@@ -349,11 +358,13 @@ impl Training {
             run,
             standing,
             planned: ledger.kept_count(),
+            hours,
             beginning,
             ledger,
             options,
         };
         let resumed_at = training.restore(tell)?;
+        notes.iter().for_each(|note| tell(Event::Note(note)));
         training.write_ledger()?;
         let TrainOptions { run, cpu, workers, .. } = &training.options;
         sessions::began(run, *cpu, *workers, training.standing.step)?;
@@ -362,7 +373,7 @@ impl Training {
         let loader = Loader::new(loader_options, training.standing.position)?;
         tell(Event::Started {
             ledger: &training.ledger,
-            hours: training.data.hours(),
+            hours: training.hours,
             parameters: training.network.parameters.len(),
             alphabet: &training.data.alphabet,
             steps_per_epoch: loader.about_steps_in_epoch()?,
@@ -544,7 +555,7 @@ impl Training {
                 train_digest: self.data.train_digest.clone(),
                 dev_digest: self.data.dev_digest.clone(),
                 train_utterances: self.planned,
-                train_hours: self.data.hours(),
+                train_hours: self.hours,
             },
             training: TrainingRecord {
                 recipe: self.options.recipe_text.clone(),

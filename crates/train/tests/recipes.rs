@@ -56,7 +56,8 @@ fn an_unknown_key_of_any_section_is_shown_on_its_line() {
         let message = parse(&text).unwrap_err();
         assert!(message.contains("some/recipe.toml"), "{message}");
         assert!(message.contains("frobnicate = 1"), "{section}: {message}");
-        assert!(message.contains(&format!("line {line}")), "{section}: {message}");
+        assert!(message.contains(&format!("some/recipe.toml:{line}:1, ")), "{section}: {message}");
+        assert!(!message.contains('\n'), "{message}");
     }
     let message = parse(&format!("{RECIPE}\n[traim]\nepochs = 1")).unwrap_err();
     assert!(message.contains("traim"), "{message}");
@@ -72,7 +73,7 @@ fn a_wrong_type_is_shown_on_its_line() {
         ("epochs = 3", "precision = \"f16\""),
     ] {
         let message = parse(&RECIPE.replace(good, bad)).unwrap_err();
-        assert!(message.contains(bad) && message.contains("line "), "{message}");
+        assert!(message.contains(bad) && message.contains("some/recipe.toml:"), "{message}");
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Align {
     /// Words and their phonemes, in place of the model's own lexicon.
     #[arg(long, value_name = "FILE")]
     lexicon: Option<PathBuf>,
-    /// The format of the label track; that of FILE's name, else Audacity's, where not given.
+    /// The format of the label track; that of the file's name, or Audacity's without a file, where not given.
     #[arg(long, value_enum)]
     format: Option<TrackFormat>,
     /// Where the labels go: a file, or for a manifest a folder; standard output where not given.
@@ -143,6 +143,22 @@ impl Align {
             }
             _ => {}
         }
+        if let (false, Some(path)) = (is_manifest, &self.out) {
+            if path.is_dir() {
+                return Err(Failure::Sentence(format!(
+                    "{} is a folder; name a file for the labels of one recording",
+                    path.display()
+                )));
+            }
+            output::refuse_to_replace(path)?;
+            if self.format.is_none() && self.named_format().is_none() {
+                return Err(Failure::Sentence(format!(
+                    "the name of {} tells no format of label tracks; let it end in .txt (Audacity), .ctm or \
+                     .TextGrid, or name one with --format",
+                    path.display()
+                )));
+            }
+        }
         let pool = self.threads.pool()?;
         let mut aligner = self.aligner()?;
         match (&self.transcript, &self.out) {
@@ -181,18 +197,22 @@ impl Align {
     }
 
     fn format(&self) -> TrackFormat {
-        let named = self.out.as_deref().and_then(LabelFormat::of).and_then(|format| match format {
+        self.format.or_else(|| self.named_format()).unwrap_or(TrackFormat::Audacity)
+    }
+
+    /// The format that the name of the output tells.
+    fn named_format(&self) -> Option<TrackFormat> {
+        match LabelFormat::of(self.out.as_deref()?)? {
             LabelFormat::Audacity => Some(TrackFormat::Audacity),
             LabelFormat::Ctm => Some(TrackFormat::Ctm),
             LabelFormat::TextGrid => Some(TrackFormat::Textgrid),
             _ => None,
-        });
-        self.format.or(named).unwrap_or(TrackFormat::Audacity)
+        }
     }
 
     /// One recording.
     fn one(&self, aligner: &mut Aligner, transcript: &str) -> Result<ExitCode, Failure> {
-        let raw = self.raw.format();
+        let raw = self.raw.format_at(aligner.sample_rate());
         let audio = transcribe::read(&self.input, raw.as_ref()).map_err(Failure::Sentence)?;
         let path = Path::new(transcript);
         let transcript = match path.extension() {
@@ -221,19 +241,10 @@ impl Align {
         })?;
         match &self.out {
             None => output::text(text)?,
-            Some(path) => {
-                if path.is_dir() {
-                    return Err(Failure::Sentence(format!(
-                        "{} is a folder; name a file for the labels of one recording",
-                        path.display()
-                    )));
-                }
-                output::refuse_to_replace(path)?;
-                labyrinth_corpus::atomic::write_atomically(path, |file| {
-                    std::io::Write::write_all(file, text.as_bytes())
-                })
-                .map_err(Failure::write(path))?;
-            }
+            Some(path) => labyrinth_corpus::atomic::write_atomically(path, |file| {
+                std::io::Write::write_all(file, text.as_bytes())
+            })
+            .map_err(Failure::write(path))?,
         }
         Ok(ExitCode::SUCCESS)
     }

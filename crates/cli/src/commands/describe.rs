@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use labyrinth_corpus::Ledger;
 use labyrinth_nn::{LayerRow, Objective, Reach};
 use labyrinth_signal::Normalization;
 use labyrinth_train::{Described, Feasibility, Recipe, Subject};
@@ -61,15 +62,14 @@ impl Describe {
             subject.learn_alphabet(data)?;
         }
         let described = subject.table(self.seconds)?;
-        let feasibility = match &self.data {
-            Some(data) => Some(subject.feasibility(data)?),
-            None => None,
-        };
+        let plan = self.data.as_deref().map(|data| subject.plan(data)).transpose()?;
         let page = Page { subject: &subject, described: &described, seconds: self.seconds };
         if self.json {
             let mut value = page.json();
-            if let (Some(feasibility), Some(data)) = (feasibility, &self.data) {
+            if let (Some(ledger), Some(data)) = (&plan, &self.data) {
+                let feasibility = Feasibility::of(ledger);
                 value["data"] = json!({
+                    "reasons": ledger.reasons(),
                     "manifest": data.to_string_lossy(),
                     "read": feasibility.read,
                     "too-short-for-ctc": feasibility.too_short,
@@ -94,8 +94,8 @@ impl Describe {
                 ),
             })?;
         }
-        if let (Some(feasibility), Some(data)) = (feasibility, &self.data) {
-            output::line(told(feasibility, data, described.table.reach.stride))?;
+        if let (Some(ledger), Some(data)) = (&plan, &self.data) {
+            output::line(told(ledger, data, described.table.reach.stride))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -117,12 +117,28 @@ impl Describe {
 }
 
 /// The share of a corpus that fits through a time stride.
-fn told(feasibility: Feasibility, data: &Path, stride: usize) -> String {
+fn told(ledger: &Ledger, data: &Path, stride: usize) -> String {
+    let feasibility = Feasibility::of(ledger);
     let Feasibility { read, too_short, unusable } = feasibility;
     let usable = read - unusable;
     let left = match unusable {
         0 => String::new(),
-        count => format!("; {} more cannot be used whatever the stride", wording::thousands(count)),
+        count => {
+            let others =
+                ledger.refusals().iter().filter(|refusal| !Feasibility::counts(refusal.reason));
+            let first =
+                others.map(|first| format!(", first {}: {}", first.id, first.detail)).next();
+            let reasons = ledger.reasons();
+            let reasons = reasons.iter().filter(|(reason, _)| !Feasibility::counts(**reason));
+            let reasons: Vec<String> =
+                reasons.map(|(reason, number)| format!("{number} {reason}")).collect();
+            format!(
+                "; {} more cannot be used whatever the stride ({}{})",
+                wording::thousands(count),
+                reasons.join(", "),
+                first.unwrap_or_default()
+            )
+        }
     };
     format!(
         "data         {}: {} of {} feasible for CTC at a time stride of {stride} ({} too short for their \

@@ -10,6 +10,7 @@ use labyrinth_corpus::Manifest;
 use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_nn::Objective;
 use labyrinth_text::Units;
+use labyrinth_text::score::ScoreReport;
 use labyrinth_train::{Evaluation, evaluate};
 use serde_json::{Value, json};
 
@@ -192,7 +193,7 @@ pub fn to_json(
         "instruction_set": instruction_set,
         "cpu": machine::cpu_name(),
         "threads": 1,
-        "score": score_to_json(evaluation),
+        "score": score_to_json(&evaluation.score),
         "units": evaluation.units,
         "objective": evaluation.objective,
         "frames": evaluation.frames,
@@ -209,9 +210,9 @@ pub fn to_json(
 }
 
 /// The score; of phonemes it is called so, and has nothing on characters.
-fn score_to_json(evaluation: &Evaluation) -> Value {
-    let mut score = json!(evaluation.score);
-    if evaluation.units != Units::Phonemes {
+pub fn score_to_json(report: &ScoreReport) -> Value {
+    let mut score = json!(report);
+    if report.units != Units::Phonemes {
         return score;
     }
     let rename = |object: &mut serde_json::Map<String, Value>| {

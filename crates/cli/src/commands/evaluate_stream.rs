@@ -7,6 +7,7 @@ use labyrinth_kernels::Cpu;
 use labyrinth_train::{StreamOptions, StreamedEvaluation};
 use serde_json::{Value, json};
 
+use super::evaluate::score_to_json;
 use crate::{machine, wording};
 
 /// Utterances shown that were heard otherwise.
@@ -21,10 +22,11 @@ pub fn to_text(evaluation: &StreamedEvaluation, options: StreamOptions, cpu: Cpu
     let _ = writeln!(text, "data {ledger}");
     let _ = writeln!(
         text,
-        "same {} of {} in pieces of {} ms as offline, words and times; offline WER {}",
+        "same {} of {} in pieces of {} ms as offline, words and times; offline {} {}",
         kept - differences.len(),
         wording::count(kept, "utterance"),
         options.piece_ms,
+        evaluation.units.rate_name(),
         wording::error_rate(offline.wer),
     );
     let _ = write!(text, "wait {:.0} ms of audio behind a frame", 1000.0 * evaluation.latency);
@@ -61,8 +63,9 @@ pub fn to_json(model: &Path, manifest: &Path, evaluation: &StreamedEvaluation, c
         "instruction_set": cpu.to_string(),
         "cpu": machine::cpu_name(),
         "threads": 1,
-        "score": evaluation.streamed,
-        "offline": evaluation.offline,
+        "score": score_to_json(&evaluation.streamed),
+        "offline": score_to_json(&evaluation.offline),
+        "units": evaluation.units,
         "different": evaluation.differences,
         "latency": evaluation.latency,
         "start_latency": evaluation.start_latency,

@@ -59,10 +59,15 @@ impl Import {
         header.scores.clear();
         let dim = FeatureExtractor::new(&header.features)?.dim();
         let mut network = Network::new(&header.model, dim, header.outputs(), 0)?;
-        import_from_torch(tensors, &self.weights, &mut network)?;
+        let parallel = import_from_torch(tensors, &self.weights, &mut network)?;
         let bytes = ModelFile::to_bytes(&header, &network)?;
         write_atomically(&self.out, |file| file.write_all(&bytes))
             .map_err(Failure::write(&self.out))?;
+        if parallel {
+            output::remark(
+                "the names of the weights begin with `module.`, as DataParallel saves them; it was left out",
+            );
+        }
         output::line(format_args!(
             "{}: {} weights of {}",
             self.out.display(),
@@ -79,10 +84,22 @@ fn header_of(path: &Path) -> Result<ModelHeader, Failure> {
     let recipe_text = recipe.to_toml()?;
     let recipe = recipe.with_paths_from(recipe_folder(path));
     let subject = Subject::of_recipe(&recipe);
-    let Some(alphabet) = subject.alphabet.filter(|_| subject.beside == 0) else {
+    if recipe.train.auxiliary_phonemes.is_some() {
         return Err(Failure::Sentence(format!(
-            "the labels of {} are not known, for its manifests cannot be read or it has several heads; \
-             name a model with --like instead",
+            "{} has a second head (auxiliary-phonemes in [train]), which a recipe alone does not describe; name a \
+             model of it with --like instead",
+            path.display()
+        )));
+    }
+    let Some(alphabet) = subject.alphabet else {
+        // What was in the way says so itself.
+        let reason = match Subject::data_of(&recipe) {
+            Err(error) => error.to_string(),
+            Ok(()) => "its training manifests cannot be read".into(),
+        };
+        return Err(Failure::Sentence(format!(
+            "the labels of {} are not known ({reason}); put its data there, or name a model with --like \
+             instead",
             path.display()
         )));
     };

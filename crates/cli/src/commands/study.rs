@@ -123,7 +123,7 @@ impl Study {
             cpu,
             workers: self.workers.count(),
         };
-        let summary = training::run(options, self.threads, &[])?;
+        let summary = training::run(options, self.threads, &[]).map_err(in_a_study)?;
         let cpu = cpu.with_precision(job.recipe.train.precision)?;
         let progress = Progress::new("recognising");
         let result =
@@ -139,10 +139,24 @@ impl Study {
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
             .map_err(Failure::write(&path))?;
         output::line(format_args!(
-            "WER {}",
+            "{} {}",
+            evaluation.units.rate_name(),
             wording::rate(evaluation.score.wer, &evaluation.score.wer_interval)
         ))
     }
+}
+
+/// The same refusal with the ways out that there are here: `labyrinth train` has --run and --resume, and advises them.
+fn in_a_study(failure: Failure) -> Failure {
+    let Failure::Train(error) = &failure else { return failure };
+    let said = error.to_string();
+    let ways = [
+        ("another folder with --run", "another folder with --runs"),
+        ("continue with --resume", "begin the study again, which goes on where it was"),
+        (", --anyway continues it with other rounding", ""),
+    ];
+    let here = ways.iter().fold(said.clone(), |said, (there, here)| said.replace(there, here));
+    if here == said { failure } else { Failure::Sentence(here) }
 }
 
 /// `runs/studies/frames` for `frames.toml`; a file called `study.toml` is named after its folder.

@@ -52,6 +52,12 @@ impl Subset {
         }
         let mut manifest = Manifest::read(&self.manifest)?;
         let all = manifest.utterances.len();
+        if all == 0 {
+            return sentence(format!(
+                "{} is empty; name a manifest with utterances",
+                self.manifest.display()
+            ));
+        }
         let mut order: Vec<usize> = (0..all).collect();
         let key = |index: usize| {
             let id = hash_name(&manifest.utterances[index].id);
@@ -70,7 +76,11 @@ impl Subset {
         let mut keep = drawn.iter();
         manifest.utterances.retain(|_| *keep.next().unwrap_or(&false));
         if manifest.utterances.is_empty() {
-            return sentence("not one utterance is so short; ask for more --minutes".into());
+            return sentence(format!(
+                "the first utterance drawn from {} is longer than {} minutes; ask for more --minutes",
+                self.manifest.display(),
+                self.minutes
+            ));
         }
         manifest.path = self.out.clone();
         manifest.write()?;

@@ -73,7 +73,7 @@ impl Transcribe {
     pub fn run(self) -> Result<ExitCode, Failure> {
         let pool = self.threads.pool()?;
         let mut recognizer = Recognizer::open(&self.model, self.precision.cpu(self.isa)?)?;
-        let raw = self.raw.format();
+        let raw = self.raw.format_at(recognizer.sample_rate());
         if self.stream.is_given() {
             let live = Live { recognizer: &recognizer, pool: &pool, format: self.format };
             return live.run(&self.stream, &self.files, raw);

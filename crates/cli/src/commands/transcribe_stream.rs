@@ -131,15 +131,15 @@ impl Live<'_> {
             }
             // What was heard is said before what is wrong.
             if count == 0 || result.is_err() {
-                if let Some(speech) = speech {
+                if let Some(speech) = speech.filter(Speech::has_begun) {
                     speech.finish()?;
                 }
                 return match result {
-                    Err(reason) => Err(Failure::Sentence(format!("standard input {reason}"))),
-                    Ok(()) if come == 0 => Err(Failure::Sentence(
+                    _ if come == 0 => Err(Failure::Sentence(
                         "standard input brought nothing; check the program in front of this one"
                             .into(),
                     )),
+                    Err(reason) => Err(Failure::Sentence(format!("standard input {reason}"))),
                     Ok(()) => Ok(ExitCode::SUCCESS),
                 };
             }
@@ -175,17 +175,18 @@ impl<'a> Speech<'a> {
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        let frames = self.stream.frames();
         let words = self.live.pool.install(|| self.stream.finish())?;
         self.print(&words)?;
         if self.live.format == Format::Text {
             self.begin_line()?;
             output::text("\n")?;
         }
-        if frames == 0 && self.words == 0 && self.samples == 0 {
-            output::complain(format_args!("`{}` has no samples; record it again", self.name));
-        }
         Ok(())
+    }
+
+    /// Whether there was anything to hear.
+    fn has_begun(&self) -> bool {
+        self.samples > 0
     }
 
     /// The file's name before its first word, where there are several files.

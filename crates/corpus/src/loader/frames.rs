@@ -63,34 +63,46 @@ pub fn read_spoken<'a>(
         (Some(wanted), [only]) if only.name.is_empty() || only.name == *wanted => &only.labels,
         (Some(wanted), _) => match track.tier(wanted) {
             Some(tier) => &tier.labels,
-            None => return Err(format!("there is no tier {wanted:?} among {}", names())),
+            None => {
+                return Err(format!(
+                    "there is no tier {wanted:?} among {}; name one of these in [data.track]",
+                    names()
+                ));
+            }
         },
         (None, several) => {
             return Err(format!(
-                "it has {} tiers ({}), and [data.track] does not name the tier",
+                "it has {} tiers ({}), and [data.track] names none of them: set tier to one",
                 several.len(),
                 names()
             ));
         }
     };
-    let mut spoken: Vec<Spoken<'a>> = Vec::with_capacity(labels.len());
-    for label in labels {
+    let mut spoken: Vec<(usize, Spoken<'a>)> = Vec::with_capacity(labels.len());
+    for (place, label) in labels.iter().enumerate() {
         let silent = options.silence.iter().any(|silence| silence == label.text.trim());
         if let (Some(name), false) = (name(&label.text), silent || label.end <= label.start) {
-            spoken.push(Spoken { start: label.start, end: label.end, name });
+            spoken.push((place, Spoken { start: label.start, end: label.end, name }));
         }
     }
-    spoken.sort_by(|a, b| a.start.total_cmp(&b.start));
+    spoken.sort_by(|(_, a), (_, b)| a.start.total_cmp(&b.start));
     for pair in spoken.windows(2) {
+        let [(earlier, a), (later, b)] = [&pair[0], &pair[1]];
         // As much as writing numbers down with six decimals can bring.
-        if pair[1].start < pair[0].end - 2e-6 {
+        if b.start < a.end - 2e-6 {
             return Err(format!(
-                "{:?} starts at {:.3} s, and {:?} before it ends at {:.3} s only: they overlap",
-                pair[1].name, pair[1].start, pair[0].name, pair[0].end
+                "label {} ({:?}) starts at {:.3} s, and label {} ({:?}) ends at {:.3} s only: they overlap; \
+                 correct the times of one of them",
+                later + 1,
+                b.name,
+                b.start,
+                earlier + 1,
+                a.name,
+                a.end
             ));
         }
     }
-    Ok(spoken)
+    Ok(spoken.into_iter().map(|(_, one)| one).collect())
 }
 
 /// A label as a symbol; `None` where there is no text.
@@ -168,39 +180,64 @@ pub fn frame_targets(
     (0..frames).map(target).collect()
 }
 
-/// The alphabet of a framewise training: the labels that the options name, or all that stand in the
-/// training set's tracks, in code point order. A track that cannot be read adds nothing; loading names it.
-///
-/// # Errors
-/// [`LoaderError`] where a manifest or the disk fails.
-pub fn track_alphabet<'a>(
-    sources: impl IntoIterator<Item = &'a dyn Source>,
-    units: Units,
-    options: &TrackOptions,
-) -> Result<Alphabet, LoaderError> {
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    if !options.labels.is_empty() {
-        names.extend(options.labels.iter().filter_map(|label| Some(name(label)?.into_owned())));
-        return Ok(Alphabet::from_transcripts(units, names.iter()));
-    }
-    for source in sources {
-        for index in 0..source.len() {
-            let utterance = source.utterance(index)?;
-            // Times do not matter here, and with this rate none of TIMIT's lies past the end.
-            match source.labels(&utterance, u32::MAX) {
-                Ok(Some(track)) => {
-                    let spoken = read_spoken(&track, options).unwrap_or_default();
-                    names.extend(spoken.into_iter().map(|one| one.name.into_owned()));
-                }
-                Ok(None) | Err(ClipFault::Refused { .. }) => {}
-                Err(ClipFault::Disk { path, source }) => {
-                    return Err(LoaderError::Disk { path, source });
+/// What stands in the label tracks of a training.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackContents {
+    /// Every label of the tier that the options name, but silence, in code point order.
+    pub labels: BTreeSet<String>,
+    /// The names of all tiers that have one.
+    pub tiers: BTreeSet<String>,
+}
+
+impl TrackContents {
+    /// Reads all tracks. One that cannot be read adds nothing; loading names it.
+    ///
+    /// # Errors
+    /// [`LoaderError`] where a manifest or the disk fails.
+    pub fn read<'a>(
+        sources: impl IntoIterator<Item = &'a dyn Source>,
+        options: &TrackOptions,
+    ) -> Result<Self, LoaderError> {
+        let mut contents = Self::default();
+        for source in sources {
+            for index in 0..source.len() {
+                let utterance = source.utterance(index)?;
+                // Times do not matter here, and with this rate none of TIMIT's lies past the end.
+                match source.labels(&utterance, ANY_RATE) {
+                    Ok(Some(track)) => {
+                        let spoken = read_spoken(&track, options).unwrap_or_default();
+                        contents.labels.extend(spoken.into_iter().map(|one| one.name.into_owned()));
+                        let tiers = track.tiers.into_iter().map(|tier| tier.name);
+                        contents.tiers.extend(tiers.filter(|name| !name.is_empty()));
+                    }
+                    Ok(None) | Err(ClipFault::Refused { .. }) => {}
+                    Err(ClipFault::Disk { path, source }) => {
+                        return Err(LoaderError::Disk { path, source });
+                    }
                 }
             }
         }
+        Ok(contents)
     }
-    Ok(Alphabet::from_transcripts(units, names.iter()))
+
+    /// Labels that the options name and that no track says: a slip of the pen, or a rare sound.
+    pub fn missing(&self, options: &TrackOptions) -> Vec<String> {
+        let wanted = options.labels.iter().filter_map(|label| Some(name(label)?.into_owned()));
+        wanted.filter(|label| !self.labels.contains(label)).collect()
+    }
+
+    /// The alphabet of a framewise training: the labels that the options name, or all that stand in the tracks,
+    /// in code point order.
+    pub fn alphabet(&self, units: Units, options: &TrackOptions) -> Alphabet {
+        let named = options.labels.iter().filter_map(|label| Some(name(label)?.into_owned()));
+        let named: BTreeSet<String> = named.collect();
+        let names = if options.labels.is_empty() { &self.labels } else { &named };
+        Alphabet::from_transcripts(units, names.iter())
+    }
 }
+
+/// A sample rate at which no label of TIMIT's lies past the end of its recording, for those who do not know it.
+pub(super) const ANY_RATE: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {

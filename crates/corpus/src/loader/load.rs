@@ -1,6 +1,6 @@
 //! One batch from the disk: read, resample, change speed, sound, features, normalise, mask.
 
-use super::frames::{FrameGrid, frame_targets, read_spoken, spoken_text};
+use super::frames::{ANY_RATE, FrameGrid, frame_targets, read_spoken, spoken_text};
 use super::order::Place;
 use super::plan::{BatchPlan, Item, Purpose};
 use super::sound::{RateConverter, SoundStage, SoundWorker};
@@ -186,7 +186,7 @@ impl BatchLoader {
         }
         options.features.normalize.apply(features, dim);
         if let Some(masks) = &options.spec_augment {
-            masks.apply(features, dim, &mut random(Purpose::Masks));
+            masks.apply(features, dim, options.features.views(), &mut random(Purpose::Masks));
         }
         let frames = features.len() / dim;
         batch.lengths.push(frames);
@@ -331,6 +331,21 @@ impl Subject<'_> {
             None => Ok(labels),
         })
     }
+}
+
+/// Refuses an utterance whose label track is missing or broken, where frames are named after it. The rate of its
+/// recording is not known yet, so that what only that shows is found when it is loaded.
+pub(super) fn judge_labels(
+    options: &LoaderOptions,
+    corpus: usize,
+    utterance: &Utterance,
+) -> Result<Result<(), Refusal>, LoaderError> {
+    if options.framewise.is_none() {
+        return Ok(Ok(()));
+    }
+    let (source, name) = (&*options.corpora[corpus].source, options.name(corpus, utterance));
+    let subject = Subject { source, utterance, name, targets: Vec::new() };
+    Ok(subject.labels(options, ANY_RATE)?.map(|_| ()))
 }
 
 /// Stops a loader that could not do with stored features what it is asked to: they are those of other

@@ -509,26 +509,41 @@ pub fn check_options(options: &LoaderOptions) -> Result<(), LoaderError> {
     Planner::new(Arc::new(options.clone())).map(|_| ())
 }
 
-/// What a loader with these options would refuse, judged from the manifest's durations and transcripts
-/// without reading audio: the ledger that stands before a training begins. A broken recording is found
+/// What a loader with these options would refuse, judged from the manifest's durations, transcripts and label
+/// tracks without reading audio: the ledger that stands before a training begins. A broken recording is found
 /// only when it is loaded, and then named in a batch ([`Ledger::refuse_kept`] enters it).
 ///
 /// # Errors
 /// [`LoaderError`] where the manifest is empty or an option makes no sense.
 pub fn plan_refusals(options: &LoaderOptions) -> Result<Ledger, LoaderError> {
+    Ok(plan_training(options)?.0)
+}
+
+/// [`plan_refusals`], and the seconds of what is kept.
+///
+/// # Errors
+/// As [`plan_refusals`].
+pub fn plan_training(options: &LoaderOptions) -> Result<(Ledger, f64), LoaderError> {
     let planner = Planner::new(Arc::new(options.clone()))?;
-    let mut ledger = Ledger::new();
+    let (mut ledger, mut seconds) = (Ledger::new(), 0.0);
     for (number, corpus) in options.corpora.iter().enumerate() {
         for index in 0..corpus.source.len() {
             let utterance = corpus.source.utterance(index)?;
             planner.refuse_stored(number, &utterance)?;
-            match planner.judge(number, &utterance) {
-                Ok(()) => ledger.keep(),
+            let judged = match planner.judge(number, &utterance) {
+                Ok(()) => load::judge_labels(options, number, &utterance)?,
+                refused => refused,
+            };
+            match judged {
+                Ok(()) => {
+                    ledger.keep();
+                    seconds += utterance.duration;
+                }
                 Err(refusal) => ledger.refuse(refusal),
             }
         }
     }
-    Ok(ledger)
+    Ok((ledger, seconds))
 }
 
 /// Why there is not one frame of features, with both lengths.

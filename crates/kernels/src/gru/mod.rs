@@ -45,7 +45,7 @@ mod tests;
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Matrix, PackedMatrix, matmul};
 use crate::real::Real;
 use crate::recurrent::{
     RecurrentGradients, RecurrentWeights, Sizes, parts, split_rows, split_states,
@@ -108,6 +108,26 @@ impl Gru {
         Ok(rows)
     }
 
+    /// How many gates share a product with the state.
+    fn state_blocks(&self) -> &'static [usize] {
+        match self.variant {
+            GruVariant::ResetAfter => &[3],
+            GruVariant::ResetBefore => &[2, 1],
+        }
+    }
+
+    /// The weights as [`Gru::forward_packed`] reads them.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit its shape.
+    pub fn pack<T: Real>(
+        &self,
+        cpu: Cpu,
+        weights: RecurrentWeights<'_, T>,
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError> {
+        self.sizes().pack(FORWARD, cpu, &weights, self.state_blocks())
+    }
+
     /// Runs the layer: `x` `[rows, I]`, utterance after utterance as `lengths` says; `h0` `[batch, H]`
     /// or zeros; `y` `[rows, H]`; `saved` [`Gru::saved_len`]; `h_last` `[batch, H]`, the state after
     /// the last step of each utterance (with `reverse`, after its first frame).
@@ -130,6 +150,28 @@ impl Gru {
         saved: &mut [T],
         h_last: Option<&mut [T]>,
     ) -> Result<(), KernelError> {
+        self.forward_packed(cpu, x, lengths, weights, &[], h0, y, saved, h_last)
+    }
+
+    /// The same bytes as [`Gru::forward`] by weights laid out once ([`Gru::pack`]): for calls of a few frames, where
+    /// laying them out would cost more than the products. `packed` may be empty, and is then laid out for the call.
+    ///
+    /// # Errors
+    /// As [`Gru::forward`], and [`KernelError::PackedForOther`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn forward_packed<T: Real>(
+        &self,
+        cpu: Cpu,
+        x: &[T],
+        lengths: &[usize],
+        weights: RecurrentWeights<'_, T>,
+        packed: &[PackedMatrix<T>],
+        h0: Option<&[T]>,
+        y: &mut [T],
+        saved: &mut [T],
+        h_last: Option<&mut [T]>,
+    ) -> Result<(), KernelError> {
+        self.sizes().check_packed(FORWARD, cpu, packed, self.state_blocks())?;
         let rows = self.check(FORWARD, x, lengths, &weights, h0, saved.len())?;
         let (hidden, batch) = (self.hidden, lengths.len());
         check_size(FORWARD, "y", y.len(), rows * hidden)?;
@@ -146,7 +188,7 @@ impl Gru {
                 GruVariant::ResetBefore => 3 * hidden,
             };
             vector::add(cpu, &weights.b_hh[..outside], &mut bias[..outside]);
-            self.sizes().input_product(cpu, x, weights.w_ih, bias, gates)
+            self.sizes().input_product(cpu, x, weights.w_ih, packed.first(), bias, gates)
         })?;
 
         let parts = parts(lengths, rayon::current_num_threads());
@@ -170,7 +212,7 @@ impl Gru {
                 h_last,
             });
         }
-        let run = Forward { gru: self, cpu };
+        let run = Forward { gru: self, cpu, packed: packed.get(1..).unwrap_or_default() };
         match self.variant {
             GruVariant::ResetAfter => run.after(weights, work),
             GruVariant::ResetBefore => run.before(weights, work),

@@ -25,13 +25,15 @@ pub(super) struct ForwardPart<'a, T> {
 }
 
 /// The forward recurrence.
-pub(super) struct Forward<'a> {
+pub(super) struct Forward<'a, T> {
     pub gru: &'a Gru,
     pub cpu: Cpu,
+    /// The state's weights, where they have been laid out before.
+    pub packed: &'a [PackedMatrix<T>],
 }
 
-impl Forward<'_> {
-    pub(super) fn after<T: Real>(
+impl<T: Real> Forward<'_, T> {
+    pub(super) fn after(
         &self,
         weights: RecurrentWeights<'_, T>,
         parts: Vec<ForwardPart<'_, T>>,
@@ -39,12 +41,16 @@ impl Forward<'_> {
         let hidden = self.gru.hidden;
         let bias_n = &weights.b_hh[2 * hidden..];
         let w_hh = Matrix::rows(weights.w_hh, 3 * hidden, hidden).transposed();
-        PackedMatrix::lend(self.cpu, w_hh, |w_hh| {
+        let whole = |w_hh: &PackedMatrix<T>| {
             parts.into_par_iter().try_for_each(|part| self.part_after(w_hh, bias_n, part))
-        })
+        };
+        match self.packed {
+            [w_hh] => whole(w_hh),
+            _ => PackedMatrix::lend(self.cpu, w_hh, whole),
+        }
     }
 
-    fn part_after<T: Real>(
+    fn part_after(
         &self,
         w_hh: &PackedMatrix<T>,
         bias_n: &[T],
@@ -74,7 +80,7 @@ impl Forward<'_> {
         })
     }
 
-    pub(super) fn before<T: Real>(
+    pub(super) fn before(
         &self,
         weights: RecurrentWeights<'_, T>,
         parts: Vec<ForwardPart<'_, T>>,
@@ -86,10 +92,13 @@ impl Forward<'_> {
         let whole = |rz: &PackedMatrix<T>, n: &PackedMatrix<T>| {
             parts.into_par_iter().try_for_each(|part| self.part_before(rz, n, part))
         };
-        PackedMatrix::lend(cpu, w_rz, |rz| PackedMatrix::lend(cpu, w_n, |n| whole(rz, n)))
+        match self.packed {
+            [rz, n] => whole(rz, n),
+            _ => PackedMatrix::lend(cpu, w_rz, |rz| PackedMatrix::lend(cpu, w_n, |n| whole(rz, n))),
+        }
     }
 
-    fn part_before<T: Real>(
+    fn part_before(
         &self,
         w_rz: &PackedMatrix<T>,
         w_n: &PackedMatrix<T>,

@@ -336,6 +336,47 @@ fn chunks_with_the_state_handed_on_equal_the_whole() {
 }
 
 #[test]
+fn weights_laid_out_before_give_the_same_bytes_and_others_are_refused() {
+    for cpu in every_cpu_and_precision() {
+        for gru in every_kind(5, 20) {
+            let case = Case::<f32>::new(gru, &[3, 1], 47);
+            let whole = case.run(cpu);
+            let (mut y, mut saved) = (vec![5f32; 80], vec![5f32; gru.saved_len(4)]);
+            let mut last = vec![0f32; 40];
+            let mut run = |weights: &[PackedMatrix<f32>], y: &mut [f32]| {
+                let (h0, last) = (Some(&case.h0[..]), Some(&mut last[..]));
+                let Case { x, lengths, .. } = &case;
+                gru.forward_packed(
+                    cpu,
+                    x,
+                    lengths,
+                    case.weights(),
+                    weights,
+                    h0,
+                    y,
+                    &mut saved,
+                    last,
+                )
+            };
+            let packed = gru.pack(cpu, case.weights()).unwrap();
+            assert!(run(&packed[1..], &mut y).is_err());
+            let other = Gru { hidden: 10, ..gru };
+            let smaller = Case::<f32>::new(other, &[3, 1], 47);
+            assert!(run(&other.pack(cpu, smaller.weights()).unwrap(), &mut y).is_err());
+            for another in every_cpu_and_precision().into_iter().filter(|&other| other != cpu) {
+                let packed = gru.pack(another, case.weights()).unwrap();
+                let error = run(&packed, &mut y).unwrap_err();
+                assert!(matches!(error, KernelError::PackedForOther { .. }), "{error}");
+            }
+            assert!(y.iter().all(|&y| y == 5.0), "wrote and refused");
+            run(&packed, &mut y).unwrap();
+            assert_eq!(bits(&y), bits(&whole.y));
+            assert_eq!(bits(&last), bits(&whole.h_last));
+        }
+    }
+}
+
+#[test]
 fn without_an_initial_state_it_is_zero_and_gradients_are_added() {
     let gru = Gru { input: 2, hidden: 3, reverse: false, variant: GruVariant::ResetAfter };
     let mut case = Case::<f32>::new(gru, &[4, 2], 51);

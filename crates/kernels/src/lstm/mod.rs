@@ -35,7 +35,7 @@ mod tests;
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size};
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Matrix, PackedMatrix, matmul};
 use crate::real::Real;
 use crate::recurrent::{
     RecurrentGradients, RecurrentWeights, Sizes, parts, split_rows, split_states,
@@ -106,6 +106,18 @@ impl Lstm {
         Ok(rows)
     }
 
+    /// The weights as [`Lstm::forward_packed`] reads them.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit its shape.
+    pub fn pack<T: Real>(
+        &self,
+        cpu: Cpu,
+        weights: RecurrentWeights<'_, T>,
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError> {
+        self.sizes().pack(FORWARD, cpu, &weights, &[4])
+    }
+
     /// Runs the layer: `x` `[rows, I]`, utterance after utterance as `lengths` says; `initial` or zeros;
     /// `y` `[rows, H]`; `saved` [`Lstm::saved_len`]; `last`, the state after the last step of each
     /// utterance (with `reverse`, after its first frame).
@@ -128,6 +140,28 @@ impl Lstm {
         saved: &mut [T],
         last: Option<LstmStateMut<'_, T>>,
     ) -> Result<(), KernelError> {
+        self.forward_packed(cpu, x, lengths, weights, &[], initial, y, saved, last)
+    }
+
+    /// The same bytes as [`Lstm::forward`] by weights laid out once ([`Lstm::pack`]): for calls of a few frames, where
+    /// laying them out would cost more than the products. `packed` may be empty, and is then laid out for the call.
+    ///
+    /// # Errors
+    /// As [`Lstm::forward`], and [`KernelError::PackedForOther`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn forward_packed<T: Real>(
+        &self,
+        cpu: Cpu,
+        x: &[T],
+        lengths: &[usize],
+        weights: RecurrentWeights<'_, T>,
+        packed: &[PackedMatrix<T>],
+        initial: Option<LstmState<'_, T>>,
+        y: &mut [T],
+        saved: &mut [T],
+        last: Option<LstmStateMut<'_, T>>,
+    ) -> Result<(), KernelError> {
+        self.sizes().check_packed(FORWARD, cpu, packed, &[4])?;
         let rows = self.check(FORWARD, x, lengths, &weights, initial.as_ref(), saved.len())?;
         let (hidden, batch) = (self.hidden, lengths.len());
         check_size(FORWARD, "y", y.len(), rows * hidden)?;
@@ -144,7 +178,7 @@ impl Lstm {
         scratch::with(4 * hidden, |bias: &mut [T]| {
             bias.copy_from_slice(weights.b_ih);
             vector::add(cpu, weights.b_hh, bias);
-            self.sizes().input_product(cpu, x, weights.w_ih, bias, gates)
+            self.sizes().input_product(cpu, x, weights.w_ih, packed.first(), bias, gates)
         })?;
 
         let parts = parts(lengths, rayon::current_num_threads());
@@ -170,7 +204,7 @@ impl Lstm {
                 c_last: c_last.next().flatten(),
             });
         }
-        recurrence::forward(self, cpu, weights.w_hh, work)
+        recurrence::forward(self, cpu, weights.w_hh, packed.get(1), work)
     }
 
     /// Gradients of [`Lstm::forward`] from `dy` `[rows, H]`, with `y` and `saved` as it left them: `dx`

@@ -31,12 +31,17 @@ pub(super) fn forward<T: Real>(
     lstm: &Lstm,
     cpu: Cpu,
     w_hh: &[T],
+    packed: Option<&PackedMatrix<T>>,
     parts: Vec<ForwardPart<'_, T>>,
 ) -> Result<(), KernelError> {
     let w_hh = Matrix::rows(w_hh, 4 * lstm.hidden, lstm.hidden).transposed();
-    PackedMatrix::lend(cpu, w_hh, |w_hh| {
+    let whole = |w_hh: &PackedMatrix<T>| {
         parts.into_par_iter().try_for_each(|part| forward_part(lstm, cpu, w_hh, part))
-    })
+    };
+    match packed {
+        Some(packed) => whole(packed),
+        None => PackedMatrix::lend(cpu, w_hh, whole),
+    }
 }
 
 fn forward_part<T: Real>(

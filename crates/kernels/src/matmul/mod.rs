@@ -435,6 +435,14 @@ impl<T: Real> PackedMatrix<T> {
         result
     }
 
+    /// Refuses one that was packed for another instruction set or precision.
+    pub(crate) fn check_cpu(&self, operation: &'static str, used: Cpu) -> Result<(), KernelError> {
+        match self.cpu == used {
+            true => Ok(()),
+            false => Err(KernelError::PackedForOther { operation, packed: self.cpu, used }),
+        }
+    }
+
     /// Rows of B: the length of the sum.
     pub fn rows(&self) -> usize {
         self.rows
@@ -478,10 +486,7 @@ pub fn matmul_packed<T: Real>(
         empty_sum(c, rows, columns, c_row_stride, accumulate);
         return Ok(());
     }
-    if b.cpu != cpu {
-        let (packed, used) = (b.cpu, cpu);
-        return Err(KernelError::PackedForOther { operation: OPERATION, packed, used });
-    }
+    b.check_cpu(OPERATION, cpu)?;
     let kernel = T::kernel(cpu);
     let panels = columns.div_ceil(kernel.columns);
     let (word, panels_width) = (kernel.word(), panels * kernel.columns);

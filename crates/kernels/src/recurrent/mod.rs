@@ -9,7 +9,7 @@ mod schedule;
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_least, check_size, elements, total_rows};
-use crate::matmul::{Matrix, matmul};
+use crate::matmul::{Matrix, PackedMatrix, matmul, matmul_packed};
 use crate::real::Real;
 use crate::{scratch, vector};
 pub(crate) use schedule::{Schedule, parts, split_rows, split_states};
@@ -92,17 +92,77 @@ impl Sizes {
         check_size(operation, "the gradient of b_hh", b_hh.len(), gates)
     }
 
-    /// gates = bias + x·W_ihᵀ over all frames; `gates` is `[rows, G·H]`.
+    /// The weights laid out for many calls: the input's, then the state's, which are `w_hh` cut into blocks of
+    /// so many gates.
+    pub(crate) fn pack<T: Real>(
+        self,
+        operation: &'static str,
+        cpu: Cpu,
+        weights: &RecurrentWeights<'_, T>,
+        blocks: &[usize],
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError> {
+        let RecurrentWeights { w_ih, w_hh, b_ih, b_hh } = *weights;
+        let (x, lengths) = (&w_ih[..self.input.min(w_ih.len())], [1]);
+        self.check(operation, x, &lengths, [w_ih, w_hh, b_ih, b_hh])?;
+        let gates = self.blocks * self.hidden;
+        let w_ih = Matrix::rows(w_ih, gates, self.input).transposed();
+        let mut packed = vec![PackedMatrix::pack(cpu, w_ih)?];
+        let mut rest = w_hh;
+        for blocks in blocks {
+            let (block, behind) = rest.split_at(blocks * self.hidden * self.hidden);
+            let block = Matrix::rows(block, blocks * self.hidden, self.hidden).transposed();
+            packed.push(PackedMatrix::pack(cpu, block)?);
+            rest = behind;
+        }
+        Ok(packed)
+    }
+
+    /// Checks what [`Sizes::pack`] has made, for those who say that they have it: none, or all of it.
+    pub(crate) fn check_packed<T: Real>(
+        self,
+        operation: &'static str,
+        cpu: Cpu,
+        packed: &[PackedMatrix<T>],
+        blocks: &[usize],
+    ) -> Result<(), KernelError> {
+        let Some((input, state)) = packed.split_first() else {
+            return Ok(());
+        };
+        packed.iter().try_for_each(|packed| packed.check_cpu(operation, cpu))?;
+        check_size(operation, "the packed weights", packed.len(), 1 + blocks.len())?;
+        check_size(operation, "rows of the packed w_ih", input.rows(), self.input)?;
+        let width = self.blocks * self.hidden;
+        check_size(operation, "columns of the packed w_ih", input.columns(), width)?;
+        for (state, blocks) in state.iter().zip(blocks) {
+            check_size(operation, "rows of the packed w_hh", state.rows(), self.hidden)?;
+            let width = blocks * self.hidden;
+            check_size(operation, "columns of the packed w_hh", state.columns(), width)?;
+        }
+        Ok(())
+    }
+
+    /// gates = bias + x·W_ihᵀ over all frames; `gates` is `[rows, G·H]`. `packed` is W_ih laid out before.
     pub(crate) fn input_product<T: Real>(
         self,
         cpu: Cpu,
         x: &[T],
         w_ih: &[T],
+        packed: Option<&PackedMatrix<T>>,
         bias: &[T],
         gates: &mut [T],
     ) -> Result<(), KernelError> {
         let (rows, width) = (x.len() / self.input, self.blocks * self.hidden);
         vector::fill_rows(gates, bias);
+        if let Some(packed) = packed {
+            return matmul_packed(
+                cpu,
+                Matrix::rows(x, rows, self.input),
+                packed,
+                gates,
+                width,
+                true,
+            );
+        }
         let w_ih = Matrix::rows(w_ih, width, self.input).transposed();
         matmul(cpu, Matrix::rows(x, rows, self.input), w_ih, gates, width, true)
     }

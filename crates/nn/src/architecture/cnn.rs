@@ -5,7 +5,9 @@ use labyrinth_kernels::convolution::Convolution;
 use serde::{Deserialize, Serialize};
 
 use super::Layers;
-use super::recurrent::{LARGEST_WIDTH, MOST_LAYERS, Recurrent, RecurrentStack};
+use super::recurrent::{
+    LARGEST_WIDTH, MOST_LAYERS, Recurrent, RecurrentStack, is_false, is_zero, recurrent_stack,
+};
 use crate::error::NnError;
 use crate::layers::{BatchNorm, ConvolutionLayer, Relu};
 use crate::sequence::Sequence;
@@ -60,16 +62,6 @@ pub struct CnnOptions {
     /// Each recurrent layer adds to its input, where both have the same width.
     #[serde(skip_serializing_if = "is_false")]
     pub residual: bool,
-}
-
-// What came after the first models is written only where it says something, so that their recipes and files
-// stay what they were.
-fn is_zero(value: &usize) -> bool {
-    *value == 0
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl Default for CnnOptions {
@@ -160,17 +152,7 @@ impl CnnOptions {
     }
 
     fn stack(&self) -> RecurrentStack {
-        RecurrentStack {
-            projection: self.projection,
-            kind: self.recurrent_kind(),
-            layers: self.recurrent_layers,
-            hidden: self.recurrent_hidden,
-            bidirectional: self.bidirectional,
-            dropout: self.dropout,
-            lookahead: self.lookahead,
-            norm: self.recurrent_norm,
-            residual: self.residual,
-        }
+        recurrent_stack!(self)
     }
 
     fn check(&self) -> Result<(), NnError> {

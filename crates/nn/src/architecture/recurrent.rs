@@ -54,6 +54,34 @@ pub(super) struct RecurrentStack {
     pub residual: bool,
 }
 
+/// The [`RecurrentStack`] of an architecture's options, which all hold them under the same names.
+macro_rules! recurrent_stack {
+    ($options:expr) => {
+        RecurrentStack {
+            projection: $options.projection,
+            kind: $options.recurrent_kind(),
+            layers: $options.recurrent_layers,
+            hidden: $options.recurrent_hidden,
+            bidirectional: $options.bidirectional,
+            dropout: $options.dropout,
+            lookahead: $options.lookahead,
+            norm: $options.recurrent_norm,
+            residual: $options.residual,
+        }
+    };
+}
+pub(super) use recurrent_stack;
+
+// What came after the first models is written only where it says something, so that their recipes and files
+// stay what they were.
+pub(super) fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+pub(super) fn is_false(value: &bool) -> bool {
+    !value
+}
+
 impl RecurrentStack {
     /// Refuses what cannot be built or is far beyond what can be trained.
     pub fn check(&self) -> Result<(), NnError> {

@@ -4,7 +4,9 @@ use labyrinth_kernels::convolution::Convolution;
 use labyrinth_kernels::{Real, Window};
 use serde::{Deserialize, Serialize};
 
-use super::recurrent::{LARGEST_WIDTH, Recurrent, RecurrentStack};
+use super::recurrent::{
+    LARGEST_WIDTH, Recurrent, RecurrentStack, is_false, is_zero, recurrent_stack,
+};
 use super::{Layers, REST};
 use crate::error::NnError;
 use crate::layer::Layer;
@@ -64,6 +66,16 @@ pub struct ResnetOptions {
     pub bidirectional: bool,
     /// Share of the values that dropout sets to zero in training.
     pub dropout: f64,
+    /// Frames of the future that each frame of a model with `bidirectional = false` sees, by a lookahead
+    /// convolution behind the recurrent layers, at their rate.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lookahead: usize,
+    /// Layer norm before each recurrent layer but the first, which has one in any case.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recurrent_norm: bool,
+    /// Each recurrent layer adds to its input, where both have the same width.
+    #[serde(skip_serializing_if = "is_false")]
+    pub residual: bool,
 }
 
 impl Default for ResnetOptions {
@@ -83,6 +95,9 @@ impl Default for ResnetOptions {
             recurrent_hidden: 256,
             bidirectional: true,
             dropout: 0.3,
+            lookahead: 0,
+            recurrent_norm: false,
+            residual: false,
         }
     }
 }
@@ -217,17 +232,7 @@ impl ResnetOptions {
     }
 
     fn stack(&self) -> RecurrentStack {
-        RecurrentStack {
-            projection: self.projection,
-            kind: self.recurrent_kind(),
-            layers: self.recurrent_layers,
-            hidden: self.recurrent_hidden,
-            bidirectional: self.bidirectional,
-            dropout: self.dropout,
-            lookahead: 0,
-            norm: false,
-            residual: false,
-        }
+        recurrent_stack!(self)
     }
 
     fn check(&self) -> Result<(), NnError> {

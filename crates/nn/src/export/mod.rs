@@ -28,11 +28,13 @@ const TAIL: &str = include_str!("tail.py");
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Tensors that are missing, too many, or of another shape.
-    #[error("the weights {} do not fit the network: {faults}; export a model of the same recipe to see its names and shapes", path.display())]
+    #[error("the weights {} do not fit the network, which has {of}: {faults}; export a model of the same recipe to see its names and shapes", path.display())]
     Tensors {
         /// The file.
         path: PathBuf,
-        /// Each fault by the name of its tensor.
+        /// How many tensors the network has: `21 tensors`.
+        of: String,
+        /// How many tensors have each fault, and their names.
         faults: String,
     },
     /// A tensor with values that are no numbers.
@@ -136,8 +138,12 @@ pub fn program_for_torch(
     Ok([title, &head, recurrent, model, TAIL].concat())
 }
 
+/// What `DataParallel` and `DistributedDataParallel` put before the name of each tensor of a module.
+const PARALLEL: &str = "module.";
+
 /// Puts tensors in PyTorch's names into a network: every one must be there, of the right shape, with numbers in it.
-/// PyTorch's own count of batches is passed over.
+/// PyTorch's own count of batches is passed over. Names that all begin with `module.`, as `DataParallel` saves them,
+/// are taken without it; answers whether they were.
 ///
 /// # Errors
 /// [`ImportError`] names every tensor that does not fit.
@@ -145,38 +151,78 @@ pub fn import_from_torch(
     tensors: Vec<NamedTensor>,
     path: &Path,
     network: &mut Network<f32>,
-) -> Result<(), ImportError> {
+) -> Result<bool, ImportError> {
+    let parallel =
+        !tensors.is_empty() && tensors.iter().all(|tensor| tensor.name.starts_with(PARALLEL));
+    let skipped = if parallel { PARALLEL.len() } else { 0 };
     let mut tensors: BTreeMap<String, NamedTensor> = tensors
         .into_iter()
         .filter(|tensor| !tensor.name.ends_with("num_batches_tracked"))
-        .map(|tensor| (tensor.name.clone(), tensor))
+        .map(|tensor| (tensor.name[skipped..].to_owned(), tensor))
         .collect();
-    let mut faults: Vec<String> = Vec::new();
+    let mut faults = Faults::default();
+    let mut of = 0;
     for group in [&mut network.parameters, &mut network.buffers] {
+        of += group.specs().len();
         take(&mut tensors, path, group, &mut faults)?;
     }
-    faults.extend(tensors.keys().map(|name| format!("{name} is too many")));
-    match faults.is_empty() {
-        true => Ok(()),
-        false => Err(ImportError::Tensors { path: path.into(), faults: faults.join(", ") }),
+    faults.surplus.extend(tensors.into_keys());
+    match faults.told() {
+        none if none.is_empty() => Ok(parallel),
+        faults => Err(ImportError::Tensors { path: path.into(), of: counted(of), faults }),
     }
+}
+
+/// Names of tensors that do not fit.
+#[derive(Default)]
+struct Faults {
+    missing: Vec<String>,
+    shapes: Vec<String>,
+    integers: Vec<String>,
+    surplus: Vec<String>,
+}
+
+impl Faults {
+    /// `1 tensor is missing (output.bias), 2 tensors are too many (head.bias, head.weight)`.
+    fn told(&self) -> String {
+        let kinds = [
+            (&self.missing, "missing"),
+            (&self.shapes, "of another shape"),
+            (&self.integers, "of whole numbers, which are no weights"),
+            (&self.surplus, "too many"),
+        ];
+        let some = kinds.iter().filter(|(names, _)| !names.is_empty());
+        let told = some.map(|(names, what)| {
+            let are = if names.len() == 1 { "is" } else { "are" };
+            format!("{} {are} {what} ({})", counted(names.len()), names.join(", "))
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn counted(tensors: usize) -> String {
+    format!("{tensors} tensor{}", if tensors == 1 { "" } else { "s" })
 }
 
 fn take(
     tensors: &mut BTreeMap<String, NamedTensor>,
     path: &Path,
     group: &mut Parameters<f32>,
-    faults: &mut Vec<String>,
+    faults: &mut Faults,
 ) -> Result<(), ImportError> {
     for index in 0..group.specs().len() {
         let (name, wanted) =
             (torch_name(&group.specs()[index].name), group.specs()[index].shape.clone());
         let Some(tensor) = tensors.remove(&name) else {
-            faults.push(format!("{name} is missing"));
+            faults.missing.push(name);
             continue;
         };
         if tensor.shape != wanted {
-            faults.push(format!("{name} is {:?} and must be {wanted:?}", tensor.shape));
+            faults.shapes.push(format!("{name} is {:?} and must be {wanted:?}", tensor.shape));
+            continue;
+        }
+        if tensor.integers {
+            faults.integers.push(name);
             continue;
         }
         if let Some(place) = tensor.values.iter().position(|value| !value.is_finite()) {
@@ -220,10 +266,19 @@ mod tests {
             residual: true,
             ..CnnOptions::default()
         };
+        let ahead = ResnetOptions {
+            width: 8,
+            bidirectional: false,
+            lookahead: 2,
+            recurrent_norm: true,
+            residual: true,
+            ..ResnetOptions::default()
+        };
         let options = [
             ModelOptions::Cnn(CnnOptions::default()),
             ModelOptions::Cnn(causal),
             ModelOptions::Resnet(ResnetOptions { width: 8, ..ResnetOptions::default() }),
+            ModelOptions::Resnet(ahead),
             ModelOptions::Keyword(KeywordOptions::default()),
         ];
         options.iter().map(|options| Network::new(options, 40, 9, 7).unwrap()).collect()
@@ -239,7 +294,19 @@ mod tests {
             assert_eq!(tensors.len(), count);
             let mut other = Network::new(network.options(), 40, 9, 8).unwrap();
             assert_ne!(other.parameters, network.parameters);
-            import_from_torch(tensors, path, &mut other).unwrap();
+            assert!(!import_from_torch(tensors.clone(), path, &mut other).unwrap());
+            // As `DataParallel` saves them, with its counters.
+            let mut parallel = tensors;
+            let counter = NamedTensor {
+                name: "bn.num_batches_tracked".into(),
+                shape: vec![],
+                values: vec![3.0],
+                integers: true,
+            };
+            parallel.push(counter);
+            parallel.iter_mut().for_each(|tensor| tensor.name.insert_str(0, PARALLEL));
+            other.parameters.values.fill(0.0);
+            assert!(import_from_torch(parallel, path, &mut other).unwrap());
             assert_eq!(other.parameters, network.parameters);
             assert_eq!(other.buffers, network.buffers);
         }
@@ -257,7 +324,14 @@ mod tests {
         };
         let place = whole.iter().position(|tensor| tensor.name == "output.bias").unwrap();
         let renamed = fault(&|tensors| tensors[place].name = "head.bias".into());
-        assert!(renamed.contains("output.bias is missing, head.bias is too many"), "{renamed}");
+        let both = "1 tensor is missing (output.bias), 1 tensor is too many (head.bias)";
+        assert!(renamed.contains(both), "{renamed}");
+        let empty = fault(&|tensors| tensors.clear());
+        let all = format!("which has {0} tensors: {0} tensors are missing (", whole.len());
+        assert!(empty.contains(&all), "{empty}");
+        let whole_numbers = fault(&|tensors| tensors[place].integers = true);
+        assert!(whole_numbers.contains("of whole numbers"), "{whole_numbers}");
+        assert!(whole_numbers.contains("(output.bias)"), "{whole_numbers}");
         let shape = fault(&|tensors| {
             tensors[place].shape = vec![8];
             tensors[place].values.pop();

@@ -3,15 +3,29 @@ def load(path=None):
     """The model with its weights, ready to listen."""
     model = Model()
     path = pathlib.Path(path or pathlib.Path(__file__).with_name("weights.safetensors"))
-    if path.suffix == ".safetensors":
-        weights = read_safetensors(path)
-    else:
-        weights = torch.load(path, weights_only=True)
-    missing, surplus = model.load_state_dict(weights, strict=False)
+    try:
+        if path.suffix == ".safetensors":
+            weights = read_safetensors(path)
+        else:
+            weights = torch.load(path, weights_only=True)
+    except OSError as error:
+        refuse(f"cannot read the weights {path} ({error.strerror}); put them beside model.py")
+    except Exception as error:  # whatever a foreign file can do to its reader
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        refuse(f"{path} is not a file of weights ({reason}); export the model again")
+    if not isinstance(weights, dict):
+        refuse(f"{path} holds no state dict; save model.state_dict()")
+    try:
+        missing, surplus = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        # The first line says that there are errors, the others which.
+        faults = str(error).splitlines()[1:]
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        refuse(f"{path} does not fit: {' '.join(faults[:3])}{more}; export the model again")
     # A count that PyTorch keeps for itself; everything else must be there.
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or surplus:
-        sys.exit(f"{path} does not fit: missing {missing}, surplus {surplus}")
+        refuse(f"{path} does not fit: missing {missing}, surplus {surplus}")
     return model.eval()
 
 
@@ -38,8 +52,11 @@ def one_word(logits):
 def main():
     usage = "python model.py FEATURES.npy… [--logits FOLDER] | python model.py --save WEIGHTS.pth"
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.exit(usage)
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(usage)
+        return
+    if not arguments:
+        refuse(f"usage: {usage}")
     model = load()
     if arguments[0] == "--save" and len(arguments) == 2:
         torch.save(model.state_dict(), arguments[1])
@@ -48,12 +65,17 @@ def main():
     if "--logits" in arguments:
         place = arguments.index("--logits")
         if place + 1 == len(arguments):
-            sys.exit(usage)
+            refuse(f"usage: {usage}")
         folder = pathlib.Path(arguments.pop(place + 1))
         arguments.pop(place)
         folder.mkdir(parents=True, exist_ok=True)
     for name in arguments:
-        features = torch.from_numpy(numpy.load(name).astype("float32"))  # [frames, bins]
+        try:
+            features = torch.from_numpy(numpy.load(name).astype("float32"))  # [frames, bins]
+        except (OSError, ValueError, EOFError) as error:
+            refuse(f"cannot read the features {name} ({error}); `labyrinth features -o npy` writes them")
+        if features.ndim != 2 or features.shape[1] != BINS:
+            refuse(f"{name} is {list(features.shape)} and must be [frames, {BINS}]: features of this model")
         with torch.no_grad():
             logits = model(features.unsqueeze(0))[0]
         if folder:

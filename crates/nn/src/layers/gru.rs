@@ -1,7 +1,9 @@
 //! A GRU over the frames of each utterance, in one direction or in both.
 
 use labyrinth_kernels::gru::{Gru, GruVariant};
-use labyrinth_kernels::{KernelError, Real, RecurrentGradients, RecurrentWeights};
+use labyrinth_kernels::{
+    Cpu, KernelError, PackedMatrix, Real, RecurrentGradients, RecurrentWeights,
+};
 
 use super::recurrent::{Cell, Frames, Gradients, Kept, Weights};
 
@@ -55,14 +57,22 @@ impl Cell for GruLayer {
         y: &mut [T],
         saved: &mut [T],
     ) -> Result<(), KernelError> {
-        let Frames { cpu, x, lengths } = frames;
+        let Frames { cpu, x, lengths, packed } = frames;
         let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let gru = self.kernel(reverse);
         if state.is_empty() {
-            return gru.forward(cpu, x, lengths, weights, None, y, saved, None);
+            return gru.forward_packed(cpu, x, lengths, weights, packed, None, y, saved, None);
         }
         let before = state.to_vec();
-        gru.forward(cpu, x, lengths, weights, Some(&before), y, saved, Some(state))
+        gru.forward_packed(cpu, x, lengths, weights, packed, Some(&before), y, saved, Some(state))
+    }
+
+    fn lay_out<T: Real>(
+        &self,
+        cpu: Cpu,
+        [w_ih, w_hh, b_ih, b_hh]: Weights<'_, T>,
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError> {
+        self.kernel(false).pack(cpu, RecurrentWeights { w_ih, w_hh, b_ih, b_hh })
     }
 
     fn run_back<T: Real>(
@@ -74,7 +84,7 @@ impl Cell for GruLayer {
         dx: &mut [T],
         gradients: Gradients<'_, T>,
     ) -> Result<(), KernelError> {
-        let Frames { cpu, x, lengths } = frames;
+        let Frames { cpu, x, lengths, .. } = frames;
         let Kept { y, saved, dy } = kept;
         let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let [w_ih, w_hh, b_ih, b_hh] = gradients;

@@ -1,7 +1,7 @@
 //! Each frame times one matrix, plus a bias.
 
-use labyrinth_kernels::Real;
-use labyrinth_kernels::linear::{linear_backward, linear_forward};
+use labyrinth_kernels::linear::{linear_backward, linear_forward, linear_forward_packed};
+use labyrinth_kernels::{Cpu, Matrix, PackedMatrix, Real};
 
 use crate::error::NnError;
 use crate::layer::{Backward, Forward, Layer};
@@ -51,9 +51,19 @@ impl<T: Real> Layer<T> for Linear {
         false
     }
 
+    fn pack(&self, cpu: Cpu, parameters: &[T]) -> Result<Vec<PackedMatrix<T>>, NnError> {
+        let weight = &parameters[..self.output * self.input];
+        let weight = Matrix::rows(weight, self.output, self.input).transposed();
+        Ok(vec![PackedMatrix::pack(cpu, weight)?])
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
         let (weight, bias) = pass.parameters.split_at(self.output * self.input);
         let rows = pass.shape.rows();
+        if let [packed] = pass.packed {
+            linear_forward_packed(pass.cpu, pass.x, packed, bias, pass.y, rows)?;
+            return Ok(());
+        }
         linear_forward(pass.cpu, pass.x, weight, bias, pass.y, rows, self.input, self.output)?;
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! An LSTM over the frames of each utterance, in one direction or in both.
 
 use labyrinth_kernels::lstm::{Lstm, LstmState, LstmStateMut};
-use labyrinth_kernels::{KernelError, Real, RecurrentGradients, RecurrentWeights};
+use labyrinth_kernels::{
+    Cpu, KernelError, PackedMatrix, Real, RecurrentGradients, RecurrentWeights,
+};
 
 use super::recurrent::{Cell, Frames, Gradients, Kept, Weights};
 
@@ -54,18 +56,26 @@ impl Cell for LstmLayer {
         y: &mut [T],
         saved: &mut [T],
     ) -> Result<(), KernelError> {
-        let Frames { cpu, x, lengths } = frames;
+        let Frames { cpu, x, lengths, packed } = frames;
         let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let lstm = self.kernel(reverse);
         if state.is_empty() {
-            return lstm.forward(cpu, x, lengths, weights, None, y, saved, None);
+            return lstm.forward_packed(cpu, x, lengths, weights, packed, None, y, saved, None);
         }
         let before = state.to_vec();
         let (h, c) = before.split_at(before.len() / 2);
         let initial = Some(LstmState { h, c });
         let (h, c) = state.split_at_mut(before.len() / 2);
         let last = Some(LstmStateMut { h, c });
-        lstm.forward(cpu, x, lengths, weights, initial, y, saved, last)
+        lstm.forward_packed(cpu, x, lengths, weights, packed, initial, y, saved, last)
+    }
+
+    fn lay_out<T: Real>(
+        &self,
+        cpu: Cpu,
+        [w_ih, w_hh, b_ih, b_hh]: Weights<'_, T>,
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError> {
+        self.kernel(false).pack(cpu, RecurrentWeights { w_ih, w_hh, b_ih, b_hh })
     }
 
     fn run_back<T: Real>(
@@ -77,7 +87,7 @@ impl Cell for LstmLayer {
         dx: &mut [T],
         gradients: Gradients<'_, T>,
     ) -> Result<(), KernelError> {
-        let Frames { cpu, x, lengths } = frames;
+        let Frames { cpu, x, lengths, .. } = frames;
         let Kept { y, saved, dy } = kept;
         let weights = RecurrentWeights { w_ih, w_hh, b_ih, b_hh };
         let [w_ih, w_hh, b_ih, b_hh] = gradients;

@@ -165,6 +165,7 @@ mod tests {
             shape: &shape,
             x,
             parameters: &[],
+            packed: &[],
             buffers: &[],
             saved: &mut [],
             state: &mut [],

@@ -5,7 +5,7 @@
 //! on different threads; within a direction the kernels share out what they can.
 
 use labyrinth_kernels::residual::residual_add_in_place;
-use labyrinth_kernels::{Cpu, KernelError, Real};
+use labyrinth_kernels::{Cpu, KernelError, PackedMatrix, Real};
 use rayon::prelude::*;
 
 use crate::error::NnError;
@@ -29,6 +29,8 @@ pub(super) struct Frames<'a, T> {
     pub cpu: Cpu,
     pub x: &'a [T],
     pub lengths: &'a [usize],
+    /// The weights as [`Cell::lay_out`] gave them, or nothing.
+    pub packed: &'a [PackedMatrix<T>],
 }
 
 /// What one direction of the forward pass left behind, and the gradient of its output.
@@ -69,6 +71,13 @@ pub(super) trait Cell: Send + Sync {
         y: &mut [T],
         saved: &mut [T],
     ) -> Result<(), KernelError>;
+
+    /// The matrices of one direction laid out for many runs of a few frames.
+    fn lay_out<T: Real>(
+        &self,
+        cpu: Cpu,
+        weights: Weights<'_, T>,
+    ) -> Result<Vec<PackedMatrix<T>>, KernelError>;
 
     /// The gradients of a run that began from nothing.
     fn run_back<T: Real>(
@@ -197,9 +206,17 @@ impl<T: Real, C: Cell> Layer<T> for C {
         if self.bidirectional() { 0 } else { C::STATES * batch * self.hidden() }
     }
 
+    fn pack(&self, cpu: Cpu, parameters: &[T]) -> Result<Vec<PackedMatrix<T>>, NnError> {
+        // Both directions want the whole recording, and are called once for it.
+        if self.bidirectional() {
+            return Ok(Vec::new());
+        }
+        Ok(self.lay_out(cpu, split_weights(self, parameters))?)
+    }
+
     fn forward(&self, pass: Forward<'_, T>) -> Result<(), NnError> {
-        let Forward { cpu, shape, x, parameters, saved, state, scratch, y, .. } = pass;
-        let frames = Frames { cpu, x, lengths: &shape.lengths };
+        let Forward { cpu, shape, x, parameters, packed, saved, state, scratch, y, .. } = pass;
+        let frames = Frames { cpu, x, lengths: &shape.lengths, packed };
         if !self.bidirectional() {
             self.run(false, frames, split_weights(self, parameters), state, y, saved)?;
             return Ok(());
@@ -223,7 +240,7 @@ impl<T: Real, C: Cell> Layer<T> for C {
 
     fn backward(&self, pass: Backward<'_, T>) -> Result<(), NnError> {
         let Backward { cpu, shape, x, y, dy, parameters, saved, scratch, dx, gradients, .. } = pass;
-        let frames = Frames { cpu, x, lengths: &shape.lengths };
+        let frames = Frames { cpu, x, lengths: &shape.lengths, packed: &[] };
         let (rows, hidden) = (shape.rows(), self.hidden());
         // The first layer's input needs no gradient, but the kernel computes it along the way.
         let wanted = dx.is_some();

@@ -59,7 +59,13 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<NamedTensor>, Forei
         }
         let values = values(tensor, storages[key], &mut left)
             .map_err(|reason| damaged(format!("tensor {name}: {reason}")))?;
-        named.push(NamedTensor { name: name.clone(), shape: tensor.shape.clone(), values });
+        let integers = matches!(tensor.storage.kind, Kind::Long | Kind::Int);
+        named.push(NamedTensor {
+            name: name.clone(),
+            shape: tensor.shape.clone(),
+            values,
+            integers,
+        });
     }
     Ok(named)
 }

@@ -20,8 +20,9 @@
 //! is arranged stands in `window.rs`.
 //!
 //! **The cost** is that of the new frames and of no others: a layer of windows computes each output once,
-//! but for those at the very beginning and end, where padding is seen. Only what a call costs by itself
-//! (a recurrent layer lays its weights out anew) is paid for each piece.
+//! but for those at the very beginning and end, where padding is seen. The matrices of linear and recurrent
+//! layers are laid out for the products when the first piece comes, and kept: that would cost more than the
+//! products of a few frames. A stream therefore holds a copy of them; one that has ended may begin anew.
 
 mod steps;
 mod window;
@@ -77,7 +78,8 @@ impl<T: Real> NetworkStream<T> {
     }
 
     /// Takes the next frames of features, `[frames, dim]`, and appends the logits that they complete to
-    /// `logits`, `[frames', labels]`. `network` is the one that the stream was made for.
+    /// `logits`, `[frames', labels]`. `network` is the one that the stream was made for, its weights those of the
+    /// first call.
     ///
     /// # Errors
     /// [`NnError::Size`] for torn frames; then nothing was taken.

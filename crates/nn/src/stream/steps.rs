@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use labyrinth_kernels::residual::{residual_add_forward, residual_add_relu_forward};
-use labyrinth_kernels::{Cpu, Real};
+use labyrinth_kernels::{Cpu, PackedMatrix, Real};
 
 use super::window::Windows;
 use crate::error::NnError;
@@ -59,6 +59,7 @@ impl Place {
         &self,
         layer: &dyn Layer<T>,
         pass: &mut Pass<'_, T>,
+        packed: &[PackedMatrix<T>],
         x: &[T],
         state: &mut [T],
         y: &mut Vec<T>,
@@ -77,6 +78,7 @@ impl Place {
             shape: &shape,
             x,
             parameters: &pass.parameters[self.parameters.clone()],
+            packed,
             buffers: &pass.buffers[self.buffers.clone()],
             saved,
             state,
@@ -97,9 +99,45 @@ enum Memory<T> {
     Residual(Branches<T>),
 }
 
+/// A layer's matrices as the products read them, laid out when the first frames come.
+struct Laid<T> {
+    cpu: Cpu,
+    matrices: Vec<PackedMatrix<T>>,
+}
+
+impl<T: Real> Laid<T> {
+    /// Those of `laid`, which are made first where they are missing or another instruction set is asked for.
+    fn matrices<'a>(
+        laid: &'a mut Option<Self>,
+        place: &Place,
+        layer: &dyn Layer<T>,
+        pass: &Pass<'_, T>,
+    ) -> Result<&'a [PackedMatrix<T>], NnError> {
+        if laid.as_ref().is_some_and(|laid| laid.cpu != pass.cpu) {
+            *laid = None;
+        }
+        let laid = match laid {
+            Some(laid) => laid,
+            None => {
+                let parameters = &pass.parameters[place.parameters.clone()];
+                let matrices = layer.pack(pass.cpu, parameters)?;
+                laid.insert(Self { cpu: pass.cpu, matrices })
+            }
+        };
+        Ok(&laid.matrices)
+    }
+}
+
+/// One layer of a sequence, in a stream.
+struct Step<T> {
+    place: Place,
+    memory: Memory<T>,
+    laid: Option<Laid<T>>,
+}
+
 /// The layers of a sequence, in a stream.
 pub(super) struct Steps<T> {
-    steps: Vec<(Place, Memory<T>)>,
+    steps: Vec<Step<T>>,
     next: Vec<T>,
 }
 
@@ -144,7 +182,8 @@ impl<T: Real> Steps<T> {
             let behind = step.layer.output_shape(&place.shape(MANY))?;
             frame = [behind.bins, behind.channels];
             let memory = Memory::of(step.layer.as_ref(), &place, &inner)?;
-            steps.push((Place { output: frame, ..place }, memory));
+            let place = Place { output: frame, ..place };
+            steps.push(Step { place, memory, laid: None });
         }
         Ok((Self { steps, next: Vec::new() }, frame))
     }
@@ -156,22 +195,52 @@ impl<T: Real> Steps<T> {
         pass: &mut Pass<'_, T>,
         frames: &mut Vec<T>,
     ) -> Result<(), NnError> {
-        for ((place, memory), step) in self.steps.iter_mut().zip(sequence.steps()) {
+        for (step, layer) in self.steps.iter_mut().zip(sequence.steps()) {
             self.next.clear();
-            memory.advance(place, step.layer.as_ref(), pass, frames, &mut self.next)?;
+            step.advance(layer.layer.as_ref(), pass, frames, &mut self.next)?;
             std::mem::swap(frames, &mut self.next);
         }
         Ok(())
     }
 
     pub fn reset(&mut self) {
-        for (_, memory) in &mut self.steps {
-            memory.reset();
+        for step in &mut self.steps {
+            step.memory.reset();
         }
     }
 
     pub fn held(&self) -> usize {
-        self.steps.iter().map(|(_, memory)| memory.held()).sum()
+        self.steps.iter().map(|step| step.memory.held()).sum()
+    }
+}
+
+impl<T: Real> Step<T> {
+    /// Takes `x` and appends what is certain by then to `y`.
+    fn advance(
+        &mut self,
+        layer: &dyn Layer<T>,
+        pass: &mut Pass<'_, T>,
+        x: &[T],
+        y: &mut Vec<T>,
+    ) -> Result<(), NnError> {
+        let Self { place, memory, laid } = self;
+        let state = match (memory, layer.parts()) {
+            (Memory::Sequence(steps), Parts::Sequence(sequence)) => {
+                y.extend_from_slice(x);
+                return steps.advance(sequence, pass, y);
+            }
+            (Memory::Residual(branches), Parts::Residual(block)) => {
+                return branches.advance(block, pass, x, y);
+            }
+            (Memory::Windows(windows), _) => return windows.advance(place, layer, pass, x, y),
+            (Memory::State(state), _) => state.as_mut_slice(),
+            _ => &mut [],
+        };
+        if x.is_empty() {
+            return Ok(());
+        }
+        let packed = Laid::matrices(laid, place, layer, pass)?;
+        place.run(layer, pass, packed, x, state, y)
     }
 }
 
@@ -207,30 +276,6 @@ impl<T: Real> Memory<T> {
                 Self::Windows(Windows::new(stride, before, after, layer.without_padding()))
             }
         })
-    }
-
-    /// Takes `x` and appends what is certain by then to `y`.
-    fn advance(
-        &mut self,
-        place: &Place,
-        layer: &dyn Layer<T>,
-        pass: &mut Pass<'_, T>,
-        x: &[T],
-        y: &mut Vec<T>,
-    ) -> Result<(), NnError> {
-        match (self, layer.parts()) {
-            (Self::Sequence(steps), Parts::Sequence(sequence)) => {
-                y.extend_from_slice(x);
-                steps.advance(sequence, pass, y)
-            }
-            (Self::Residual(branches), Parts::Residual(block)) => {
-                branches.advance(block, pass, x, y)
-            }
-            (Self::Windows(windows), _) => windows.advance(place, layer, pass, x, y),
-            (Self::State(state), _) if !x.is_empty() => place.run(layer, pass, x, state, y),
-            (Self::Frame, _) if !x.is_empty() => place.run(layer, pass, x, &mut [], y),
-            _ => Ok(()),
-        }
     }
 
     fn reset(&mut self) {

@@ -109,7 +109,8 @@ impl Builder {
             }
             _ if bins == 1 => {
                 let hidden = self.one_of(1, 20);
-                let (input, variant) = (channels, GruVariant::ResetAfter);
+                let variants = [GruVariant::ResetAfter, GruVariant::ResetBefore];
+                let (input, variant) = (channels, variants[self.below(2)]);
                 match self.below(2) {
                     0 => self.push(GruLayer { input, hidden, bidirectional: false, variant }),
                     _ => self.push(LstmLayer { input, hidden, bidirectional: false }),

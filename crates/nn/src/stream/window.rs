@@ -111,7 +111,7 @@ impl<T: Real> Windows<T> {
         let from = self.given * self.stride - self.before;
         let to = (until - 1) * self.stride + self.after + 1;
         let x = self.frames(from, to, place.input_width());
-        place.run(layer, pass, x, &mut [], y)?;
+        place.run(layer, pass, &[], x, &mut [], y)?;
         self.given = until;
         Ok(())
     }
@@ -133,7 +133,7 @@ impl<T: Real> Windows<T> {
         let mut outputs = std::mem::take(&mut self.outputs);
         outputs.clear();
         let x = self.frames(from, to, place.input_width());
-        place.run(layer, pass, x, &mut [], &mut outputs)?;
+        place.run(layer, pass, &[], x, &mut [], &mut outputs)?;
         let (skipped, width) = (from / self.stride, place.output_width());
         y.extend_from_slice(&outputs[(self.given - skipped) * width..(until - skipped) * width]);
         self.outputs = outputs;

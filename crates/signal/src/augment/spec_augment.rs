@@ -40,18 +40,21 @@ impl Default for SpecAugment {
 }
 
 impl SpecAugment {
-    /// Masks `features`, `[frames, dim]`, in place.
-    pub fn apply(&self, features: &mut [f32], dim: usize, random: &mut Random) {
+    /// Masks `features`, `[frames, views, bins]`, in place: the same bins in each of the views that a frame has of
+    /// one sound, its deltas or windows of several lengths, so that none shows what the others hide.
+    pub fn apply(&self, features: &mut [f32], dim: usize, views: usize, random: &mut Random) {
         if dim == 0 || features.len() < dim {
             return;
         }
-        let frames = features.len() / dim;
-        let mut budget = dim / 2;
+        // Views of different sizes cannot be told apart.
+        let views = if views > 0 && dim.is_multiple_of(views) { views } else { 1 };
+        let (frames, bins) = (features.len() / dim, dim / views);
+        let mut budget = bins / 2;
         for _ in 0..self.freq_masks {
-            let (start, end) = draw(self.freq_width.min(budget), dim, random);
+            let (start, end) = draw(self.freq_width.min(budget), bins, random);
             budget -= end - start;
-            for row in features.chunks_exact_mut(dim) {
-                row[start..end].fill(0.0);
+            for view in features.chunks_exact_mut(bins) {
+                view[start..end].fill(0.0);
             }
         }
         // `as` maps what is not a number to 0.
@@ -84,7 +87,7 @@ mod tests {
             let (mut most_frames, mut most_bins) = (0, 0);
             for seed in 0..200 {
                 let mut features = vec![1.0; frames * dim];
-                augment.apply(&mut features, dim, &mut Random::from_key(&[seed, frames as u64]));
+                augment.apply(&mut features, dim, 1, &mut Random::from_key(&[seed, frames as u64]));
                 let rows = features.chunks(dim);
                 let masked_frames = rows.filter(|row| row.iter().all(|v| *v == 0.0)).count();
                 let masked_bins = (0..dim)
@@ -100,10 +103,25 @@ mod tests {
     }
 
     #[test]
+    fn all_views_of_a_frame_lose_the_same_bins() {
+        let (bins, frames) = (40, 50);
+        for seed in 0..20 {
+            let random = || Random::from_key(&[seed]);
+            let mut one = vec![1.0; frames * bins];
+            SpecAugment::default().apply(&mut one, bins, 1, &mut random());
+            let mut three = vec![1.0; frames * 3 * bins];
+            SpecAugment::default().apply(&mut three, 3 * bins, 3, &mut random());
+            for (row, rows) in one.chunks(bins).zip(three.chunks(3 * bins)) {
+                assert!(rows.chunks(bins).all(|view| view == row), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
     fn masks_are_a_function_of_the_key() {
         let masked = |seed| {
             let mut features = vec![1.0; 100 * 80];
-            SpecAugment::default().apply(&mut features, 80, &mut Random::from_key(&[seed]));
+            SpecAugment::default().apply(&mut features, 80, 1, &mut Random::from_key(&[seed]));
             features
         };
         assert_eq!(masked(1), masked(1));

@@ -50,17 +50,40 @@ const STYLE: &str = include_str!("style.css");
 /// `progress` is told utterances tried and in all.
 ///
 /// # Errors
-/// [`TrainError`] where there is no run, its model is damaged, or a disk fails.
+/// [`TrainError`] where there is no run, its model is damaged, a page stands there that shows what is gone since,
+/// or a disk fails.
 pub fn write_report(
     run: &Path,
     cpu: Cpu,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<PathBuf, TrainError> {
-    let html = Report::read(run, cpu, progress)?.into_html()?;
     let path = run.join("report.html");
+    if path.exists() {
+        check_nothing_is_lost(run)?;
+    }
+    let html = Report::read(run, cpu, progress)?.into_html()?;
     write_atomically(&path, |file| file.write_all(html.as_bytes()))
         .map_err(TrainError::write(&path))?;
     Ok(path)
+}
+
+/// Refuses to write over a page of what is there no more: its log, or the model that the log tells of.
+fn check_nothing_is_lost(run: &Path) -> Result<(), TrainError> {
+    let recipe = run.join("recipe.toml");
+    let (log, model) = (run.join("log.jsonl"), run.join("model.safetensors"));
+    let history = History::read(run)?;
+    let gone = if history.epochs.is_empty() && history.steps.is_empty() {
+        log
+    } else if history.best().is_some() && !model.exists() {
+        model
+    } else {
+        return Ok(());
+    };
+    match recipe.is_file() {
+        true => Err(TrainError::PageOfMore { page: run.join("report.html"), gone }),
+        // That there is no run at all is for others to say.
+        false => Ok(()),
+    }
 }
 
 /// The dev set as the best model hears it.

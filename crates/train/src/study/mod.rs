@@ -21,7 +21,7 @@ use labyrinth_signal::is_special_file;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::recipe::{Recipe, read_text};
+use crate::recipe::{Place, Recipe, plain};
 use crate::run_directory::RunDirectory;
 
 pub use result::{CellResult, RunResult, StudyResult};
@@ -111,12 +111,17 @@ impl Study {
     /// [`TrainError`] where the file or a recipe of it cannot be used, or a run that was begun has another
     /// recipe than the study has now.
     pub fn read(path: &Path, runs: &Path) -> Result<Self, TrainError> {
-        let refuse = |fault: String| TrainError::Study { path: path.into(), fault };
+        let refuse = |fault| TrainError::Study { path: path.into(), place: String::new(), fault };
         if is_special_file(path) {
             return Err(refuse("it is a pipe or a device and no file".into()));
         }
-        let text = read_text(path)?;
-        let file: StudyFile = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| refuse(format!("it cannot be read ({error}); check the path")))?;
+        let file: StudyFile = toml::from_str(&text).map_err(|error| TrainError::Study {
+            path: path.into(),
+            place: Place::of(&error, &text).map_or(String::new(), |place| place.to_string()),
+            fault: format!("{}; correct it there", plain(error.message())),
+        })?;
         file.check().map_err(refuse)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut jobs = Vec::new();
@@ -125,13 +130,23 @@ impl Study {
                 let recipe_path = folder.join(cell.recipe.as_ref().unwrap_or(&file.recipe));
                 let seed_key = [format!("train.seed={seed}")];
                 let set = [&file.set[..], &cell.set, &seed_key].concat();
-                let recipe = Recipe::read(&recipe_path, &set)?;
+                let recipe = Recipe::read(&recipe_path, &set).map_err(|error| match error {
+                    TrainError::Override { assignment, path, reason } => refuse(format!(
+                        "{} cannot take `{assignment}` in set: {reason}",
+                        path.display()
+                    )),
+                    other => other,
+                })?;
                 let recipe_text = recipe.to_toml()?;
                 let recipe_folder = recipe_path.parent().unwrap_or(Path::new(""));
                 let recipe = recipe.with_paths_from(recipe_folder);
                 let run = runs.join(format!("{}-seed-{seed}", file_name(&cell.name)));
                 if let Some(difference) = RunDirectory::difference(&run, &recipe)? {
-                    return Err(TrainError::OtherRecipe { path: run, difference });
+                    return Err(refuse(format!(
+                        "{} was trained with another recipe ({difference}); remove that run to train it anew, or \
+                         name another folder with --runs",
+                        run.display()
+                    )));
                 }
                 jobs.push(Job { cell: place, seed, recipe, recipe_text, run });
             }

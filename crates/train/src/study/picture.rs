@@ -56,10 +56,11 @@ pub(super) fn svg(file: &StudyFile, result: &StudyResult) -> String {
     }
     let _ = write!(
         svg,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">word error rate, percent; points: seeds, line: \
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}, percent; points: seeds, line: \
          their mean, band: 95 % interval</text>",
         WIDTH - RIGHT,
-        height - 6.0
+        height - 6.0,
+        result.rate_name()
     );
     for (place, (cell, of)) in file.cells.iter().zip(&result.cells).enumerate() {
         let y = TOP + ROW * (place as f64 + 0.5);

@@ -2,7 +2,7 @@
 
 use labyrinth_text::score::UtteranceScore;
 use labyrinth_text::{
-    Comparison, ErrorCounts, Interval, PairedErrors, compare, confidence_interval,
+    Comparison, ErrorCounts, Interval, PairedErrors, Units, compare, confidence_interval,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +20,8 @@ pub struct RunResult {
     pub cell: usize,
     /// Its seed.
     pub seed: u64,
+    /// What its labels are: of phonemes the error rate is that of phonemes.
+    pub units: Units,
     /// Errors of each utterance.
     pub utterances: Vec<UtteranceScore>,
     /// Share of the utterances whose frames are enough for CTC.
@@ -34,7 +36,7 @@ pub struct RunResult {
     pub peak_memory: Option<u64>,
     /// What computed.
     pub machine: String,
-    /// (train loss, dev loss, dev WER) of each epoch.
+    /// (train loss, dev loss, dev's error rate) of each epoch.
     pub epochs: Vec<[Option<f64>; 3]>,
 }
 
@@ -87,6 +89,7 @@ impl RunResult {
         Ok(Self {
             cell: job.cell,
             seed: job.seed,
+            units: job.recipe.data.units,
             feasible: value["feasible"].as_f64().unwrap_or(0.0) / utterances.len().max(1) as f64,
             real_time_factor: value["speed"]["real_time_factor"].as_f64().unwrap_or(f64::NAN),
             parameters: value["parameters"].as_u64().unwrap_or(0) as usize,
@@ -114,13 +117,19 @@ impl RunResult {
 
     /// One line of the study's log.
     pub fn to_json(&self, file: &StudyFile) -> Value {
-        json!({
-            "cell": file.cells[self.cell].name, "seed": self.seed, "wer": self.words(),
-            "cer": self.characters(), "utterances": self.utterances.len(), "feasible": self.feasible,
+        let phonemes = self.units == Units::Phonemes;
+        let mut line = json!({
+            "cell": file.cells[self.cell].name, "seed": self.seed, "utterances": self.utterances.len(), "feasible": self.feasible,
             "parameters": self.parameters, "seconds": self.seconds, "peak-memory": self.peak_memory,
             "real-time-factor": self.real_time_factor, "machine": self.machine,
-            "epochs-train-loss-dev-loss-dev-wer": self.epochs,
-        })
+        });
+        let rate = if phonemes { "per" } else { "wer" };
+        line[rate] = json!(self.words());
+        if !phonemes {
+            line["cer"] = json!(self.characters());
+        }
+        line[format!("epochs-train-loss-dev-loss-dev-{rate}")] = json!(self.epochs);
+        line
     }
 }
 
@@ -188,6 +197,17 @@ impl StudyResult {
             cells.push(cell);
         }
         Ok(Self { cells, missing })
+    }
+
+    /// What the error rate is called: PER where all that is done are models of phonemes, WER where none is, both
+    /// where cells differ.
+    pub fn rate_name(&self) -> &'static str {
+        let of = |units: Units| self.runs().any(|run| run.units.rate_name() == units.rate_name());
+        match (of(Units::Phonemes), of(Units::Words)) {
+            (true, true) => "WER or PER",
+            (true, false) => Units::Phonemes.rate_name(),
+            (false, _) => Units::Words.rate_name(),
+        }
     }
 
     /// Every training that is done, cell by cell.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use labyrinth_text::Units;
+
 use super::StudyFile;
 use super::result::{CellResult, RunResult, StudyResult};
 
@@ -27,13 +29,19 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     if let Some(answer) = &file.answer {
         let _ = writeln!(text, "**{}**\n", answer.trim());
     }
-    if result.missing > 0 {
-        let _ = writeln!(text, "Not finished: {} trainings are missing.\n", result.missing);
+    let rate = result.rate_name();
+    match result.missing {
+        0 => {}
+        1 => text.push_str("Not finished: 1 training is missing.\n\n"),
+        missing => {
+            let _ = writeln!(text, "Not finished: {missing} trainings are missing.\n");
+        }
     }
-    text.push_str("![Word error rate of each cell](picture.svg)\n\n");
-    text.push_str(
-        "| | WER % | seeds | 95 % interval | against the first | p | CER % | feasible % | RTF | minutes | parameters |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+    let _ = writeln!(text, "![{rate} of each cell](picture.svg)\n");
+    let _ = writeln!(
+        text,
+        "| | {rate} % | seeds | 95 % interval | against the first | p | CER % | feasible % | RTF | minutes | parameters |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     );
     for (cell, of) in file.cells.iter().zip(&result.cells) {
         let _ = writeln!(text, "{}", row(&cell.name, of));
@@ -42,7 +50,7 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
     let _ = writeln!(
         text,
-        "\nTried on `{}`; seeds {}; seeds: least to greatest WER; interval and p: {}. Minutes of training where \
+        "\nTried on `{}`; seeds {}; seeds: least to greatest {rate}; interval and p: {}. Minutes of training where \
          nothing cut it off; RTF on one thread. Computed on: {}. `runs.jsonl` holds one line for each training; the \
          file of the study names its recipes.",
         file.evaluate.display(),
@@ -55,6 +63,11 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
 
 fn row(name: &str, cell: &CellResult) -> String {
     let runs = &cell.runs;
+    // Of phonemes there are none.
+    let characters = match runs.first() {
+        Some(run) if run.units == Units::Phonemes => String::new(),
+        _ => percent(cell.characters),
+    };
     let spread = cell.spread().map_or("none".into(), |(low, high)| {
         format!("{} to {}", percent(Some(low)), percent(Some(high)))
     });
@@ -73,7 +86,7 @@ fn row(name: &str, cell: &CellResult) -> String {
         percent(cell.words),
         100.0 * cell.interval.low,
         100.0 * cell.interval.high,
-        percent(cell.characters),
+        characters,
         or_none(mean(runs, |run| Some(100.0 * run.feasible)), 1),
         or_none(mean(runs, |run| Some(run.real_time_factor)), 4),
         or_none(mean(runs, |run| run.seconds.map(|seconds| seconds / 60.0)), 1),

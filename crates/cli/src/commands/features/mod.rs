@@ -96,7 +96,7 @@ impl Features {
         let worker = Worker::new(&options, &self.recording, pitch, vad, piece)?;
         self.features.remark_without_effect(&options, &matter)?;
         let latency = worker.latency_frames();
-        let raw = self.raw.format();
+        let raw = self.raw.format()?;
         let inputs = Inputs::read(&self.inputs, raw)?;
         let mut sink = match &self.cmvn_stats {
             Some(path) => Sink::statistics(path, &inputs)?,

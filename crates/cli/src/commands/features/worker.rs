@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::pitch_flags::Pitch;
 use crate::sound::Sound;
 use crate::vad_flags::Vad;
+use crate::wording;
 
 /// Reads a length of time.
 fn seconds(text: &str) -> Result<f64, String> {
@@ -149,8 +150,8 @@ impl Worker {
             Some(channel) => match audio.channels.get(channel) {
                 Some(samples) => samples.clone(),
                 None => {
-                    let count = audio.channels.len();
-                    let reason = format!("has {count} channels, so no channel {channel}");
+                    let count = wording::count(audio.channels.len(), "channel");
+                    let reason = format!("has {count}, so no channel {channel}");
                     return Ok(Err(recording.refuse(Reason::UnreadableAudio, reason)));
                 }
             },
