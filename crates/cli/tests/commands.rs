@@ -19,6 +19,8 @@ const COMMANDS: [&str; 17] = [
     "train",
     "evaluate",
     "study",
+    "results",
+    "reproduce",
     "report",
     "transcribe",
     "align",
