@@ -137,7 +137,10 @@ impl Evaluate {
             let model = model::read(&self.model)?;
             let run = self.model.parent().unwrap_or(Path::new(""));
             let commit = self.commit.clone().or_else(commit);
-            let record = Record::new(&model, run, &manifest, &evaluation, cpu, commit)?;
+            let mut record = Record::new(&model, run, &manifest, &evaluation, cpu, commit)?;
+            if let Ok(earlier) = Record::read(path) {
+                record.keep_fastest(&earlier);
+            }
             write_atomically(path, |file| file.write_all(record.to_text().as_bytes()))
                 .map_err(Failure::write(path))?;
         }
