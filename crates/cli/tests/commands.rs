@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use common::{MODEL, Ran, Sandbox, corpus, tones, trained};
 use serde_json::Value;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "quickstart",
     "prepare",
     "check",
