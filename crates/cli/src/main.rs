@@ -8,6 +8,7 @@ mod failure;
 mod feature_flags;
 mod interrupt;
 mod machine;
+mod model;
 mod output;
 mod pitch_flags;
 mod progress;

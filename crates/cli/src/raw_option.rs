@@ -22,6 +22,11 @@ pub struct RawOption {
 }
 
 impl RawOption {
+    /// Whether files are said to be headerless.
+    pub fn is_given(self) -> bool {
+        self.encoding.is_some()
+    }
+
     /// The format, where one was named whole.
     pub fn format(self) -> Result<Option<RawFormat>, Failure> {
         match (self.encoding, self.sample_rate) {

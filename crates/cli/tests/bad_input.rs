@@ -210,7 +210,7 @@ fn a_model_file_of_another_version_or_truncated_is_refused() {
     for name in ["not-there", "data"] {
         sandbox.refuses(&["transcribe", name, "data/tone-200.wav"], name);
     }
-    sandbox.refuses(&["transcribe", "data/tone-200.wav", "data/tone-200.wav"], "tone-200.wav");
+    sandbox.refuses(&["evaluate", "data/tone-200.wav", "data/test.jsonl"], "tone-200.wav");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use common::{MODEL, Ran, Sandbox, corpus, tones, trained};
 use serde_json::Value;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "quickstart",
     "prepare",
     "check",
@@ -19,6 +19,8 @@ const COMMANDS: [&str; 17] = [
     "train",
     "evaluate",
     "study",
+    "results",
+    "reproduce",
     "report",
     "transcribe",
     "align",

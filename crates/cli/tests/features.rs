@@ -335,3 +335,26 @@ fn short_help_is_short_and_long_help_has_every_flag_of_kaldis() {
     assert!(!short.contains("--cepstral-lifter") && long.contains("--cepstral-lifter"));
     assert!(short.lines().count() < 70, "{short}");
 }
+
+/// Played twice as fast, a tone of 1000 Hz lasts half as long and is one of 2000 Hz.
+#[test]
+fn a_recording_can_be_played_faster_as_in_training() {
+    let sandbox = recordings();
+    write_wav(&sandbox.path("twice.wav"), 16_000, &tone(0.35, 2000.0)).unwrap();
+    let loudest = |arguments: &[&str]| {
+        let all = [&["features", "-o", "x.npy", "--dither=0"], arguments].concat();
+        sandbox.run_well(&all);
+        let array = read_npy(&sandbox.path("x.npy")).unwrap();
+        let (shape, values) = (array.shape().to_vec(), array.to_f32());
+        std::fs::remove_file(sandbox.path("x.npy")).unwrap();
+        let row = &values[10 * shape[1]..11 * shape[1]];
+        let bin = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+        (shape, bin)
+    };
+    let fast = loudest(&["b.wav", "--speed", "2"]);
+    assert_eq!(fast, loudest(&["twice.wav"]));
+    assert_ne!(fast, loudest(&["b.wav"]));
+    for speed in ["0", "nan", "fast", "11"] {
+        sandbox.refuses(&["features", "b.wav", "--speed", speed, "-o", "x.npy"], "0.1 to 10");
+    }
+}

@@ -200,3 +200,46 @@ fn a_subset_depends_on_its_seed_alone() {
         "is there already",
     );
 }
+
+#[test]
+fn speakers_are_drawn_held_out_and_their_phonemes_evened() {
+    let sandbox = Sandbox::new();
+    corpus(&sandbox);
+    let subset = |words: &str| -> Vec<serde_json::Value> {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        sandbox.run_well(&[&["subset", "data/train.jsonl"], &arguments[..]].concat());
+        let out = sandbox.read_text(arguments.last().unwrap());
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let speakers = |lines: &[serde_json::Value]| -> std::collections::BTreeSet<String> {
+        lines.iter().map(|line| line["speaker"].as_str().unwrap().to_owned()).collect()
+    };
+    let test = subset("--speakers 1 -o data/held.jsonl");
+    let rest = subset("--without data/held.jsonl -o data/rest.jsonl");
+    assert_eq!((speakers(&test).len(), speakers(&rest).len()), (1, 3));
+    assert!(speakers(&test).is_disjoint(&speakers(&rest)));
+    assert_eq!(test.len() + rest.len(), 20);
+    let words: std::collections::BTreeSet<String> = rest
+        .iter()
+        .chain(&test)
+        .flat_map(|line| {
+            line["text"].as_str().unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    let spelled = words.iter().map(|word| {
+        let letters: Vec<String> = word.chars().map(|letter| letter.to_string()).collect();
+        format!("{word} {}\n", letters.join(" "))
+    });
+    sandbox.write("letters.dic", spelled.collect::<String>());
+    let even = subset("--minutes 0.15 --phonemes even --lexicon letters.dic -o data/even.jsonl");
+    assert!(even.len() > 2 && even.len() < 20, "{}", even.len());
+    for (arguments, word) in [
+        ("--speakers 9 -o data/a.jsonl", "9 speakers cannot be drawn: there are 4"),
+        ("--speakers 1 --minutes 9 -o data/a.jsonl", "0 with 540 s of sound or more"),
+        ("-o data/a.jsonl", "--speakers"),
+        ("--minutes 1 --phonemes even --lexicon gone.dic -o data/a.jsonl", "gone.dic"),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        sandbox.refuses(&[&["subset", "data/train.jsonl"], &arguments[..]].concat(), word);
+    }
+}

@@ -41,6 +41,7 @@ pub mod prepare;
 pub mod recordings;
 pub mod shard;
 pub mod source;
+pub mod subset;
 mod temporary;
 
 pub use check::{

@@ -361,6 +361,24 @@ impl Manifest {
         self.utterances.iter().filter_map(|utterance| utterance.speaker.as_deref()).collect()
     }
 
+    /// SHA-256 of what the utterances are, in hexadecimal: ids, speakers, transcripts and durations (to a
+    /// hundredth of a second) by the order of the ids. Where the audio lies, in which format, and the order of the
+    /// lines do not matter, so two copies of the same release of a corpus have the same; it does not cover the
+    /// audio's bytes.
+    pub fn contents_digest(&self) -> String {
+        let mut utterances: Vec<&Utterance> = self.utterances.iter().collect();
+        utterances.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut digest = Sha256::new();
+        for utterance in utterances {
+            let Utterance { id, speaker, text, duration, .. } = utterance;
+            let hundredths = (100.0 * duration).round();
+            // JSON tells where one ends and the next begins, whatever stands in them.
+            let line = serde_json::json!([id, speaker, text, hundredths]);
+            digest.update(format!("{line}\n"));
+        }
+        hexadecimal(&digest.finalize())
+    }
+
     /// SHA-256 of the file's bytes, in hexadecimal: the digest of the data that a model file records.
     /// It does not cover the audio's bytes.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use labyrinth_corpus::{Infeasible, open_source};
 use labyrinth_corpus::{Ledger, LoaderOptions, Reason, Source, plan_refusals, training_alphabet};
-use labyrinth_nn::{ModelFile, ModelOptions, NnError, Objective, Table};
+use labyrinth_nn::{ModelHeader, ModelOptions, NnError, Objective, Table};
 use labyrinth_signal::{FeatureExtractor, FeatureOptions};
 use labyrinth_text::{Alphabet, Lexicon, Normalizer, NormalizerOptions, Units};
 
@@ -63,14 +63,10 @@ impl Subject {
         Data::read(recipe).map(|_| ())
     }
 
-    /// A model file's.
-    ///
-    /// # Errors
-    /// As [`ModelFile::read`].
-    pub fn of_model(path: &Path) -> Result<Self, TrainError> {
-        let header = ModelFile::read(path)?.header;
+    /// A model's.
+    pub fn of_header(header: ModelHeader) -> Self {
         let beside = header.outputs() - header.alphabet.len();
-        Ok(Self {
+        Self {
             features: header.features,
             model: header.model,
             normalizer: header.normalizer,
@@ -79,7 +75,7 @@ impl Subject {
             objective: header.objective,
             lexicon: header.lexicon.map(Arc::new),
             alphabet: Some(header.alphabet),
-        })
+        }
     }
 
     /// Takes the labels from a manifest where nothing has named them yet.

@@ -96,6 +96,22 @@ pub enum TrainError {
         /// What is wrong.
         fault: String,
     },
+    /// The record of a trial is none.
+    #[error("{} is no record of a trial ({reason}); `labyrinth evaluate MODEL MANIFEST --record FILE` writes one", path.display())]
+    NoRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file that says which figures are published is not what it should be.
+    #[error("the file of results {} has a mistake: {fault}", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
     /// There is no run where one was named.
     #[error("{} holds no run (it has no recipe.toml); name the folder that `labyrinth train` wrote, such as runs/an4", path.display())]
     NoRun {

@@ -92,9 +92,7 @@ pub fn evaluate(
     cpu: Cpu,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
-    let recognizer = Recognizer::open(model, cpu)?;
-    let pool = one_thread()?;
-    evaluate_with(recognizer, &pool, manifest, progress)
+    evaluate_with(Recognizer::open(model, cpu)?, manifest, progress)
 }
 
 /// The one thread on which a real-time factor is measured.
@@ -182,13 +180,17 @@ pub(crate) fn said(
     }
 }
 
-fn evaluate_with(
+/// [`evaluate`] with a model that is in memory already.
+///
+/// # Errors
+/// [`TrainError`] where the manifest or the disk fails.
+pub fn evaluate_with(
     mut recognizer: Recognizer,
-    pool: &rayon::ThreadPool,
     manifest: &Manifest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Evaluation, TrainError> {
     check_labels(recognizer.header(), manifest)?;
+    let pool = one_thread()?;
     let normalizer = Normalizer::new(&recognizer.header().normalizer)?;
     let seen = seen(manifest, &recognizer.header().data)?;
     let mut rows = StoredRows::new(&recognizer.header().features)?;

@@ -13,6 +13,7 @@
 //! - [`trainer`]: the loop, on one screen.
 //! - `sessions`: which processes worked on a run, on what, for how long.
 //! - [`report`]: a run as a page to look at and to listen to.
+//! - [`results`]: records of trials, and the page of published figures.
 //! - [`study`]: several recipes and seeds as a queue, and the answer to its question.
 //! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
 //! - [`streaming`]: the same in pieces, beside whole recordings.
@@ -31,6 +32,7 @@ pub mod mixture;
 mod objective;
 pub mod recipe;
 pub mod report;
+pub mod results;
 pub mod run_directory;
 pub mod schedule;
 mod sessions;
@@ -41,12 +43,13 @@ pub mod trainer;
 pub use data::{DevScore, FrameScore};
 pub use describe::{Described, Feasibility, Subject};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Seen, evaluate};
+pub use evaluate::{Evaluation, Seen, evaluate, evaluate_with};
 pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{
     AuxiliaryPhonemes, DataSection, PretrainedOptions, Recipe, StageOptions, TrainSection,
 };
 pub use report::write_report;
 pub use run_directory::RunDirectory;
+pub use sessions::peak_memory;
 pub use streaming::{Difference, StreamOptions, StreamedEvaluation, evaluate_stream};
 pub use trainer::{Event, Summary, TrainOptions, train};

@@ -23,6 +23,15 @@ pub(crate) fn began(run: &Path, cpu: Cpu, workers: usize, step: u64) -> Result<(
     )
 }
 
+/// Notes that what it did up to `step` is saved: should it be killed, this was its share of the training.
+pub(crate) fn saved(run: &Path, step: u64, seconds: f64) -> Result<(), TrainError> {
+    let event = "saved";
+    append(
+        run,
+        &json!({ "event": event, "step": step, "seconds": seconds, "peak-memory": peak_memory() }),
+    )
+}
+
 /// Notes that it has come to the end of the training; a process that was killed notes nothing.
 pub(crate) fn ended(run: &Path, step: u64, seconds: f64, waited: f64) -> Result<(), TrainError> {
     append(
@@ -35,7 +44,7 @@ pub(crate) fn ended(run: &Path, step: u64, seconds: f64, waited: f64) -> Result<
 }
 
 /// Most bytes of memory that this process has held, where the system tells (Linux).
-fn peak_memory() -> Option<u64> {
+pub fn peak_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,13 +1,11 @@
 //! A model on a manifest, whole recordings beside the same in pieces: whether it says the same live, and what
 //! that costs.
 
-use std::path::Path;
 use std::time::Instant;
 
 use labyrinth_corpus::clip::{ClipFault, read_clip};
 use labyrinth_corpus::{Ledger, Manifest, Reason, Refusal};
 use labyrinth_decode::{ChunkOptions, Recognizer, RecognizerError, RecognizerStream, Word};
-use labyrinth_kernels::Cpu;
 use labyrinth_nn::Objective;
 use labyrinth_signal::Audio;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
@@ -63,18 +61,16 @@ pub struct StreamedEvaluation {
     pub start_latency: f64,
 }
 
-/// Recognises every utterance of `manifest` with the model at `model`, offline and in a stream, on one thread.
+/// Recognises every utterance of `manifest`, offline and in a stream, on one thread.
 ///
 /// # Errors
 /// [`TrainError::Recognizer`] for a model that cannot run in such a stream.
 pub fn evaluate_stream(
-    model: &Path,
+    mut recognizer: Recognizer,
     manifest: &Manifest,
-    cpu: Cpu,
     options: StreamOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<StreamedEvaluation, TrainError> {
-    let mut recognizer = Recognizer::open(model, cpu)?;
     check_labels(recognizer.header(), manifest)?;
     let units = recognizer.header().alphabet.units();
     let framewise = recognizer.header().objective == Objective::Framewise;

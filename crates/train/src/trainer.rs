@@ -133,6 +133,8 @@ pub struct Summary {
 struct Training {
     options: TrainOptions,
     run: RunDirectory,
+    /// When this process began.
+    start: Instant,
     data: Data,
     network: Network<f32>,
     gradients: Vec<f32>,
@@ -156,11 +158,11 @@ pub fn train(
 ) -> Result<Summary, TrainError> {
     let start = Instant::now();
     options.cpu = options.cpu.with_precision(options.recipe.train.precision)?;
-    let (mut training, mut loader) = Training::prepare(options, tell)?;
+    let (mut training, mut loader) = Training::prepare(options, start, tell)?;
     while training.standing.position.epoch < training.options.recipe.train.epochs {
         training.epoch(&mut loader, tell)?;
     }
-    training.finish(start, &loader)
+    training.finish(&loader)
 }
 
 impl Training {
@@ -278,6 +280,7 @@ impl Training {
     /// Builds everything, or restores it from the newest checkpoint.
     fn prepare(
         options: TrainOptions,
+        start: Instant,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Self, Loader), TrainError> {
         let recipe = &options.recipe;
@@ -349,6 +352,7 @@ impl Training {
             log_length: 0,
         };
         let mut training = Self {
+            start,
             gradients: vec![0.0; network.parameters.len()],
             first_moment: zeros(),
             second_moment: zeros(),
@@ -535,7 +539,8 @@ impl Training {
             first_moment: &mut self.first_moment,
             second_moment: &mut self.second_moment,
         };
-        checkpoint::write(&self.run.checkpoints(), &self.standing, &tensors)
+        checkpoint::write(&self.run.checkpoints(), &self.standing, &tensors)?;
+        sessions::saved(self.run.path(), self.standing.step, self.start.elapsed().as_secs_f64())
     }
 
     fn write_model(&self, epoch: u64, dev: &DevScore) -> Result<(), TrainError> {
@@ -614,10 +619,10 @@ impl Training {
         })
     }
 
-    fn finish(self, start: Instant, loader: &Loader) -> Result<Summary, TrainError> {
+    fn finish(self, loader: &Loader) -> Result<Summary, TrainError> {
         let best = self.standing.best;
         let model = ModelFile::read(&self.run.model())?;
-        let (seconds, waited) = (start.elapsed().as_secs_f64(), loader.waited().as_secs_f64());
+        let (seconds, waited) = (self.start.elapsed().as_secs_f64(), loader.waited().as_secs_f64());
         sessions::ended(self.run.path(), self.standing.step, seconds, waited)?;
         let units = self.data.alphabet.units();
         Ok(Summary {

@@ -13,7 +13,6 @@ use labyrinth_corpus::{
 use labyrinth_decode::{
     AlignError, Aligner, AlignerError, AlignerOptions, Alignment, BoundaryRule,
 };
-use labyrinth_nn::ModelFile;
 use labyrinth_text::{Lexicon, Normalizer, Units};
 use labyrinth_train::TrainError;
 
@@ -22,7 +21,7 @@ use crate::failure::Failure;
 use crate::machine::{IsaOption, PrecisionOption, ThreadsOption};
 use crate::progress::Progress;
 use crate::raw_option::RawOption;
-use crate::{output, wording};
+use crate::{model, output, wording};
 
 /// Arguments of `labyrinth align`.
 #[derive(Args)]
@@ -38,7 +37,7 @@ Examples:
   labyrinth align runs/an4/model.safetensors talk.flac talk.txt --format textgrid -o talk.TextGrid
   labyrinth align runs/an4-phonemes/model.safetensors data/an4/dev.jsonl -o data/an4-aligned")]
 pub struct Align {
-    /// The model file that `labyrinth train` wrote.
+    /// The model file that `labyrinth train` wrote, or `embedded`.
     model: PathBuf,
     /// A recording, or a manifest.
     input: PathBuf,
@@ -169,7 +168,7 @@ impl Align {
     }
 
     fn aligner(&self) -> Result<Aligner, Failure> {
-        let model = ModelFile::read(&self.model).map_err(TrainError::from)?;
+        let model = model::read(&self.model)?;
         let normalizer = Normalizer::new(&model.header.normalizer).map_err(TrainError::from)?;
         let read = |path: &PathBuf| Lexicon::read(path, &normalizer);
         let lexicon = self.lexicon.as_ref().map(read).transpose().map_err(TrainError::from)?;

@@ -136,7 +136,7 @@ fn tell_broken_lines(survey: &Survey) {
 }
 
 /// What a recipe adds: its alphabet is that of its own training set.
-fn context(path: &Path) -> Result<CheckContext, Failure> {
+pub(super) fn context(path: &Path) -> Result<CheckContext, Failure> {
     let recipe = Recipe::read(path, &[])?.with_paths_from(recipe_folder(path));
     let normalizer = Normalizer::new(&recipe.data.normalizer).map_err(TrainError::from)?;
     // A broken line of one is for the check to tell, where it is among what is checked.

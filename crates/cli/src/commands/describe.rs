@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::commands::train::recipe_folder;
 use crate::failure::Failure;
-use crate::{output, wording};
+use crate::{model, output, wording};
 
 /// Arguments of `labyrinth describe`.
 #[derive(Args)]
@@ -23,9 +23,10 @@ an output frame; the latency ends with the last sample of the last feature frame
 Examples:
   labyrinth describe recipes/an4.toml
   labyrinth describe runs/an4/model.safetensors --data data/an4/test.jsonl
+  labyrinth describe embedded
   labyrinth describe recipes/an4.toml --set model.bidirectional=false --seconds 1 --json")]
 pub struct Describe {
-    /// A recipe (.toml) or a model file.
+    /// A recipe (.toml) or a model file, or `embedded` for the model inside this program.
     subject: PathBuf,
     /// Also says which utterances of this manifest have frames enough for CTC.
     #[arg(long, value_name = "MANIFEST")]
@@ -112,7 +113,7 @@ impl Describe {
                 self.subject.display()
             )));
         }
-        Ok(Subject::of_model(&self.subject)?)
+        Ok(Subject::of_header(model::read(&self.subject)?.header))
     }
 }
 

@@ -3,15 +3,17 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
 use labyrinth_corpus::Manifest;
 use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_decode::Recognizer;
 use labyrinth_nn::Objective;
 use labyrinth_text::Units;
 use labyrinth_text::score::ScoreReport;
-use labyrinth_train::{Evaluation, evaluate};
+use labyrinth_train::results::Record;
+use labyrinth_train::{Evaluation, evaluate_with};
 use serde_json::{Value, json};
 
 use super::evaluate_stream;
@@ -19,7 +21,7 @@ use crate::failure::Failure;
 use crate::machine::{self, IsaOption, PrecisionOption};
 use crate::progress::Progress;
 use crate::stream_option::StreamOption;
-use crate::{output, wording};
+use crate::{model, output, wording};
 
 /// Utterances shown with their alignment.
 const WORST: usize = 5;
@@ -41,9 +43,10 @@ Examples:
   labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl
   labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl --alignments
   labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl -o runs/an4/test.json
+  labyrinth evaluate runs/an4/model.safetensors data/an4/test.jsonl --record results/an4-seed1.json
   labyrinth evaluate runs/an4-causal/model.safetensors data/an4/test.jsonl --stream")]
 pub struct Evaluate {
-    /// The model file that `labyrinth train` wrote.
+    /// The model file that `labyrinth train` wrote, or `embedded`.
     model: PathBuf,
     /// The manifest to recognise.
     manifest: PathBuf,
@@ -56,6 +59,12 @@ pub struct Evaluate {
     /// Also writes that JSON to a file.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also writes the small record from which `labyrinth results` makes its page.
+    #[arg(long, value_name = "FILE", conflicts_with = "stream")]
+    record: Option<PathBuf>,
+    /// The commit that the record names; the one checked out here where not given.
+    #[arg(long, value_name = "COMMIT", requires = "record")]
+    commit: Option<String>,
     #[command(flatten)]
     stream: StreamOption,
     #[command(flatten)]
@@ -77,12 +86,15 @@ impl Evaluate {
         if let Some(path) = &self.out {
             refuse_to_overwrite(path)?;
         }
+        if let Some(path) = &self.record {
+            refuse_another_record(path, &self.model)?;
+        }
         let cpu = self.precision.cpu(self.isa)?;
         let progress = Progress::new("recognising");
         if let Some(options) = self.stream.options() {
             let told = &mut |done, total| progress.at(done, total);
-            let result =
-                labyrinth_train::evaluate_stream(&self.model, &manifest, cpu, options, told);
+            let recognizer = Recognizer::new(model::read(&self.model)?, cpu)?;
+            let result = labyrinth_train::evaluate_stream(recognizer, &manifest, options, told);
             progress.finish();
             let evaluation = result.map_err(|error| self.stream.way_out(error.into()))?;
             let value = || evaluate_stream::to_json(&self.model, &self.manifest, &evaluation, cpu);
@@ -100,8 +112,9 @@ impl Evaluate {
                 }
             };
         }
-        let result =
-            evaluate(&self.model, &manifest, cpu, &mut |done, total| progress.at(done, total));
+        let recognizer = Recognizer::new(model::read(&self.model)?, cpu)?;
+        let told = &mut |done, total| progress.at(done, total);
+        let result = evaluate_with(recognizer, &manifest, told);
         progress.finish();
         let evaluation = result?;
         // Beside the JSON, where a person may still be looking.
@@ -119,6 +132,17 @@ impl Evaluate {
         if let Some(path) = &self.out {
             let text = format!("{:#}\n", value());
             write_atomically(path, |file| file.write_all(text.as_bytes()))
+                .map_err(Failure::write(path))?;
+        }
+        if let Some(path) = &self.record {
+            let model = model::read(&self.model)?;
+            let run = self.model.parent().unwrap_or(Path::new(""));
+            let commit = self.commit.clone().or_else(commit);
+            let mut record = Record::new(&model, run, &manifest, &evaluation, cpu, commit)?;
+            if let Ok(earlier) = Record::read(path) {
+                record.keep_fastest(&earlier);
+            }
+            write_atomically(path, |file| file.write_all(record.to_text().as_bytes()))
                 .map_err(Failure::write(path))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -151,6 +175,42 @@ impl Evaluate {
         }
         text
     }
+}
+
+/// The record of the same weights may be written again (on a quieter machine, say); that of others is a figure
+/// that somebody published.
+fn refuse_another_record(path: &Path, model: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::Sentence(format!(
+            "{} cannot be written, for {} is no folder; make it, or name another file with --record",
+            path.display(),
+            folder.display()
+        )));
+    }
+    if !path.exists() {
+        return Ok(());
+    }
+    let weights = model::read(model)?.header.weights_digest;
+    match Record::read(path) {
+        Ok(record) if record.weights == weights => Ok(()),
+        _ => Err(Failure::Sentence(format!(
+            "{} is there already and is not the record of this model; name another file with --record, or remove it",
+            path.display()
+        ))),
+    }
+}
+
+/// The commit that is checked out here, where here is a repository; with `+` where files of it were changed.
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=8", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changed.is_empty() { commit } else { commit + "+" })
 }
 
 /// An earlier result may be written over; a model, a manifest or a folder may not.

@@ -12,7 +12,7 @@ use labyrinth_nn::ModelFile;
 use labyrinth_nn::export::{program_for_torch, weights_for_torch};
 
 use crate::failure::Failure;
-use crate::{output, wording};
+use crate::{model, output, wording};
 
 /// Arguments of `labyrinth export`.
 #[derive(Args)]
@@ -26,7 +26,7 @@ Examples:
   labyrinth export runs/an4/model.safetensors --format safetensors -o an4-weights.safetensors
   labyrinth export runs/an4/model.safetensors --format labyrinth --precision bf16 -o s.safetensors")]
 pub struct Export {
-    /// The model file that `labyrinth train` wrote.
+    /// The model file that `labyrinth train` wrote, or `embedded`.
     model: PathBuf,
     /// The folder (pytorch) or the file to write.
     #[arg(short, long, value_name = "OUT")]
@@ -56,7 +56,7 @@ impl Export {
             let sentence = "--precision bf16 is for --format labyrinth; in PyTorch, model.bfloat16() does the same";
             return Err(Failure::Sentence(sentence.into()));
         }
-        let model = ModelFile::read(&self.model)?;
+        let model = model::read(&self.model)?;
         let (header, mut network) = (model.header, model.network);
         match self.format {
             Format::Pytorch => {

@@ -15,6 +15,8 @@ mod import;
 mod prepare;
 mod quickstart;
 mod report;
+mod reproduce;
+mod results;
 mod score;
 mod shard;
 mod study;
@@ -48,6 +50,10 @@ pub enum Command {
     Evaluate(evaluate::Evaluate),
     /// Trains a grid of recipes and seeds, and answers its question with a table and a picture.
     Study(study::Study),
+    /// Writes the page of published figures from the records of trials.
+    Results(results::Results),
+    /// Repeats a published figure from the corpus to the verdict.
+    Reproduce(reproduce::Reproduce),
     /// Shows a training as a page: curves, letters, the worst utterances to listen to.
     Report(report::Report),
     /// Writes down what is said in recordings.
@@ -82,6 +88,8 @@ impl Command {
             Self::Train(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Study(command) => command.run(),
+            Self::Results(command) => command.run(),
+            Self::Reproduce(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Transcribe(command) => command.run(),
             Self::Align(command) => command.run(),

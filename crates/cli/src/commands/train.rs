@@ -10,7 +10,7 @@ use labyrinth_train::{Recipe, Summary, TrainOptions};
 
 use crate::failure::Failure;
 use crate::training::RunOptions;
-use crate::{interrupt, output, training, wording};
+use crate::{interrupt, model, output, training, wording};
 
 /// Arguments of `labyrinth train`.
 #[derive(Args)]
@@ -30,7 +30,8 @@ pub struct Train {
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
-    /// Begins with this model's weights, whatever its alphabet; also with --resume.
+    /// Begins with this model's weights (`embedded`: the model inside this program), whatever its alphabet; also
+    /// with --resume.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -44,13 +45,14 @@ impl Train {
         // The model file shows the recipe without this machine's folders.
         let mut shown = recipe.clone();
         let mut recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
-        if let Some(model) = &self.from {
+        let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
+        refuse_a_file(&run)?;
+        let from = self.from.as_ref().map(|named| model::as_file(named, &run)).transpose()?;
+        if let Some(model) = &from {
             shown.train.from = model.file_name().map(PathBuf::from);
             recipe.train.from = Some(std::path::absolute(model).unwrap_or_else(|_| model.clone()));
         }
         let recipe_text = shown.to_toml()?;
-        let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
-        refuse_a_file(&run)?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");
         let warnings = warnings_of_overlap(&recipe);
         interrupt::advise("the same command goes on with --resume");

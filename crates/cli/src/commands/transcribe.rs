@@ -14,9 +14,9 @@ use serde_json::json;
 use super::transcribe_stream::Live;
 use crate::failure::Failure;
 use crate::machine::{IsaOption, PrecisionOption, ThreadsOption};
-use crate::output;
 use crate::raw_option::RawOption;
 use crate::stream_option::StreamOption;
+use crate::{model, output};
 
 /// Arguments of `labyrinth transcribe`.
 #[derive(Args)]
@@ -33,6 +33,7 @@ the same text as offline; one that needs the whole recording is refused, unless 
 has it hear overlapping chunks.
 
 Examples:
+  labyrinth transcribe question.wav
   arecord -q -f S16_LE -r 16000 -c 1 -t raw | labyrinth transcribe MODEL --stream
   ffmpeg -v error -i talk.mp4 -f wav - | labyrinth transcribe MODEL --stream --format json
   sox -d -t raw -r 16000 -e signed -b 16 -c 1 - | labyrinth transcribe MODEL --stream
@@ -40,11 +41,10 @@ Examples:
   labyrinth transcribe runs/an4/model.safetensors *.flac --format json
   labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000")]
 pub struct Transcribe {
-    /// The model file that `labyrinth train` wrote.
-    model: PathBuf,
-    /// Recordings; with --stream they may be left out.
-    #[arg(required_unless_present = "stream", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    /// The model file that `labyrinth train` wrote, then recordings; without a model the one inside this program
+    /// (`embedded`) listens. With --stream recordings may be left out.
+    #[arg(required_unless_present = "stream", value_name = "[MODEL] FILE")]
+    named: Vec<PathBuf>,
     /// Text alone, or JSON with times: a line for each file, with --stream for each word.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -72,14 +72,17 @@ impl Transcribe {
     /// Transcribes every file.
     pub fn run(self) -> Result<ExitCode, Failure> {
         let pool = self.threads.pool()?;
-        let mut recognizer = Recognizer::open(&self.model, self.precision.cpu(self.isa)?)?;
+        let cpu = self.precision.cpu(self.isa)?;
+        let (model, files) =
+            model::and_files(&self.named, self.raw.is_given(), self.stream.is_given())?;
+        let mut recognizer = Recognizer::new(model, cpu)?;
         let raw = self.raw.format_at(recognizer.sample_rate());
         if self.stream.is_given() {
             let live = Live { recognizer: &recognizer, pool: &pool, format: self.format };
-            return live.run(&self.stream, &self.files, raw);
+            return live.run(&self.stream, files, raw);
         }
         let mut unusable = 0;
-        for file in &self.files {
+        for file in files {
             match read(file, raw.as_ref()) {
                 Ok(audio) if let Err(error) = recognizer.check_rate(&audio) => {
                     output::complain(format_args!("`{}`: {error}", file.display()));
@@ -95,7 +98,7 @@ impl Transcribe {
                             recognition.seconds
                         ));
                     }
-                    self.print(file, &recognition)?;
+                    self.print(file, files.len(), &recognition)?;
                 }
                 Err(sentence) => {
                     output::complain(sentence);
@@ -107,19 +110,19 @@ impl Transcribe {
         Ok(if unusable > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
     }
 
-    fn print(&self, file: &Path, recognition: &Recognition) -> Result<(), Failure> {
+    fn print(&self, file: &Path, files: usize, recognition: &Recognition) -> Result<(), Failure> {
         let text = &recognition.text;
         match self.format {
             // A framewise model: what it is for is when.
             Format::Text if !recognition.frame_labels.is_empty() => {
-                if self.files.len() > 1 {
+                if files > 1 {
                     output::line(format_args!("{}:", file.display()))?;
                 }
                 recognition.words.iter().try_for_each(|word| {
                     output::line(format_args!("{:.3}\t{:.3}\t{}", word.start, word.end, word.text))
                 })
             }
-            Format::Text if self.files.len() == 1 => output::line(text),
+            Format::Text if files == 1 => output::line(text),
             Format::Text => output::line(format_args!("{}: {text}", file.display())),
             Format::Json => {
                 let words: Vec<_> = recognition

@@ -43,6 +43,8 @@ pub(crate) struct Session {
     pub from: u64,
     /// Seconds it took and steps it came to; `None` where it was killed.
     pub end: Option<(f64, u64)>,
+    /// Seconds that went into what it saved last; what it did after that, a kill took away.
+    pub saved: Option<f64>,
     /// Largest memory it held, in bytes, where the system tells.
     pub peak_memory: Option<u64>,
 }
@@ -113,6 +115,10 @@ impl History {
                     from: number("step").unwrap_or(0),
                     ..Session::default()
                 }),
+                (Some("saved"), Some(session)) => {
+                    session.saved = line["seconds"].as_f64();
+                    session.peak_memory = number("peak-memory");
+                }
                 (Some("ended"), Some(session)) => {
                     session.end = line["seconds"].as_f64().zip(number("step"));
                     session.peak_memory = number("peak-memory");
@@ -128,11 +134,38 @@ impl History {
         self.epochs.iter().rev().find(|epoch| epoch.best)
     }
 
-    /// Seconds of all sessions that came to their end, and whether all did; `None` where none did.
+    /// Seconds that went into the training, and whether they are all of it: of a session that was killed, those up
+    /// to the checkpoint from which the next one went on. `None` where nothing tells.
     pub fn seconds(&self) -> Option<(f64, bool)> {
-        let ends = self.sessions.iter().filter_map(|session| session.end);
-        let whole = self.sessions.iter().all(|session| session.end.is_some());
-        let seconds = ends.map(|(seconds, _)| seconds).reduce(|sum, seconds| sum + seconds)?;
+        let share = |session: &Session| session.end.map(|end| end.0).or(session.saved);
+        let seconds =
+            self.sessions.iter().filter_map(share).reduce(|sum, seconds| sum + seconds)?;
+        let next = self.sessions.iter().skip(1).map(|next| Some(next.from)).chain([None]);
+        let whole = self.sessions.iter().zip(next).all(|(session, next)| match next {
+            None => session.end.is_some(),
+            // Killed before it saved anything, it left the next one where it began itself.
+            Some(from) => share(session).is_some() || from == session.from,
+        });
         Some((seconds, whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_session_counts_up_to_what_it_saved() {
+        let session = |from, saved, end| Session { from, saved, end, ..Session::default() };
+        let seconds = |sessions| History { sessions, ..History::default() }.seconds();
+        assert_eq!(seconds(vec![]), None);
+        assert_eq!(seconds(vec![session(0, Some(4.0), Some((5.0, 9)))]), Some((5.0, true)));
+        let last = session(6, None, Some((3.0, 9)));
+        assert_eq!(seconds(vec![session(0, Some(4.0), None), last.clone()]), Some((7.0, true)));
+        // What an earlier version's session did up to step 6 nobody noted.
+        assert_eq!(seconds(vec![session(0, None, None), last.clone()]), Some((3.0, false)));
+        let none = session(6, None, None);
+        assert_eq!(seconds(vec![session(0, Some(4.0), None), none, last]), Some((7.0, true)));
+        assert_eq!(seconds(vec![session(0, Some(4.0), None)]), Some((4.0, false)));
     }
 }

@@ -69,6 +69,10 @@ pub struct Features {
     /// whole recording is refused.
     #[arg(long, value_name = "SAMPLES", value_parser = clap::value_parser!(u32).range(1..))]
     stream: Option<u32>,
+    /// Plays recordings so many times as fast, as `speeds` of a recipe does in training.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed,
+          conflicts_with_all = ["stream", "vad"])]
+    speed: f64,
     #[command(flatten)]
     raw: RawOption,
     #[command(flatten)]
@@ -83,6 +87,12 @@ pub struct Features {
     recording: RecordingFlags,
 }
 
+/// Reads a factor of speed.
+fn speed(text: &str) -> Result<f64, String> {
+    let factor = text.parse::<f64>().ok().filter(|factor| (0.1..=10.0).contains(factor));
+    factor.ok_or_else(|| "name a factor from 0.1 to 10".into())
+}
+
 impl Features {
     /// Computes and writes; the status is 2 where a file named on the command line was of no use.
     pub fn run(self) -> Result<ExitCode, Failure> {
@@ -93,7 +103,8 @@ impl Features {
         let matter = [self.vad.matter(), self.recording.matter()].concat();
         let (pitch, vad) = (self.pitch.pitch(&options)?, self.vad.vad(&options)?);
         let piece = self.stream.map(|samples| samples as usize);
-        let worker = Worker::new(&options, &self.recording, pitch, vad, piece)?;
+        let worker =
+            Worker::new(&options, &self.recording, pitch, vad, piece)?.with_speed(self.speed);
         self.features.remark_without_effect(&options, &matter)?;
         let latency = worker.latency_frames();
         let raw = self.raw.format()?;

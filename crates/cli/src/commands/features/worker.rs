@@ -8,7 +8,7 @@ use clap::Args;
 use labyrinth_corpus::{Reason, Refusal};
 use labyrinth_signal::{
     Array, Audio, Cmvn, CmvnOptions, CmvnStats, FeatureError, FeatureExtractor, FeatureOptions,
-    Stage, Values,
+    Stage, Values, change_speed,
 };
 
 use super::input::{Inputs, Recording};
@@ -62,6 +62,7 @@ pub struct Worker {
     vad: Option<Vad>,
     /// Samples that a stream brings at once; none: recordings are taken whole.
     piece: Option<usize>,
+    speed: f64,
     channel: Option<usize>,
     min_duration: f64,
     subtract_mean: bool,
@@ -113,12 +114,18 @@ impl Worker {
             pitch,
             vad,
             piece,
+            speed: 1.0,
             channel: flags.channel,
             min_duration: flags.min_duration,
             subtract_mean: flags.subtract_mean,
             warps: warps.map(Arc::new),
             speakers: speakers.map(Arc::new),
         })
+    }
+
+    /// Plays recordings so many times as fast.
+    pub fn with_speed(self, speed: f64) -> Self {
+        Self { speed, ..self }
     }
 
     /// Frames that a stream has to bring after a frame before it is given.
@@ -164,7 +171,11 @@ impl Worker {
         if let Err(error) = options.check_rate(audio.sample_rate) {
             return Ok(Err(recording.refuse(Reason::SampleRate, &error)));
         }
-        let sound = Sound::new(&samples, audio.sample_rate, extractor.sample_rate(), self.piece);
+        let mut sound =
+            Sound::new(&samples, audio.sample_rate, extractor.sample_rate(), self.piece);
+        if let (Sound::Whole(samples), true) = (&mut sound, self.speed != 1.0) {
+            *samples = change_speed(samples, self.speed);
+        }
         let (mut rows, mut dim) = (Vec::new(), extractor.dim()); // [frames, dim]
         if pitch.as_ref().is_none_or(Pitch::needs_features) {
             extractor.reset_for(&recording.id);
