@@ -16,5 +16,14 @@ macro_rules! chapters {
 
 chapters! {
     introduction
+    kaldi
+    sampling
     frames
+    spectrum
+    mel
+    cepstrum
+    convolution
+    training
+    fast
+    exact
 }

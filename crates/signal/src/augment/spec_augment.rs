@@ -1,4 +1,6 @@
 //! SpecAugment: bands of frequency and stretches of time masked in the features.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,7 @@ impl Default for SpecAugment {
 }
 
 impl SpecAugment {
+    // ANCHOR: masks
     /// Masks `features`, `[frames, dim]`, in place.
     pub fn apply(&self, features: &mut [f32], dim: usize, random: &mut Random) {
         if dim == 0 || features.len() < dim {
@@ -62,6 +65,7 @@ impl SpecAugment {
             features[start * dim..end * dim].fill(0.0);
         }
     }
+    // ANCHOR_END: masks
 }
 
 /// A range within `0..length`, its width from 0 to `width`, which is at most `length`.
