@@ -16,7 +16,16 @@ macro_rules! chapters {
 
 chapters! {
     introduction
+    kaldi
+    sampling
     frames
+    spectrum
+    mel
+    cepstrum
+    convolution
+    training
+    fast
+    exact
 
     guide_folder guide_language guide_kaldi guide_pytorch guide_corpus guide_feature guide_layer guide_model
 }

@@ -72,7 +72,7 @@ fn windows() -> Result<String, String> {
 }
 
 /// The window that the extractor lays over a frame, sample by sample: the energy of an impulse at each place.
-fn window_of(window: WindowType, length: usize) -> Result<Vec<f32>, String> {
+pub fn window_of(window: WindowType, length: usize) -> Result<Vec<f32>, String> {
     let options = FeatureOptions {
         kind: FeatureKind::Spectrogram,
         window_type: window,

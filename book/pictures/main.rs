@@ -5,9 +5,17 @@
 //! The recordings are AN4's (`labyrinth prepare an4`). A picture that shows a model needs `--model`, and is left
 //! as it is without one.
 
+mod cepstrum;
+mod convolution;
+mod exact;
+mod fast;
 mod frames;
+mod mel;
 mod plot;
+mod sampling;
+mod spectrum;
 mod speech;
+mod training;
 
 use speech::Speech;
 use std::path::{Path, PathBuf};
@@ -17,7 +25,17 @@ use std::process::ExitCode;
 type Draw = fn(&Speech) -> Result<Vec<(&'static str, String)>, String>;
 
 /// Chapter, and what draws its pictures.
-const CHAPTERS: &[(&str, Draw)] = &[("frames", frames::draw)];
+const CHAPTERS: &[(&str, Draw)] = &[
+    ("sampling", sampling::draw),
+    ("frames", frames::draw),
+    ("spectrum", spectrum::draw),
+    ("mel", mel::draw),
+    ("cepstrum", cepstrum::draw),
+    ("convolution", convolution::draw),
+    ("training", training::draw),
+    ("fast", fast::draw),
+    ("exact", exact::draw),
+];
 
 fn main() -> ExitCode {
     match run() {

@@ -2,5 +2,13 @@
 //!
 //! One file per chapter. What is computed here is slow and plain on purpose: sums as they are written, in `f64`.
 
+mod cepstrum;
+mod convolution;
+mod exact;
+mod fast;
 mod frames;
 mod listed;
+mod mel;
+mod sampling;
+mod spectrum;
+mod training;

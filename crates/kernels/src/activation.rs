@@ -3,6 +3,8 @@
 //! y = max(x, 0); clipped: y = min(max(x, 0), ceiling), as Deep Speech has it (Hannun et al. 2014).
 //! Its slope is 1 where 0 < y (and y < ceiling), 0 elsewhere, so the backward pass needs y alone and
 //! the forward pass may run in place. A NaN goes through: a broken step must be seen, not cured.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

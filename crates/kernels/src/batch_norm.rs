@@ -25,6 +25,8 @@
 //!
 //! At inference the running estimates stand in for μ and v, every element is computed by itself,
 //! and an utterance's result cannot depend on its mates.
+//!
+//! Book: book/src/convolution.md
 
 mod relu;
 
@@ -129,6 +131,7 @@ per_isa! {
         }
     }
 
+    // ANCHOR: gradient
     /// dx = scale · (dy - offset - (x - mean) · slope) for whole rows.
     fn gradient_rows<T>(
         x: &[T],
@@ -149,6 +152,7 @@ per_isa! {
             }
         }
     }
+    // ANCHOR_END: gradient
 }
 
 /// Training: normalises with the statistics of this batch.

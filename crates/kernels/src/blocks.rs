@@ -3,6 +3,8 @@
 //! Elementwise kernels may be cut anywhere. Sums over rows are cut at whole multiples of
 //! [`ROW_BLOCK`] rows, one partial sum a block, and the partial sums are added in the order of
 //! their blocks: the result depends on the number of rows alone, never on the threads.
+//!
+//! Book: book/src/exact.md
 
 use rayon::prelude::*;
 
@@ -16,6 +18,7 @@ pub(crate) const ROW_BLOCK: usize = 512;
 /// Elements that one task of an elementwise kernel covers.
 pub(crate) const ELEMENT_BLOCK: usize = 1 << 14;
 
+// ANCHOR: sum
 /// Sums `width` numbers over all rows. `block(first, rows, sums)` adds rows `first..first + rows`
 /// onto `sums`, which start at zero.
 pub(crate) fn sum_over_rows(
@@ -36,6 +39,7 @@ pub(crate) fn sum_over_rows(
     }
     total
 }
+// ANCHOR_END: sum
 
 /// Sums `size` numbers over `blocks` blocks whose cut the caller has fixed. `add(block, sums)` adds a
 /// block onto sums that start at zero; groups of blocks, as many as the number of blocks and the size

@@ -3,6 +3,8 @@
 //!
 //! A [`Cpu`] can only be made for an instruction set that this machine has. Holding one is therefore
 //! the proof on which every call into a `#[target_feature]` function in this crate rests.
+//!
+//! Book: book/src/fast.md
 
 use std::fmt;
 use std::str::FromStr;

@@ -20,6 +20,8 @@
 //! side and then added in order (`blocks.rs`), so the threads do not show. There is little
 //! arithmetic for each number read, so no product of matrices pays here: channels lie along the vector
 //! registers, sums stay in them, and the weights are turned to `[i, j, channels]` once per call.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

@@ -13,6 +13,8 @@
 //!
 //! Element e uses word (e mod 64) / 16 of the block with counter 16 ⌊e / 64⌋ + e mod 16: sixteen
 //! counters side by side fill the vector registers.
+//!
+//! Book: book/src/training.md
 
 use rayon::prelude::*;
 

@@ -2,6 +2,8 @@
 //!
 //! Channels lie side by side and never meet, so how many of them are worked on together cannot change
 //! a result: first 32 at a time, then 8, then one by one.
+//!
+//! Book: book/src/exact.md
 
 use crate::real::Real;
 

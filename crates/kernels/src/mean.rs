@@ -2,6 +2,8 @@
 //!
 //! y = Σ x / n and dL/dx = dL/dy / n for each of the n terms. The sum runs in chains of 256 terms whose
 //! sums are then added in order: a matter of n alone.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

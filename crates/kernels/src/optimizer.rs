@@ -19,6 +19,8 @@
 //! 2013: where ‖g‖ exceeds a limit, g is scaled by limit / ‖g‖. [`gradient_norm`] gives the norm,
 //! [`clipping_scale`] the factor, and the steps apply it as they read the gradient, so that it is
 //! never written back.
+//!
+//! Book: book/src/training.md
 
 use rayon::prelude::*;
 
@@ -81,6 +83,7 @@ struct Factors<T> {
 }
 
 per_isa! {
+    // ANCHOR: adamw
     fn adamw_block<T>(
         parameters: &mut [T],
         gradient: &[T],
@@ -97,6 +100,7 @@ per_isa! {
             *parameter = *parameter * f.decay - f.rate * *m / (v.sqrt() * f.root + f.epsilon);
         }
     }
+    // ANCHOR_END: adamw
 
     fn sgd_block<T>(
         parameters: &mut [T],

@@ -17,6 +17,8 @@
 //!
 //! An element of dx is summed over the windows that see it, in the order of their t, then f; blocks of
 //! frames are shared out over the threads and each looks at all windows that reach into it.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

@@ -1,4 +1,6 @@
 //! Loops over rows that several layers share: bias rows and sums over rows in a fixed order.
+//!
+//! Book: book/src/exact.md
 
 use crate::cpu::per_isa;
 use crate::lanes::{Lanes, add_to, load, over_channels};

@@ -4,6 +4,8 @@
 //! window o sees the places o s − p … o s − p + K − 1, of which some may lie outside of 0 … n − 1. Because
 //! p < K, each sees at least one place inside: the first ends at K − 1 − p ≥ 0, the last begins at most at
 //! n + p − K ≤ n − 1. Windows never see another utterance of the batch.
+//!
+//! Book: book/src/convolution.md
 
 use crate::error::{KernelError, check_least, elements, total_rows};
 
@@ -65,6 +67,7 @@ impl Window {
         self.output_size(1, bins)
     }
 
+    // ANCHOR: size
     /// ⌊(size + 2 padding − kernel) / stride⌋ + 1, or 0 where nothing fits.
     fn output_size(&self, axis: usize, size: usize) -> usize {
         let [kernel, stride, padding] = [self.kernel, self.stride, self.padding].map(|x| x[axis]);
@@ -74,6 +77,7 @@ impl Window {
         let padded = size.saturating_add(padding.saturating_mul(2));
         padded.checked_sub(kernel).map_or(0, |rest| rest / stride + 1)
     }
+    // ANCHOR_END: size
 
     /// Checks the windows, the lengths and the bins against each other.
     pub(crate) fn batch(

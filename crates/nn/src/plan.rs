@@ -8,6 +8,8 @@
 //! Inference needs an activation only until the next one stands, so each place is free again two steps
 //! later. A sequence that is itself a layer keeps its stack in what that layer may save, and its
 //! gradients in that layer's work space; its input and output, and their gradients, are the caller's.
+//!
+//! Book: book/src/fast.md
 
 use std::ops::Range;
 

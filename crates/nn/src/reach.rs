@@ -7,6 +7,8 @@
 //! ```text
 //! s = s₁·s₂,  b = b₁ + s₁·b₂,  a = a₁ + s₁·a₂
 //! ```
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Window;
 
@@ -37,6 +39,7 @@ impl Reach {
         Self::window(window.kernel[0], window.stride[0], window.padding[0])
     }
 
+    // ANCHOR: then
     /// What two layers one after another depend on.
     pub fn then(self, next: Self) -> Self {
         let add = |first: Option<usize>, second: Option<usize>| {
@@ -48,6 +51,7 @@ impl Reach {
             after: add(self.after, next.after),
         }
     }
+    // ANCHOR_END: then
 
     /// What two layers side by side depend on; both have the same stride.
     pub fn beside(self, other: Self) -> Self {

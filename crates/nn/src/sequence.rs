@@ -1,4 +1,6 @@
 //! Layers one after another, and the memory they work in.
+//!
+//! Book: book/src/fast.md
 
 use std::ops::Range;
 

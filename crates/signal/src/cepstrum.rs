@@ -19,6 +19,8 @@
 //! Davis and Mermelstein 1980, "Comparison of parametric representations for monosyllabic word
 //! recognition"; Juang, Rabiner and Wilpon 1987, "On the use of bandpass liftering in speech
 //! recognition". The order and scale of coefficients are those of Kaldi's `feat/feature-mfcc.cc`.
+//!
+//! Book: book/src/cepstrum.md
 
 use std::f64::consts::PI;
 
@@ -42,6 +44,7 @@ pub(crate) struct CosineTransform {
 }
 
 impl CosineTransform {
+    // ANCHOR: transform
     /// The transform of these options, with the lifter and `htk-compat`'s factor inside.
     pub(crate) fn new(options: &FeatureOptions) -> Self {
         let (bins, ceps) = (options.num_mel_bins, options.num_ceps);
@@ -56,6 +59,7 @@ impl CosineTransform {
         }
         CosineTransform { rows, ceps }
     }
+    // ANCHOR_END: transform
 
     /// Appends the coefficients of the log energies of one frame to `out`.
     pub(crate) fn apply(&self, log_energies: &[f32], out: &mut Vec<f32>) {

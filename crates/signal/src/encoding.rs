@@ -2,6 +2,8 @@
 //!
 //! Integers of `b` bits are divided by 2^(b-1), so that full scale is [-1, 1). u-law and A-law are
 //! ITU-T G.711's expansions to 14 and 13 bits, left-justified in 16.
+//!
+//! Book: book/src/sampling.md
 
 use std::fmt;
 use std::str::FromStr;

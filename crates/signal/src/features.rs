@@ -14,6 +14,9 @@
 //! digital silence from being an outlier. Kaldi draws it from the program's global generator, so
 //! that two runs differ; here sample `i` of frame `f` of utterance `u` is a function of
 //! (`u`, `f`, `i`), and whoever does not name the utterance gets none.
+//!
+//! Book: book/src/frames.md
+//! Book: book/src/sampling.md
 
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions};
 use crate::random::{Random, hash_name};

@@ -21,6 +21,8 @@
 //! many frames, and registers can be read in any order. This is what lanes win: neither shuffles nor
 //! a second copy of the data, and the blocks of a pass are done one by one to their end, so that
 //! those of a long frame stay in the cache.
+//!
+//! Book: book/src/spectrum.md
 
 use crate::vector::{Isa, Pairs, Vector};
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
@@ -192,6 +194,7 @@ impl Pass {
 
     #[expect(clippy::needless_range_loop, reason = "s is the number of an output")]
     #[inline(always)]
+    // ANCHOR: pass
     fn run_with<I: Isa, const R: usize>(&self, isa: I, block: &mut [f32]) {
         let quotient = block.len() / (2 * I::LANES * R);
         let mut z = Pairs::<I, R>::new(isa, block, quotient);
@@ -210,6 +213,7 @@ impl Pass {
             }
         }
     }
+    // ANCHOR_END: pass
 }
 
 /// Column `j`: z[j + r q] for r from 0 to R - 1.
@@ -250,6 +254,7 @@ fn butterfly<I: Isa, const R: usize>(isa: I, mut a: [Complex<I::V>; R]) -> [Comp
     a
 }
 
+// ANCHOR: butterfly
 /// The transform of 4 numbers.
 #[inline(always)]
 fn butterfly4<V: Vector>([a, b, c, d]: [Complex<V>; 4]) -> [Complex<V>; 4] {
@@ -262,6 +267,7 @@ fn butterfly4<V: Vector>([a, b, c, d]: [Complex<V>; 4]) -> [Complex<V>; 4] {
         difference.plus_i(difference_odd),
     ]
 }
+// ANCHOR_END: butterfly
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,8 @@
 //! (Lee & Rose 1998, "A frequency warping approach to speaker normalization"; where the lines meet
 //! is Kaldi's choice.) Drawn at random in training it is an augmentation (Jaitly & Hinton 2013,
 //! "Vocal Tract Length Perturbation improves speech recognition").
+//!
+//! Book: book/src/mel.md
 
 use crate::feature_options::{FeatureError, FeatureOptions, MelScale};
 use crate::spectra::FRAMES;
@@ -34,6 +36,7 @@ pub(crate) struct MelBanks {
     triangles: Vec<Triangle>,
 }
 
+// ANCHOR: scale
 fn mel(frequency: f32) -> f32 {
     1127.0 * (1.0 + frequency / 700.0).ln()
 }
@@ -41,6 +44,7 @@ fn mel(frequency: f32) -> f32 {
 fn hertz(mel: f32) -> f32 {
     700.0 * ((mel / 1127.0).exp() - 1.0)
 }
+// ANCHOR_END: scale
 
 /// A frequency map in three straight pieces.
 struct Warp {
@@ -102,6 +106,7 @@ impl Warp {
     }
 }
 
+// ANCHOR: height
 /// The height at `position` of the triangle with these corners; none outside of it.
 fn height(position: f32, [left, center, right]: [f32; 3]) -> Option<f32> {
     if position <= left || position >= right {
@@ -112,6 +117,7 @@ fn height(position: f32, [left, center, right]: [f32; 3]) -> Option<f32> {
         Some((right - position) / (right - center))
     }
 }
+// ANCHOR_END: height
 
 /// Slaney's scale: the frequency in Hz of a point on it, and back.
 mod slaney {

@@ -3,6 +3,8 @@
 //! It removes what is constant over a recording in a logarithmic spectrum: the microphone's
 //! response and the level. It needs the whole utterance, so it is not causal and has no place in
 //! a stream.
+//!
+//! Book: book/src/cepstrum.md
 
 use crate::feature_options::Normalization;
 

@@ -5,6 +5,8 @@
 //! walked until its samples begin. How many there are is believed where the header knows it; programs that
 //! write into a pipe do not, put 0 or a huge number there ([`crate::read_audio`]), and the samples end with
 //! the pipe.
+//!
+//! Book: book/src/sampling.md
 
 use crate::audio::{Audio, unusable_sample};
 use crate::encoding::RawFormat;

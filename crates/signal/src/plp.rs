@@ -22,6 +22,8 @@
 //! critical bands as in HTK and in Kaldi (`feat/feature-plp.cc`, `feat/mel-computations.cc`), whose
 //! order, floors and scales these are. Sums are in double precision: at order 12 the normal
 //! equations of a vowel lose four digits.
+//!
+//! Book: book/src/cepstrum.md
 
 use std::f64::consts::PI;
 

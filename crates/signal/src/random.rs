@@ -5,6 +5,8 @@
 //! pseudorandom number generators", OOPSLA 2014). There is no hidden state: what is drawn for an
 //! utterance depends on (seed, epoch, utterance) alone, so neither the order of the work nor the
 //! number of threads can change it, and a position is restored by writing down its key.
+//!
+//! Book: book/src/exact.md
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -14,6 +16,7 @@ pub struct Random {
     counter: u64,
 }
 
+// ANCHOR: key
 /// A bijection of 64 bits in which each input bit changes each output bit with about even chance.
 fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -37,6 +40,7 @@ impl Random {
         self.counter = self.counter.wrapping_add(GAMMA);
         mix(self.counter)
     }
+    // ANCHOR_END: key
 
     /// A number from 0 to `n - 1`, each with exactly the same chance; 0 for `n` = 0.
     ///

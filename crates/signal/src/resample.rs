@@ -26,6 +26,8 @@
 //! (rubato, planned for this, works in FFT blocks whose size is a multiple of the reduced rates:
 //! rates without a common factor, as from odd speed changes, need blocks of a second, and blocks
 //! of odd size delay by half a sample.)
+//!
+//! Book: book/src/sampling.md
 
 /// Zero crossings of the sinc to each side.
 const ZEROS: f64 = 64.0;
@@ -85,6 +87,7 @@ impl Resampler {
             let position = phase as f64 / phases as f64;
             let start = table.len();
             let mut sum = 0.0;
+            // ANCHOR: taps
             let row: Vec<f64> = (0..taps)
                 .map(|tap| {
                     let distance = position + before as f64 - tap as f64;
@@ -100,6 +103,7 @@ impl Resampler {
                 .collect();
             // Each phase passes a constant unchanged; the sum differs from 1 by about -90 dB.
             table.extend(row.iter().map(|value| (value / sum) as f32));
+            // ANCHOR_END: taps
             debug_assert_eq!(table.len(), start + taps);
         }
         let mut resampler = Resampler {
@@ -165,6 +169,7 @@ impl Resampler {
 
     /// Gives all outputs below number `limit` whose inputs are in the buffer.
     fn give(&mut self, limit: u64, out: &mut Vec<f32>) {
+        // ANCHOR: give
         while self.given < limit {
             let position = u128::from(self.given) * u128::from(self.from);
             let whole = (position / u128::from(self.to)) as i64;
@@ -175,6 +180,7 @@ impl Resampler {
             out.push(self.sum(inputs, fraction));
             self.given += 1;
         }
+        // ANCHOR_END: give
         let position = u128::from(self.given) * u128::from(self.from) / u128::from(self.to);
         let needed = position as i64 - self.before as i64;
         let spent = ((needed - self.first).max(0) as usize).min(self.buffer.len());

@@ -1,4 +1,6 @@
 //! What becomes of power spectra: the rows of features that their kind asks for.
+//!
+//! Book: book/src/spectrum.md
 
 use crate::cepstrum::CosineTransform;
 use crate::feature_options::{FeatureError, FeatureKind, FeatureOptions, Logarithm};

@@ -13,6 +13,8 @@
 //! Frames come in blocks of up to [`FRAMES`] and are computed side by side, one in each lane of a
 //! vector (see `vector`). Each goes through the same operations in the same order wherever it
 //! stands in a block and whoever its mates are: that is why chunks of any size give the same bytes.
+//!
+//! Book: book/src/spectrum.md
 
 use std::sync::Arc;
 
@@ -171,6 +173,7 @@ impl Task for Compute<'_> {
 }
 
 impl Steps {
+    // ANCHOR: steps
     /// From samples, `[length, LANES]`, to what is transformed, in place; returns the energies.
     #[inline(always)]
     fn run<I: Isa>(&self, isa: I, samples: &mut [f32]) -> I::V {
@@ -194,6 +197,7 @@ impl Steps {
         }
         energy
     }
+    // ANCHOR_END: steps
 }
 
 /// The sum of samples, `[length, LANES]`, in [`SUMS`] partial sums.

@@ -12,6 +12,8 @@
 //!
 //! It is one long file so that who wants to know whether the crate's `unsafe` code is sound reads one
 //! file: the operations, and the types that exist only where the CPU has them.
+//!
+//! Book: book/src/spectrum.md
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Sub};

@@ -1,4 +1,6 @@
 //! The window functions, as Kaldi defines them, and the arithmetic of framing.
+//!
+//! Book: book/src/frames.md
 
 use crate::feature_options::{Centering, FeatureOptions, WindowType};
 

@@ -13,6 +13,8 @@
 //! (98.8 of 100); else its height decides, or for the lowest layer the tail is drawn as Marsaglia did
 //! (1964). The lowest layer is drawn as wide as its area wants, `x_0 = A / f(R)`. Layer, sign and place
 //! come from different bits of one number: from common ones they would be correlated (Doornik 2005).
+//!
+//! Book: book/src/sampling.md
 
 use crate::random::Random;
 

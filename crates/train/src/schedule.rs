@@ -1,4 +1,6 @@
 //! The learning rate along the way: up for a while, then down.
+//!
+//! Book: book/src/training.md
 
 use std::f64::consts::PI;
 
@@ -20,6 +22,7 @@ const START_DIVISOR: f64 = 25.0;
 const END_DIVISOR: f64 = 25.0 * 1e4;
 
 impl OneCycle {
+    // ANCHOR: rate
     /// The rate when `progress` of the training, from 0 to 1, is done.
     pub fn rate(&self, progress: f64) -> f64 {
         let progress = progress.clamp(0.0, 1.0);
@@ -32,6 +35,7 @@ impl OneCycle {
             between(self.peak, self.peak / END_DIVISOR, share)
         }
     }
+    // ANCHOR_END: rate
 }
 
 #[cfg(test)]

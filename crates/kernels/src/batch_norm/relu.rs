@@ -4,6 +4,8 @@
 //! have one operation for each number that comes from memory; apart they would read and write it
 //! three times. The gradient behind the rectifier is g = dL/dy where y > 0 and 0 elsewhere; that is
 //! also the gradient of the shortcut, and dL/dx follows from it as in the parent module.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The gradients of the convolution, that of its input among them; their derivation stands in the parent
 //! module.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 
@@ -14,6 +16,7 @@ use crate::real::Real;
 use crate::scratch;
 use crate::window::{Batch, Block, blocks, split_rows};
 
+// ANCHOR: phase
 /// One axis of a phase: the positions x with (x + padding) mod stride = phase.
 #[derive(Clone, Copy)]
 struct Phase {
@@ -41,6 +44,7 @@ impl Phase {
         Self { phase, taps, first, count: end.saturating_sub(first).div_ceil(stride) }
     }
 }
+// ANCHOR_END: phase
 
 impl Convolution {
     /// Gradients of [`Convolution::forward`] from `dy` `[rows', bins', out]`: `dx` is overwritten when

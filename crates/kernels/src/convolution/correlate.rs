@@ -2,6 +2,8 @@
 //!
 //! A window is a few segments (one per row of the kernel), each a contiguous run of bins and channels.
 //! The micro-kernel reads the windows where they lie, so nothing is copied per window (no im2col).
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

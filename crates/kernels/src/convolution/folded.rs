@@ -13,6 +13,8 @@
 //! with windows as before, and nothing is copied twice; neighbouring frames as pairs would be copied K / s
 //! times. Where n is odd, the last frame's partner is a zero of dy. Words of one number are not folded:
 //! h = n.
+//!
+//! Book: book/src/convolution.md
 
 use std::ops::Range;
 

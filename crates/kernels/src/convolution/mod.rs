@@ -33,6 +33,8 @@
 //! dy. The bias and its gradient are no operands. Where the CPU multiplies pairs of neighbours in the sum,
 //! pictures and taps are rounded into pairs of channels, or of places in a row where the channels are odd
 //! (`words.rs`), and the gradient of W pairs each frame with one half an utterance later (`folded.rs`).
+//!
+//! Book: book/src/convolution.md
 
 mod backward;
 mod correlate;

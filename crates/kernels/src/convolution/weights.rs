@@ -1,4 +1,6 @@
 //! The gradient of the convolution's weights; its derivation stands in the parent module.
+//!
+//! Book: book/src/convolution.md
 
 use rayon::prelude::*;
 

@@ -1,4 +1,6 @@
 //! The micro-kernel for AVX2 with FMA: up to 6 rows of 16 columns, 12 accumulators of 256 bits.
+//!
+//! Book: book/src/fast.md
 
 use std::arch::x86_64::*;
 

@@ -6,6 +6,8 @@
 //!
 //! With AVX512-BF16 each lane holds a pair of bf16 instead of a number, two neighbouring k, and one
 //! instruction multiplies and adds both: the same tile in half as many steps.
+//!
+//! Book: book/src/fast.md
 
 use std::arch::x86_64::*;
 
@@ -85,6 +87,7 @@ macro_rules! tile {
                 _mm_prefetch::<_MM_HINT_T0>(c.cast());
                 _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(16).cast());
             }
+            // ANCHOR: tile
             let mut b = tile.b;
             for segment in 0..tile.segments {
                 // Two pointers into A keep the chain of address additions half as long.
@@ -107,6 +110,7 @@ macro_rules! tile {
                     b = b.wrapping_add(32);
                 }
             }
+            // ANCHOR_END: tile
             // The columns that exist, as a mask: the same code stores whole and partial panels.
             let mask = (((1u64 << tile.columns) - 1) & 0xffff_ffff) as u32;
             let (mask0, mask1) = (mask as u16, (mask >> 16) as u16);

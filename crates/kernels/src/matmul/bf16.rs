@@ -4,6 +4,8 @@
 //! the last kept unit (a little less where the kept part is even) and cutting the rest off rounds to
 //! the nearest, ties to even; a carry goes into the exponent, as it should, and beyond the largest
 //! bf16, 3.39e38, to infinity.
+//!
+//! Book: book/src/fast.md
 
 /// Rounds each number to bf16.
 #[inline(always)]

@@ -20,6 +20,8 @@
 //!
 //! each addition rounded, each product exact; a sum of odd length ends with a zero. `step` and `length`
 //! of [`Rows`] count words, as everything here does; with plain operands a word is one number.
+//!
+//! Book: book/src/fast.md
 
 use crate::cpu::{Cpu, Isa};
 use crate::real::Real;

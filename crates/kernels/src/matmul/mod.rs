@@ -13,6 +13,8 @@
 //!
 //! With [`Precision::Bf16`](crate::Precision::Bf16) packing rounds both operands, so that all of A is packed
 //! too; where two numbers go into a word (`kernel.rs`) the parts have even length but for the last.
+//!
+//! Book: book/src/fast.md
 
 mod bf16;
 pub(crate) mod kernel;

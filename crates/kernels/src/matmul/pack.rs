@@ -1,5 +1,7 @@
 //! Packing: copies blocks of a matrix into the order in which the micro-kernel reads them, and rounds
 //! what is to be rounded (`kernel.rs` says what a word is).
+//!
+//! Book: book/src/fast.md
 
 use super::Matrix;
 use super::kernel::{Kernel, Operands, PairPacking};

@@ -1,4 +1,6 @@
 //! The micro-kernel in plain Rust, for every machine and for f64; the compiler vectorises it.
+//!
+//! Book: book/src/fast.md
 
 use super::bf16;
 use super::kernel::{Kernel, Operands, Tile};
@@ -36,6 +38,7 @@ pub(super) const F64: Kernel<f64> = Kernel {
 /// Every element that the tile describes lies within its slices, and nobody else touches C's.
 unsafe fn tile<T: Real, const R: usize, const C: usize>(tile: &Tile<T>) {
     debug_assert!(tile.columns <= C);
+    // ANCHOR: tile
     let mut sums = [[T::ZERO; C]; R];
     let mut b = tile.b;
     for segment in 0..tile.segments {
@@ -54,6 +57,7 @@ unsafe fn tile<T: Real, const R: usize, const C: usize>(tile: &Tile<T>) {
             b = b.wrapping_add(C);
         }
     }
+    // ANCHOR_END: tile
     // A copy with variable bounds, so that the sums themselves can stay in registers.
     let done = sums;
     for (i, sums) in done.iter().enumerate() {

@@ -2,6 +2,8 @@
 //!
 //! A block of 8×8 numbers goes through three layers of exchanges: neighbouring numbers, neighbouring
 //! pairs, halves of the register. One number after another, the same copy costs six cycles a number.
+//!
+//! Book: book/src/fast.md
 
 use std::arch::x86_64::*;
 

@@ -1,4 +1,6 @@
 //! `cnn-gru` and `cnn-lstm`: the raw network with which this project began.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::convolution::Convolution;

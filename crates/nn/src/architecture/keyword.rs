@@ -1,4 +1,6 @@
 //! `keyword`: depthwise-separable convolutions for a few words on a small device.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::convolution::Convolution;
 use labyrinth_kernels::{DepthwiseConvolution, Real};

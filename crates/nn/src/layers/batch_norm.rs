@@ -1,4 +1,6 @@
 //! Each channel to mean 0 and variance 1 over the batch, then scaled and shifted.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::batch_norm::{

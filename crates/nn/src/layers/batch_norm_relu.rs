@@ -1,4 +1,6 @@
 //! Batch norm with a rectifier behind it: what stands behind most convolutions, in fewer passes over memory.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::batch_norm::{

@@ -1,4 +1,6 @@
 //! Small windows over time and frequency, the same weights at every place.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::convolution::Convolution;

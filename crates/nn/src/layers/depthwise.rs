@@ -1,4 +1,6 @@
 //! Small windows over time and frequency, for each channel by itself.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::{DepthwiseConvolution, Real};
 

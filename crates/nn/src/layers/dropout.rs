@@ -1,4 +1,6 @@
 //! In training, a random share of the values becomes zero and the rest grow to match.
+//!
+//! Book: book/src/training.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::dropout::{dropout_backward, dropout_forward, dropout_in_place};

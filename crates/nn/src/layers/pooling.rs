@@ -1,4 +1,6 @@
 //! Fewer frames, bins or both: the largest number or the mean of each window, or of a whole utterance.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::mean::{
     global_mean_backward, global_mean_forward, mean_over_bins_backward, mean_over_bins_forward,

@@ -1,4 +1,6 @@
 //! Negative values become zero.
+//!
+//! Book: book/src/convolution.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::activation::{

@@ -6,6 +6,8 @@
 //! convolution and correlation", 1966). N is the power of two from 2 L on (at least 256), B is
 //! N - L + 1: a function of the filter alone, so a recording's samples see the same sums whatever
 //! its length.
+//!
+//! Book: book/src/training.md
 
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex;

@@ -4,6 +4,8 @@
 //! its parameter is 0.1102 (A - 8.7), and N taps give a transition of (A - 7.95) / (14.36 N) of the
 //! sampling rate. The filter is symmetric and centred, so there is no delay. A band is the
 //! difference of two low-passes.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 

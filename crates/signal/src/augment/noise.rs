@@ -3,6 +3,8 @@
 //! The ratio is of mean powers over the whole recording, pauses included: for a ratio of `R` dB,
 //! noise of power N is added to speech of power P with the gain sqrt(P / N) 10^(-R/20). Where both
 //! kinds are added, P is that of the speech alone for both.
+//!
+//! Book: book/src/training.md
 
 use std::path::PathBuf;
 

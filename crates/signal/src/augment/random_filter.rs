@@ -1,4 +1,6 @@
 //! A smooth random filter over logarithmic features: what another microphone would have done.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 

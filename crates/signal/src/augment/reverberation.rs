@@ -6,6 +6,8 @@
 //! 2017). The direct sound is put at time 0, so that every word stays where it was; the tail that
 //! would sound on after the recording's end is cut there. The power stays the recording's own, so
 //! that noise added later at a ratio means what it says.
+//!
+//! Book: book/src/training.md
 
 use std::path::PathBuf;
 

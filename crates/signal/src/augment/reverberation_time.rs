@@ -7,6 +7,8 @@
 //! energy still to come (Schroeder, "New method of measuring reverberation time", JASA 37, 1965) falls
 //! from -5 to -35 dB at the rate of 60 dB in the time asked for. The direct sound does not count: the
 //! time is the tail's.
+//!
+//! Book: book/src/training.md
 
 use super::room::{Room, RoomError, SPEED_OF_SOUND};
 

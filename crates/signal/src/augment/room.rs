@@ -18,6 +18,8 @@
 //! pressure that no room has; as in the paper a high-pass takes it away, here at 20 Hz.
 //!
 //! Which `b` a reverberation time wants is another question: `reverberation_time.rs`.
+//!
+//! Book: book/src/training.md
 
 use std::f64::consts::{PI, TAU};
 

@@ -1,4 +1,6 @@
 //! SpecAugment: bands of frequency and stretches of time masked in the features.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,7 @@ impl Default for SpecAugment {
 }
 
 impl SpecAugment {
+    // ANCHOR: masks
     /// Masks `features`, `[frames, views, bins]`, in place: the same bins in each of the views that a frame has of
     /// one sound, its deltas or windows of several lengths, so that none shows what the others hide.
     pub fn apply(&self, features: &mut [f32], dim: usize, views: usize, random: &mut Random) {
@@ -65,6 +68,7 @@ impl SpecAugment {
             features[start * dim..end * dim].fill(0.0);
         }
     }
+    // ANCHOR_END: masks
 }
 
 /// A range within `0..length`, its width from 0 to `width`, which is at most `length`.

@@ -3,6 +3,8 @@
 //! x(t) played `a` times as fast is x(a t), which is a change of the sample rate by 1/a; so the
 //! resampler does it, and what would lie above half the rate is removed on the way. A label at time
 //! t moves to t / a.
+//!
+//! Book: book/src/training.md
 
 use crate::resample::resample_by_ratio;
 

@@ -5,6 +5,8 @@
 //! sound to rounding at some 38 dB over a wide range of levels: steps grow with the magnitude. Full
 //! scale of the samples is full scale of the code; what passes it saturates at the largest code.
 //! Filters are centred, so nothing moves.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 

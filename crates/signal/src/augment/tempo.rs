@@ -17,6 +17,8 @@
 //! not win for being loud; between equals the smallest move wins). `S` is 15 ms. `D` is 10 ms, so
 //! that the 20 ms searched hold a period of any voice above 50 Hz; it bounds how far a label's
 //! time may be off: t becomes t / a, give or take 10 ms.
+//!
+//! Book: book/src/training.md
 
 use crate::resample::{LANES, dot};
 

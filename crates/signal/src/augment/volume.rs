@@ -1,4 +1,6 @@
 //! Another level: the recordist's hand on the gain.
+//!
+//! Book: book/src/training.md
 
 use serde::{Deserialize, Serialize};
 

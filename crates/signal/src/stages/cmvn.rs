@@ -16,6 +16,8 @@
 //! at hand need the whole of it: such normalisation is **not causal**. Its streaming counterparts
 //! are [`crate::OnlineCmvn`], which begins with a corpus's sums and moves to the recording's own,
 //! and [`crate::SlidingCmvn`].
+//!
+//! Book: book/src/cepstrum.md
 
 use serde::{Deserialize, Serialize};
 
@@ -160,11 +162,13 @@ impl CmvnStats {
         Ok(())
     }
 
+    // ANCHOR: moments
     /// Mean and bounded variance of a dimension.
     fn moments(&self, index: usize) -> (f64, f64) {
         let mean = self.sums[index] / self.count;
         (mean, (self.squares[index] / self.count - mean * mean).max(VARIANCE_FLOOR))
     }
+    // ANCHOR_END: moments
 }
 
 /// The options of Kaldi's `apply-cmvn`, and its defaults.

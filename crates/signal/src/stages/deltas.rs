@@ -17,6 +17,8 @@
 //! out. HTK repeats, at each order, the first and last value of the *previous order*. Inside, from
 //! frame `n w` to the last but `n w`, both are the same; at the edges the first order is the same
 //! too, higher orders differ.
+//!
+//! Book: book/src/cepstrum.md
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +90,7 @@ impl Deltas {
     }
 }
 
+// ANCHOR: weights
 /// Weights of the orders 0 to `order`: each is the one before convolved with the slope's.
 fn weights(order: usize, window: usize) -> Vec<Vec<f32>> {
     let reach = window as i64;
@@ -108,6 +111,7 @@ fn weights(order: usize, window: usize) -> Vec<Vec<f32>> {
     }
     all
 }
+// ANCHOR_END: weights
 
 fn append(weights: &[Vec<f32>], used: usize, around: &Neighbours, out: &mut Vec<f32>) {
     for weights in weights {

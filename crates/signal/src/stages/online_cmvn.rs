@@ -12,6 +12,8 @@
 //! its own mean takes over: the weight of evidence against a prior, with the prior's weight in
 //! frames. Sums run in f64, a frame is added when it comes and subtracted when it leaves the
 //! window, in the order of the recording, whatever the pieces.
+//!
+//! Book: book/src/cepstrum.md
 
 use serde::{Deserialize, Serialize};
 

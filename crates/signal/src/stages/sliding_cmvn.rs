@@ -16,6 +16,8 @@
 //! Sums run in f64: a frame is added when it enters and subtracted when it leaves, in the order of
 //! the recording, whatever the pieces. The variance is bounded from below by 1e-10; of one frame
 //! alone it is nothing, and the frame becomes 0.
+//!
+//! Book: book/src/cepstrum.md
 
 use serde::{Deserialize, Serialize};
 

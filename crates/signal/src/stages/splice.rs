@@ -2,6 +2,8 @@
 //!
 //! Kaldi's `splice-feats` (`feat/feature-functions.cc`): row t is x[t-left], …, x[t+right], where
 //! the first and the last frame stand in for those beyond the ends.
+//!
+//! Book: book/src/cepstrum.md
 
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,54 @@
+//! Pictures of the chapter on speed: the rate of a thin product over its arithmetic intensity, measured.
+
+use std::time::Instant;
+
+use labyrinth::kernels::{Cpu, Matrix, PackedMatrix, cpu_name, matmul_packed};
+use labyrinth::signal::Random;
+
+use crate::plot::{BLUE, GREY, Panel, svg};
+use crate::speech::Speech;
+
+/// The recurrence of a GRU of 256 units.
+const DEPTH: usize = 256;
+const COLUMNS: usize = 768;
+/// Seconds given to each number of rows.
+const PATIENCE: f64 = 1.0;
+
+pub fn draw(_: &Speech) -> Result<Vec<(&'static str, String)>, String> {
+    let cpu = Cpu::detect();
+    let mut random = Random::from_key(&[1]);
+    let mut noise =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| random.uniform() as f32 - 0.5).collect() };
+    let b = noise(DEPTH * COLUMNS);
+    let packed =
+        PackedMatrix::pack(cpu, Matrix::rows(&b, DEPTH, COLUMNS)).map_err(|e| e.to_string())?;
+    let mut points = Vec::new();
+    for rows in [1, 2, 4, 8, 14, 28, 56, 112, 224, 448] {
+        let a = noise(rows * DEPTH);
+        let mut c = vec![0.0; rows * COLUMNS];
+        let repeats = (448 / rows).max(1);
+        let (mut best, start) = (f64::MAX, Instant::now());
+        while start.elapsed().as_secs_f64() < PATIENCE {
+            let round = Instant::now();
+            for _ in 0..repeats {
+                matmul_packed(cpu, Matrix::rows(&a, rows, DEPTH), &packed, &mut c, COLUMNS, false)
+                    .map_err(|e| e.to_string())?;
+            }
+            best = best.min(round.elapsed().as_secs_f64() / repeats as f64);
+        }
+        let rate = 2.0 * (rows * DEPTH * COLUMNS) as f64 / best / 1e9;
+        points.push(((rows as f64 / 2.0).log2(), rate.log2()));
+    }
+    let slope: Vec<(f64, f64)> = [0.0, 5.0].map(|x| (x - 1.0, points[0].1 + x)).to_vec();
+    let name = format!("{}, one thread, {}", cpu_name(), cpu.isa());
+    let panel = Panel::new(&name, (-1.2, 8.0), (3.0, 8.0))
+        .labels("intensity: log2 of operations per byte of weights", "log2 GFLOP/s")
+        .height(260.0)
+        .line("twice the rows, twice the rate", GREY, slope)
+        .line("measured", BLUE, points.clone())
+        .stems("", BLUE, points);
+    Ok(vec![(
+        "fast-roofline",
+        svg("Rate of a thin product over its arithmetic intensity", &[panel]),
+    )])
+}
