@@ -17,6 +17,8 @@
 //! The best path says where a model is sure of a label: a few frames, the peak, with blanks around. Where
 //! one label ends and the next begins lies in between, and a [`BoundaryRule`] decides; quiet stretches of
 //! the recording ([`crate::quiet`]) belong to no label.
+//!
+//! Book: book/src/alignment.md
 
 use labyrinth_text::{BLANK, ctc_minimum_frames};
 
@@ -100,6 +102,7 @@ pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, 
     // [frames, places]: how many places back the best way to each came from.
     let mut came: Vec<Step> = vec![0; frames * places];
     let mut best = vec![f64::NEG_INFINITY; places];
+    // ANCHOR: viterbi
     for (frame, scores) in scores.chunks_exact(labels).enumerate() {
         let sum = log_sum(scores);
         let mut alive = false;
@@ -126,6 +129,7 @@ pub fn best_path(scores: &[f32], labels: usize, target: &[u32]) -> Result<Path, 
             return Err(AlignError::NoPath { frame });
         }
     }
+    // ANCHOR_END: viterbi
     let mut place = places - 1;
     if place > 0 && best[place - 1] > best[place] {
         place -= 1;

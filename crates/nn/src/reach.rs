@@ -7,6 +7,8 @@
 //! ```text
 //! s = s₁·s₂,  b = b₁ + s₁·b₂,  a = a₁ + s₁·a₂
 //! ```
+//!
+//! Book: book/src/decoding.md
 
 use labyrinth_kernels::Window;
 
@@ -38,6 +40,7 @@ impl Reach {
     }
 
     /// What two layers one after another depend on.
+    // ANCHOR: then
     pub fn then(self, next: Self) -> Self {
         let add = |first: Option<usize>, second: Option<usize>| {
             first.zip(second).map(|(first, second)| first + self.stride * second)
@@ -48,6 +51,7 @@ impl Reach {
             after: add(self.after, next.after),
         }
     }
+    // ANCHOR_END: then
 
     /// What two layers side by side depend on; both have the same stride.
     pub fn beside(self, other: Self) -> Self {

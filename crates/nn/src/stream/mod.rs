@@ -22,6 +22,8 @@
 //! **The cost** is that of the new frames and of no others: a layer of windows computes each output once,
 //! but for those at the very beginning and end, where padding is seen. Only what a call costs by itself
 //! (a recurrent layer lays its weights out anew) is paid for each piece.
+//!
+//! Book: book/src/decoding.md
 
 mod steps;
 mod window;
