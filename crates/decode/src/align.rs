@@ -24,6 +24,8 @@
 //! The best path says where a model is sure of a label: a few frames, the peak, with blanks around. Where
 //! one label ends and the next begins lies in between, and a [`BoundaryRule`] decides; quiet stretches of
 //! the recording ([`crate::quiet`]) belong to no label.
+//!
+//! Book: book/src/alignment.md
 
 use labyrinth_text::{BLANK, ctc_minimum_frames};
 
@@ -126,6 +128,7 @@ pub fn best_path_of_ways(
     // [frames, places]: how the best path to each came there.
     let mut came: Vec<Step> = vec![0; frames * places.len()];
     let mut best = vec![f64::NEG_INFINITY; places.len()];
+    // ANCHOR: viterbi
     for (frame, scores) in scores.chunks_exact(labels).enumerate() {
         let sum = log_sum(scores);
         let mut alive = false;
@@ -151,6 +154,7 @@ pub fn best_path_of_ways(
             return Err(AlignError::NoPath { frame });
         }
     }
+    // ANCHOR_END: viterbi
     // In the blank behind the last word, or in the last label of one of its ways.
     let last = places.len() - 1;
     let ends = std::iter::once(&last).chain(&places[last].before);

@@ -4,6 +4,8 @@
 //! each of them. Phonemes come from a head of phonemes where the model has one; where it has none, the
 //! words are aligned and each is cut into equal parts, one for each phoneme of its first pronunciation in
 //! the lexicon, which is a makeshift and is said so ([`Alignment::makeshift`]).
+//!
+//! Book: book/src/alignment.md
 
 use labyrinth_kernels::Cpu;
 use labyrinth_nn::{Head, ModelFile, ModelHeader, Objective};

@@ -14,6 +14,8 @@
 //! Chunk and overlap are whole numbers of output frames, so that the frames of all windows lie on one grid.
 //! The price is computing (chunk + 2 overlap) / chunk times, a delay of a chunk and an overlap, and errors: the
 //! model was trained on whole utterances.
+//!
+//! Book: book/src/decoding.md
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

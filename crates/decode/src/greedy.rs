@@ -8,6 +8,8 @@
 //! search is the remedy.
 //!
 //! Softmax keeps the order of the scores of a frame, so logits and log posteriors decode alike.
+//!
+//! Book: book/src/decoding.md
 
 use labyrinth_text::{Alphabet, BLANK, Units};
 
@@ -43,6 +45,7 @@ pub struct Word {
 /// # Panics
 ///
 /// If `labels` is 0 or `scores` is not a whole number of frames: a fault of the calling program.
+// ANCHOR: greedy
 pub fn greedy(scores: &[f32], labels: usize) -> Vec<Token> {
     assert!(
         labels > 0 && scores.len().is_multiple_of(labels),
@@ -63,6 +66,7 @@ pub fn greedy(scores: &[f32], labels: usize) -> Vec<Token> {
     }
     tokens
 }
+// ANCHOR_END: greedy
 
 /// The best label of each frame of `scores`, `[frames, labels]`, as [`greedy`] takes it.
 pub fn best_labels(scores: &[f32], labels: usize) -> Vec<u32> {

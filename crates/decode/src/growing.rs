@@ -4,6 +4,8 @@
 //! over a whole recording: each frame's best label depends on that frame alone, so what was said once stands.
 //! A word is finished where the space behind it begins, or where the next word does; until then it is what
 //! has been spelt of it so far.
+//!
+//! Book: book/src/decoding.md
 
 use labyrinth_text::{Alphabet, BLANK, Units};
 

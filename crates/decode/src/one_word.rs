@@ -10,6 +10,8 @@
 //!
 //! The word with the largest w + a at the end is the best transcript among all of one word, by the very
 //! measure that training minimised. Greedy search would give none where the blank is best everywhere, or two.
+//!
+//! Book: book/src/decoding.md
 
 use labyrinth_nn::ModelOptions;
 use labyrinth_text::BLANK;
@@ -77,6 +79,7 @@ fn add(a: f64, b: f64) -> f64 {
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
+// ANCHOR: one_word
 fn log_probability(posteriors: &[f64], labels: usize, label: usize) -> f64 {
     let (mut before, mut within, mut behind) = (0.0, f64::NEG_INFINITY, f64::NEG_INFINITY);
     for frame in posteriors.chunks_exact(labels) {
@@ -87,6 +90,7 @@ fn log_probability(posteriors: &[f64], labels: usize, label: usize) -> f64 {
     }
     add(within, behind)
 }
+// ANCHOR_END: one_word
 
 #[cfg(test)]
 mod tests {

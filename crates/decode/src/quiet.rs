@@ -6,6 +6,8 @@
 //! fifth of the way up are quiet, where at least [`LEAST_SECONDS`] of them follow each other: the closure
 //! of a plosive is shorter, a pause between words is not. Frames at a tenth of the recording are so always
 //! below the floor; they are called quiet only where they stand out from speech by this much.
+//!
+//! Book: book/src/alignment.md
 
 /// Decibels between floor and speech.
 const LEAST_RANGE: f64 = 15.0;

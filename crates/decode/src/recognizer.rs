@@ -1,4 +1,6 @@
 //! A trained model that turns sound into text.
+//!
+//! Book: book/src/decoding.md
 
 use std::path::Path;
 use std::sync::Arc;

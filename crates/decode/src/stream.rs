@@ -15,6 +15,8 @@
 //! - **in chunks**, for models that are refused so: overlapping chunks of the recording, each recognised as if
 //!   it were all there is, of which only the middle is kept (`chunks.rs`). An approximation: the text may
 //!   differ from the offline one, and it comes a chunk and a half late.
+//!
+//! Book: book/src/decoding.md
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -12,6 +12,8 @@
 //!
 //! Exponentials, sums and losses are f64, whatever the type of the logits (`softmax.rs`); a row's
 //! result depends on that row alone, and an utterance's loss is added up in the order of its rows.
+//!
+//! Book: book/src/alignment.md
 
 use rayon::prelude::*;
 

@@ -52,6 +52,8 @@
 //! type of the logits, and on e^(x - max) in place of y: a common factor of a frame cancels in the
 //! posterior and comes back into the loss as Σ_t ln Σ_k e^(x_t(k) - max). Only states that can be
 //! reached from the start and can still reach the end are computed. Time O(T (L + labels)).
+//!
+//! Book: book/src/ctc.md
 
 use rayon::prelude::*;
 
@@ -114,9 +116,11 @@ pub struct CtcScratch {
 
 /// The fewest frames that can spell `target`: one for each label and one blank between two equal
 /// neighbours.
+// ANCHOR: minimum_frames
 pub fn minimum_frames(target: &[u32]) -> usize {
     target.len() + target.windows(2).filter(|pair| pair[0] == pair[1]).count()
 }
+// ANCHOR_END: minimum_frames
 
 /// The CTC loss of one utterance, -ln p(target | logits), in nats, and its gradient.
 ///

@@ -2,6 +2,8 @@
 //!
 //! `ctc.rs` derives what is computed here and names it; `extended.rs` has the arithmetic. A row of
 //! states is computed in groups of eight neighbours, which is what the compiler turns into vectors.
+//!
+//! Book: book/src/ctc.md
 
 use crate::cpu::per_isa;
 use crate::extended::{NEVER, power_of_two, split, sum2, sum3};
@@ -129,6 +131,7 @@ per_isa! {
                 am[i..i + LANES].copy_from_slice(&outm);
                 ae[i..i + LANES].copy_from_slice(&oute);
             }
+            // ANCHOR: labels
             // c(i) = (c(i) + a(i-1) + s(i) c(i-1)) y(label i)
             for i in (1..=target.len()).step_by(LANES) {
                 let (xm, xe) = (at(pcm, i), at(pce, i));
@@ -145,6 +148,7 @@ per_isa! {
                 cm[i..i + LANES].copy_from_slice(&outm);
                 ce[i..i + LANES].copy_from_slice(&oute);
             }
+            // ANCHOR_END: labels
         }
         let [am, ae, cm, ce] = rows(&lattice[last * size..][..size], stride);
         let end = target.len();
@@ -235,6 +239,7 @@ per_isa! {
             for (&label, &gamma) in target.iter().zip(&gammas[1..]) {
                 posteriors[label as usize] += gamma;
             }
+            // ANCHOR: gradient
             // From the f64 emissions: where softmax and posterior nearly cancel, the rounding of
             // the softmax to T must not stay behind.
             for &(label, place) in distinct {
@@ -242,6 +247,7 @@ per_isa! {
                 out[label] = T::from_f64(scale * (softmax - posteriors[label]));
                 posteriors[label] = 0.0;
             }
+            // ANCHOR_END: gradient
             std::mem::swap(&mut now, &mut next);
         }
     }

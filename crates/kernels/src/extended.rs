@@ -10,6 +10,8 @@
 //! Why not one common scale for each frame: states of a CTC lattice can differ by more than the
 //! range of a double (200 letters at e^-10 each are e^-2000), and the small one may be the one
 //! that the only complete path goes through.
+//!
+//! Book: book/src/ctc.md
 
 /// Exponent that stands for the number zero: no product of probabilities comes near it, and sums
 /// of a few of them are still exact in an f64.
@@ -41,10 +43,12 @@ pub(crate) fn split(value: f64) -> (f64, f64) {
 
 /// The sum of two extended numbers, its mantissa not yet split.
 #[inline(always)]
+// ANCHOR: sum
 pub(crate) fn sum2(am: f64, ae: f64, bm: f64, be: f64) -> (f64, f64) {
     let top = if ae > be { ae } else { be };
     (am * power_of_two(ae - top) + bm * power_of_two(be - top), top)
 }
+// ANCHOR_END: sum
 
 /// The sum of three extended numbers, its mantissa not yet split.
 #[inline(always)]

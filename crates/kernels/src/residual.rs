@@ -5,6 +5,8 @@
 //! y = a + b, or y = max(a + b, 0). Both branches get the same gradient: dL/dy, or dL/dy where y > 0 and 0
 //! elsewhere. Without the rectifier that is dL/dy itself and there is nothing to compute; where branches
 //! meet again at their common input, the gradients are added by [`residual_add_in_place`].
+//!
+//! Book: book/src/transfer.md
 
 use rayon::prelude::*;
 

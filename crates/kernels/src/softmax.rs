@@ -4,6 +4,8 @@
 //! exponential can overflow, and one of them is 1, so that the logarithm is of a number of at
 //! least 1. Sums are over eight lanes of f64, added in a fixed tree: the value of a row depends on
 //! that row alone.
+//!
+//! Book: book/src/ctc.md
 
 use rayon::prelude::*;
 

@@ -9,6 +9,8 @@
 //! ```
 //!
 //! It goes in this direction only: from the folded form nobody can tell what the statistics were.
+//!
+//! Book: book/src/transfer.md
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -153,6 +155,7 @@ impl Tensors {
         else {
             return None;
         };
+        // ANCHOR: fold
         let mut bias = Vec::with_capacity(gain.len());
         let columns = weight.len() / gain.len().max(1);
         for (channel, row) in weight.chunks_exact_mut(columns.max(1)).enumerate() {
@@ -163,6 +166,7 @@ impl Tensors {
             }
             bias.push((f64::from(shift[channel]) - scale * f64::from(mean[channel])) as f32);
         }
+        // ANCHOR_END: fold
         if !bias.iter().chain(weight.iter()).all(|value| value.is_finite()) {
             self.faults.not_finite.push(format!("{norm}.running_var"));
             return None;

@@ -18,6 +18,8 @@
 //! Both rules together are the least cost when a substitution costs `(1, 1)`, a deletion or an
 //! insertion `(1, 0)`, added by component and compared in dictionary order: one dynamic programme
 //! over pairs, here held in one integer.
+//!
+//! Book: book/src/wer.md
 
 use crate::counts::ErrorCounts;
 
@@ -69,6 +71,7 @@ const INSERTION: u8 = 2;
 
 /// The costs of aligning `reference[i..]` with `hypothesis[j..]`, a row of `j` for one `i`, from the
 /// row of `i + 1`. Calls `choose(j, move)` with the first best move in the stated order.
+// ANCHOR: step_row
 fn step_row<T: PartialEq>(
     unit: &T,
     hypothesis: &[T],
@@ -93,6 +96,7 @@ fn step_row<T: PartialEq>(
         choose(j, chosen);
     }
 }
+// ANCHOR_END: step_row
 
 /// The last row: nothing of the reference is left, so all that remains is inserted.
 fn last_row(hypothesis: usize) -> Vec<u64> {

@@ -10,6 +10,8 @@
 //!   every d could have had the other sign. p is the share of all ways to set the signs whose |Σ ± d| reaches
 //!   the one seen: all 2^k of them where k units differ and k is at most 16, else 10,000 drawn ones (Fisher
 //!   1935, "the test of randomisation"). Nothing is assumed of how errors are distributed.
+//!
+//! Book: book/src/wer.md
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -171,6 +173,7 @@ fn signs(units: &[(i64, u64)], name: &str, seed: u64) -> (f64, String) {
     if count == 0 {
         return (1.0, format!("no {name} differs"));
     }
+    // ANCHOR: signs
     if count <= COUNTED {
         let ways = 1u32 << count;
         let reaching = (0..ways).filter(|signs| {
@@ -181,6 +184,7 @@ fn signs(units: &[(i64, u64)], name: &str, seed: u64) -> (f64, String) {
         let p = reaching.count() as f64 / f64::from(ways);
         return (p, format!("all {ways} signs of {count} {name}{plural} that differ"));
     }
+    // ANCHOR_END: signs
     let mut random = Random(seed);
     let reaching = (0..RESAMPLES).filter(|_| {
         let sum: i64 =

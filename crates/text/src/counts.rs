@@ -3,6 +3,8 @@
 //! A rate over a corpus is the sum of the errors over the sum of the reference units, never a mean
 //! of the rates of its utterances: one wrong of a one-word utterance and none wrong of 99 words are
 //! one error in a hundred, 1 %, not 50 %.
+//!
+//! Book: book/src/wer.md
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};

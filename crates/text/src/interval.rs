@@ -15,6 +15,8 @@
 //! `(1 - p)^n = 0.025`, so `p = 1 - 0.025^(1/n)`, about `3.69 / n`. It is the two-sided bound, with
 //! 2.5 % and not 5 % in the tail, so that it means the same as the upper end of the intervals it
 //! stands beside.
+//!
+//! Book: book/src/wer.md
 
 use std::collections::BTreeMap;
 
@@ -82,6 +84,7 @@ fn by_speaker(utterances: &[(Option<String>, ErrorCounts)]) -> Option<Vec<ErrorC
 
 /// Σ errors / Σ reference of each resample of `units`, (errors, reference units), from the smallest to the
 /// largest. Units hold at least one reference unit between them; errors may be differences of errors.
+// ANCHOR: resample
 pub(crate) fn resampled_rates(units: &[(i64, u64)], seed: u64) -> Vec<f64> {
     let mut random = Random(seed);
     let mut rates = Vec::with_capacity(RESAMPLES);
@@ -99,6 +102,7 @@ pub(crate) fn resampled_rates(units: &[(i64, u64)], seed: u64) -> Vec<f64> {
     rates.sort_unstable_by(f64::total_cmp);
     rates
 }
+// ANCHOR_END: resample
 
 /// SplitMix64 (Steele, Lea and Flood 2014): a counter and a bijective mixing of its bits. Small
 /// enough to stand here, so that this crate needs no other for its one use of chance.

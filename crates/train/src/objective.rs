@@ -14,6 +14,8 @@
 //!
 //! # Framewise
 //! Cross-entropy of each frame with its target, the mean over the frames of the batch that have one.
+//!
+//! Book: book/src/ctc.md
 
 use labyrinth_corpus::{Batch, IGNORED};
 use labyrinth_kernels::cross_entropy::cross_entropy_batch;

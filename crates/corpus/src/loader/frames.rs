@@ -16,6 +16,8 @@
 //! # What has no target
 //! A frame whose label the alphabet lacks has the target [`IGNORED`]: the loss passes over it, and it is
 //! counted. Labels without text, and those that the recipe calls silence, are silence.
+//!
+//! Book: book/src/alignment.md
 
 use crate::clip::ClipFault;
 use crate::labels::{Label, LabelTrack};
@@ -157,6 +159,7 @@ pub fn frame_targets(
     };
     let labels: Vec<u32> = spoken.iter().map(label).collect();
     let mut from = 0;
+    // ANCHOR: middle
     let target = |frame: usize| {
         let (start, end) = grid.middle(frame);
         while spoken.get(from).is_some_and(|one| one.end <= start) {
@@ -177,6 +180,7 @@ pub fn frame_targets(
         // What no label covers is silence.
         if grid.hop - covered > most + 1e-9 { SILENCE } else { best }
     };
+    // ANCHOR_END: middle
     (0..frames).map(target).collect()
 }
 

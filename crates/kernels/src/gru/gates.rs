@@ -1,6 +1,8 @@
 //! The gates of one GRU step for one utterance: loops over the hidden units, forward and backward.
 //!
 //! The equations stand in the parent module. Slices of `3H` hold the gates r, z, n one after another.
+//!
+//! Book: book/src/recurrent.md
 
 use crate::cpu::per_isa;
 
@@ -22,6 +24,7 @@ per_isa! {
         let (recurrent_r, rest) = recurrent.split_at(hidden);
         let (recurrent_z, recurrent_n) = rest.split_at(hidden);
         let (recurrent_z, recurrent_n) = (&recurrent_z[..hidden], &recurrent_n[..hidden]);
+        // ANCHOR: after
         for j in 0..hidden {
             let r = (reset[j] + recurrent_r[j]).sigmoid();
             let z = (update[j] + recurrent_z[j]).sigmoid();
@@ -33,6 +36,7 @@ per_isa! {
             kept[j] = q;
             state[j] = n + z * (state[j] - n);
         }
+        // ANCHOR_END: after
     }
 
     /// Reset before the product, first half: r, z and `kept` = r h.
@@ -94,6 +98,7 @@ per_isa! {
         let (step_r, rest) = step.split_at_mut(hidden);
         let (step_z, step_q) = rest.split_at_mut(hidden);
         let step_q = &mut step_q[..hidden];
+        // ANCHOR: after_backward
         for j in 0..hidden {
             let (r, z, n, q) = (reset[j], update[j], new[j], kept[j]);
             let dh = dy[j] + carry[j];
@@ -110,6 +115,7 @@ per_isa! {
             step_q[j] = dq;
             carry[j] = dh * z;
         }
+        // ANCHOR_END: after_backward
     }
 
     /// Gradient of `before_new`: a_z, a_n, and the part z dh of the gradient of h; `step` receives a_n.

@@ -37,6 +37,8 @@
 //!
 //! Ragged batches are computed longest first and may be cut for threads ([`crate::recurrent`]); since
 //! a row's sums do not depend on its company, neither changes a bit of the result.
+//!
+//! Book: book/src/recurrent.md
 
 mod gates;
 mod recurrence;

@@ -1,6 +1,8 @@
 //! The recurrence itself: the loops over time, forward and backward, of one part of a batch.
 //!
 //! The equations stand in the parent module, the loops over the hidden units in [`gates`].
+//!
+//! Book: book/src/recurrent.md
 
 use rayon::prelude::*;
 
@@ -203,6 +205,7 @@ impl Backward<'_> {
             carry.fill(T::ZERO);
             // Taken out, so that the rest of the part can be read beside it.
             let d_gates = std::mem::take(&mut part.d_gates);
+            // ANCHOR: step
             for step in (0..schedule.steps()).rev() {
                 let alive = schedule.alive(step);
                 let rows = carry.chunks_exact_mut(hidden).zip(steps.chunks_mut(3 * hidden));
@@ -215,6 +218,7 @@ impl Backward<'_> {
                 let steps = Matrix::rows(&*steps, alive, 3 * hidden);
                 matmul_packed(cpu, steps, w_hh, carry, hidden, true)?;
             }
+            // ANCHOR_END: step
             schedule.store(hidden, carry, part.dh0);
             Ok(())
         })

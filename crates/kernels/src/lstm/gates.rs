@@ -2,6 +2,8 @@
 //!
 //! The equations stand in the parent module. Slices of `4H` hold the gates i, f, g, o one after
 //! another.
+//!
+//! Book: book/src/recurrent.md
 
 use crate::cpu::per_isa;
 
@@ -56,6 +58,7 @@ per_isa! {
         let (d_forget, rest) = rest.split_at_mut(hidden);
         let (d_new, d_output) = rest.split_at_mut(hidden);
         let d_output = &mut d_output[..hidden];
+        // ANCHOR: backward
         for j in 0..hidden {
             let (i, f, g, o) = (input[j], forget[j], new[j], output[j]);
             let t = cell[j].tanh();
@@ -67,6 +70,7 @@ per_isa! {
             d_output[j] = dh * t * (o * (T::ONE - o));
             carry_cell[j] = dc * f;
         }
+        // ANCHOR_END: backward
         // The same numbers where the next product wants them, still warm.
         step.copy_from_slice(gradient);
     }

@@ -27,6 +27,8 @@
 //!
 //! t is computed once more instead of being kept: a fifth of what the layer keeps against one
 //! exponential. Products and ragged batches are those of [`crate::recurrent`], as for the GRU.
+//!
+//! Book: book/src/recurrent.md
 
 mod gates;
 mod recurrence;

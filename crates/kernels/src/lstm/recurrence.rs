@@ -1,6 +1,8 @@
 //! The recurrence itself: the loops over time, forward and backward, of one part of a batch.
 //!
 //! The equations stand in the parent module, the loops over the hidden units in [`gates`].
+//!
+//! Book: book/src/recurrent.md
 
 use rayon::prelude::*;
 

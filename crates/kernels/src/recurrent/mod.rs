@@ -4,6 +4,8 @@
 //! The input's share of all sums is one product over all frames before the recurrence, and all weight
 //! gradients are products over all frames after it; see the equations of each layer. Only the
 //! product of the state with its weights stays inside the loop over time.
+//!
+//! Book: book/src/recurrent.md
 
 mod schedule;
 
@@ -142,6 +144,7 @@ impl Sizes {
     }
 
     /// gates = bias + x·W_ihᵀ over all frames; `gates` is `[rows, G·H]`. `packed` is W_ih laid out before.
+    // ANCHOR: input_product
     pub(crate) fn input_product<T: Real>(
         self,
         cpu: Cpu,
@@ -166,6 +169,7 @@ impl Sizes {
         let w_ih = Matrix::rows(w_ih, width, self.input).transposed();
         matmul(cpu, Matrix::rows(x, rows, self.input), w_ih, gates, width, true)
     }
+    // ANCHOR_END: input_product
 
     /// From the gradients of the gates' sums `[rows, 4H]`, of which the first G·H columns belong to the
     /// input: dx (overwritten) and dW_ih (added to).

@@ -3,6 +3,8 @@
 //! Step t computes the utterances that are longer than t and no others. The utterances are ordered by
 //! falling length, so that those are the first rows of the state. A row's sums do not depend on its
 //! company, so neither the order nor the cut changes a bit of any result.
+//!
+//! Book: book/src/recurrent.md
 
 use std::ops::Range;
 

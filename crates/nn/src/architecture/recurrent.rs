@@ -1,4 +1,6 @@
 //! The recurrent layers that follow an architecture's picture of the sound, up to the logits.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::gru::GruVariant;

@@ -1,4 +1,6 @@
 //! `resnet-gru` and `resnet-lstm`: a network for pictures with its final layers chopped off, then recurrent layers.
+//!
+//! Book: book/src/transfer.md
 
 use labyrinth_kernels::convolution::Convolution;
 use labyrinth_kernels::{Real, Window};

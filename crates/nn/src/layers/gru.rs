@@ -1,4 +1,6 @@
 //! A GRU over the frames of each utterance, in one direction or in both.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::gru::{Gru, GruVariant};
 use labyrinth_kernels::{

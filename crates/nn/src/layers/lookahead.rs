@@ -18,6 +18,8 @@
 //! ```
 //!
 //! what the kernel makes of dy' is the gradient, since a zero adds nothing.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::{DepthwiseConvolution, Real};
 

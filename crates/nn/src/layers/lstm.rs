@@ -1,4 +1,6 @@
 //! An LSTM over the frames of each utterance, in one direction or in both.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::lstm::{Lstm, LstmState, LstmStateMut};
 use labyrinth_kernels::{

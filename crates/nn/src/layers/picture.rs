@@ -10,6 +10,8 @@
 //!
 //! Features have mean 0 and variance 1 once a recipe has normalised them. Two rules make pixels of them, with
 //! the same meaning in every recording ([`Pixels`]).
+//!
+//! Book: book/src/transfer.md
 
 use labyrinth_kernels::Real;
 use serde::{Deserialize, Serialize};
@@ -75,6 +77,7 @@ impl Picture {
     }
 
     /// The factor of a feature and the summand behind it, and the bounds of what comes out.
+    // ANCHOR: map
     fn map(&self, colour: usize) -> [f64; 4] {
         let (mean, deviation) = (IMAGENET_MEAN[colour], IMAGENET_DEVIATION[colour]);
         let normal = |pixel: f64| (pixel - mean) / deviation;
@@ -83,6 +86,7 @@ impl Picture {
             Pixels::Moments => [1.0, 0.0, f64::NEG_INFINITY, f64::INFINITY],
         }
     }
+    // ANCHOR_END: map
 }
 
 impl<T: Real> Layer<T> for Picture {

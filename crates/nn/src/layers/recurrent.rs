@@ -3,6 +3,8 @@
 //! A [`Cell`] computes one direction with a kernel; here it becomes a layer. The backward direction of
 //! an utterance begins at its own last frame. The two directions know nothing of each other and run
 //! on different threads; within a direction the kernels share out what they can.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::residual::residual_add_in_place;
 use labyrinth_kernels::{Cpu, KernelError, PackedMatrix, Real};

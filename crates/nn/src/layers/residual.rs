@@ -1,4 +1,6 @@
 //! Layers beside a shortcut, and their sum.
+//!
+//! Book: book/src/transfer.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::residual::{

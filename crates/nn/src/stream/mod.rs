@@ -23,6 +23,8 @@
 //! but for those at the very beginning and end, where padding is seen. The matrices of linear and recurrent
 //! layers are laid out for the products when the first piece comes, and kept: that would cost more than the
 //! products of a few frames. A stream therefore holds a copy of them; one that has ended may begin anew.
+//!
+//! Book: book/src/decoding.md
 
 mod steps;
 mod window;

@@ -1,4 +1,6 @@
 //! The layers of a sequence in a stream, one after another, and the two branches of a residual block.
+//!
+//! Book: book/src/decoding.md
 
 use std::ops::Range;
 
