@@ -2,7 +2,7 @@
 
 import math
 
-# Half turns of the spiral, from the base (outside, high tones) to the apex (inside, low tones).
+# Turns of the spiral, from the base (outside, high tones) to the apex (inside, low tones).
 TURNS = 2.6
 
 
@@ -33,11 +33,9 @@ def wall(side):
 
 
 def canal(x, y, wide, high, turn):
-    """A semicircular canal: two ellipses, one within the other."""
-    return (
-        f'<g transform="rotate({turn} {x} {y})"><ellipse class="bone" cx="{x}" cy="{y}" rx="{wide}" ry="{high}"/>'
-        f'<ellipse class="fluid" cx="{x}" cy="{y}" rx="{wide - 9}" ry="{high - 9}"/></g>'
-    )
+    """A semicircular canal: a ring of bone with a thread of fluid in it."""
+    rings = "".join(f'<ellipse class="{name}" cx="{x}" cy="{y}" rx="{wide}" ry="{high}"/>' for name in ("rim", "ring", "thread"))
+    return f'<g transform="rotate({turn} {x} {y})">{rings}</g>'
 
 
 def ornament():
@@ -50,7 +48,7 @@ def ornament():
         out = (x + 0.17 * radius * math.cos(angle), y + 0.17 * radius * math.sin(angle))
         back = (x - 0.17 * radius * math.cos(angle), y - 0.17 * radius * math.sin(angle))
         marks.append(f'<path class="mark" d="{line([back, out])}"/>')
-        if hertz >= 2000:
+        if hertz in (16000, 8000, 4000):
             reach = 0.17 * radius + 13
             text = f"{hertz // 1000} kHz"
             at = (x + reach * math.cos(angle), y + reach * math.sin(angle) + 3)
@@ -59,8 +57,8 @@ def ornament():
     return (
         '<svg class="ornament" viewBox="0 0 400 290" role="img" aria-label="An inner ear: three semicircular canals, '
         'and the cochlea, marked with the frequencies that each place hears">'
-        + canal(96, 92, 58, 42, -38) + canal(136, 62, 44, 56, 24) + canal(96, 148, 60, 34, 12)
-        + '<path class="bone" d="M118 118 Q160 96 196 128 Q210 160 188 192 Q150 206 122 172 Q104 146 118 118Z"/>'
+        + canal(92, 150, 66, 30, -8) + canal(104, 96, 66, 44, 52) + canal(150, 78, 34, 58, 18)
+        + '<path class="bone" d="M126 128 Q164 104 198 134 Q212 164 190 196 Q152 212 126 180 Q108 152 126 128Z"/>'
         + f'<path class="duct" d="{line(duct)}Z"/><path class="membrane" d="{line(middle)}"/>'
         + "".join(marks) + "</svg>"
     )

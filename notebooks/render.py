@@ -21,8 +21,10 @@ LINKS = [
     ("studies/index.html", "Studies"),
     ("results.html", "Results"),
     ("benchmarks.html", "Benchmarks"),
-    ("../README.md", "Read me"),
+    ("readme.html", "Read me"),
 ]
+# Pages of the repository that are pages of the site too.
+PAGES = [("README.md", "readme.html"), ("recipes/RESULTS.md", "results.html"), ("bench/RESULTS.md", "benchmarks.html")]
 
 
 def stop(sentence):
@@ -76,6 +78,9 @@ def back():
 def no_requests(page, name):
     """A page may link elsewhere, but ask nothing of a network to be shown, and name no folder of this machine."""
     loads = re.findall(r"""(?:\bsrc|\bsrcset|<link[^>]*\bhref|\bdata)\s*=\s*["']?\s*((?:https?:)?//[^"'\s>]+)""", page)
+    # (Relative ways that leave the repository name folders of this machine too.)
+    if re.search(r"(?:\.\./){4}", page):
+        stop(f"{name} names a folder beyond the repository; nothing was written")
     loads += re.findall(r"""(?:url\(|@import)\s*["']?\s*((?:https?:)?//[^"'\s)]+)""", page)
     if loads or "<script" in page:
         stop(f"{name} would ask a network for {loads or 'a script'}; nothing was written")
@@ -109,7 +114,7 @@ def page_of(source, target, up):
             return match[0]
         place, hash_, part = place.partition("#")
         goal = (source.parent / place).resolve()
-        known = {ROOT / "recipes/RESULTS.md": DOCS / "results.html", ROOT / "bench/RESULTS.md": DOCS / "benchmarks.html"}
+        known = {ROOT / name: DOCS / page for name, page in PAGES}
         return f'{match[1]}="{os.path.relpath(known.get(goal, goal), target.parent)}{hash_}{part}"'
 
     body = re.sub(r'\b(href|src)="([^"]*)"', link, body)
@@ -124,8 +129,8 @@ def pages():
     """Results, benchmarks and studies, from what is committed."""
     import tomllib
 
-    page_of(ROOT / "recipes" / "RESULTS.md", DOCS / "results.html", "")
-    page_of(ROOT / "bench" / "RESULTS.md", DOCS / "benchmarks.html", "")
+    for name, page in PAGES:
+        page_of(ROOT / name, DOCS / page, "")
     items = []
     for path in sorted((DOCS / "studies").glob("*/study.toml")):
         folder = path.parent
@@ -173,6 +178,8 @@ def execute(options):
         if error.ename != "Stop":
             print(error, file=sys.stderr)
         stop(sentence.splitlines()[0])
+    except KeyboardInterrupt:
+        stop("interrupted; nothing was written")
     parameters.source = asked
     return notebook, time.monotonic() - begin
 
@@ -223,11 +230,8 @@ def main():
 
     try:
         program = support.find_program(options.program)
-        if not options.embedded:
-            corpus = support.find_corpus(None, options.an4) if is_prepared(options.an4) else options.an4
-            print(f"corpus: {'AN4' if corpus else 'the digits in the program; AN4 is not here'}")
-        else:
-            print("corpus: the digits in the program")
+        people = not options.embedded and support.find_corpus(options.an4)
+        print("corpus: " + ("AN4" if people else "the digits in the program" + ("" if options.embedded else "; AN4 is not here")))
         print(f"program: {program.path}, labyrinth {program.version}")
     except support.Stop as fault:
         stop(fault)
@@ -235,10 +239,6 @@ def main():
     pages()
     write(options.out, render(notebook, seconds))
     print(f"the notebook took {seconds / 60:.1f} minutes")
-
-
-def is_prepared(folder):
-    return folder is None or not pathlib.Path(folder).exists() or (pathlib.Path(folder) / "train.jsonl").exists()
 
 
 if __name__ == "__main__":

@@ -72,22 +72,22 @@ class Program:
         self.path, self.version = path, version
 
     def _words(self, arguments):
-        # Paths are told relative to the repository: nobody else has this machine's folders.
-        told = []
-        for argument in arguments:
-            if isinstance(argument, pathlib.Path):
-                argument = os.path.relpath(argument, ROOT)
-            told.append(str(argument))
-        return told
+        """Arguments as text, paths relative to the repository, from where the program runs."""
+        return [os.path.relpath(part, ROOT) if isinstance(part, pathlib.Path) else str(part) for part in arguments]
+
+    def _line(self, words):
+        """The command as the page shows it: nobody else has this machine's folders."""
+        known = [word if not word.startswith(("../", "/")) else "…/" + os.path.basename(word) for word in words]
+        return "labyrinth " + " ".join(f'"{word}"' if " " in word else word for word in known)
 
     def __call__(self, *arguments, show=False, fine=(0,)):
         """Runs to the end and returns what it printed."""
         words = self._words(arguments)
         done = subprocess.run([self.path, *words], capture_output=True, text=True, cwd=ROOT)
         if done.returncode not in fine:
-            raise Stop(f"`labyrinth {' '.join(words)}` ended with status {done.returncode}: {last_line(done.stderr)}")
+            raise Stop(f"`{self._line(words)}` ended with status {done.returncode}: {last_line(done.stderr)}")
         if show:
-            print("$ labyrinth " + " ".join(words))
+            print("$ " + self._line(words))
             print(done.stdout.rstrip())
         return done.stdout
 
@@ -128,7 +128,7 @@ class Program:
             log.seek(0)
             told = log.read()
         if process.returncode != 0:
-            raise Stop(f"`labyrinth {' '.join(words)}` ended with status {process.returncode}: {last_line(told)}")
+            raise Stop(f"`{self._line(words)}` ended with status {process.returncode}: {last_line(told)}")
         return told, np.array(samples).reshape(-1, 2)
 
 
@@ -170,18 +170,24 @@ def epochs(run):
     return [line for line in json_lines(log) if line["event"] == "epoch"]
 
 
-def find_corpus(lab, named=None):
-    """A folder with manifests of AN4; nothing where there is none and none was named."""
-    place = pathlib.Path(named) if named else ROOT / "data" / "an4"
-    if all((place / f"{part}.jsonl").exists() for part in ("train", "dev", "test")):
-        return place.absolute()
-    if named is None:
-        return None
-    if not place.exists():
+def is_prepared(folder):
+    return all((folder / f"{part}.jsonl").exists() for part in ("train", "dev", "test"))
+
+
+def find_corpus(named=None):
+    """Where AN4 lies, prepared or not; nothing where it is not and none was named."""
+    place = pathlib.Path(named).absolute() if named else ROOT / "data" / "an4"
+    if named and not place.exists():
         raise Stop(f"{named} is not there; name a folder that `labyrinth prepare an4` made, AN4 itself, or nothing")
-    prepared = WORK / "an4"
-    lab("prepare", "an4", "--from", str(place.absolute()), "-o", prepared)
-    return prepared
+    return place if named or is_prepared(place) else None
+
+
+def prepared(lab, folder):
+    """A folder with manifests of AN4, made of AN4 itself where it is not one."""
+    if not is_prepared(folder):
+        lab("prepare", "an4", "--from", str(folder), "-o", WORK / "an4")
+        folder = WORK / "an4"
+    return folder
 
 
 class Corpus:
