@@ -2,6 +2,7 @@
 
     python notebooks/render.py                 on AN4 where data/an4 is there, else on the digits in the program
     python notebooks/render.py --an4 DIR       DIR: what `labyrinth prepare an4` made, or AN4 itself
+    python notebooks/render.py --again         renders what the last run computed, with a changed look
     python notebooks/render.py --pages         the pages of results, benchmarks and studies alone, at once
 """
 
@@ -23,6 +24,9 @@ LINKS = [
     ("benchmarks.html", "Benchmarks"),
     ("readme.html", "Read me"),
 ]
+# What the last run computed.
+EXECUTED = ROOT / "runs" / "notebook" / "executed.ipynb"
+LEAD = "Train a speech recogniser and run it, on a laptop's CPU, and know why each step is there."
 # Pages of the repository that are pages of the site too.
 PAGES = [("README.md", "readme.html"), ("recipes/RESULTS.md", "results.html"), ("bench/RESULTS.md", "benchmarks.html")]
 
@@ -39,6 +43,7 @@ def arguments():
     parser.add_argument("--embedded", action="store_true", help="the digits in the program, even where AN4 is there")
     parser.add_argument("--program", metavar="FILE", help="the program; target/release/labyrinth or the path's if not named")
     parser.add_argument("--quick", action="store_true", help="a few steps of everything, to see that all of it runs")
+    parser.add_argument("--again", action="store_true", help="renders what the last run computed, and runs nothing")
     parser.add_argument("--pages", action="store_true", help="only the pages of results, benchmarks and studies")
     parser.add_argument("-o", "--out", metavar="FILE", default=DOCS / "index.html", type=pathlib.Path)
     return parser.parse_args()
@@ -121,7 +126,7 @@ def page_of(source, target, up):
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
     title = re.search(r"^# (.*)", text, flags=re.M)
     title = title[1] if title else source.stem
-    write(target, front(up, f"{title} · labyrinth", html.escape(title)) + f'<main class="page">{body}</main>' + back())
+    write(target, front(up, title if title == "labyrinth" else f"{title} · labyrinth", LEAD) + f'<main class="page">{body}</main>' + back())
     return title
 
 
@@ -144,15 +149,14 @@ def pages():
         items.append(f"<dt>{name}</dt><dd><em>{question}</em><br>{answer}</dd>")
     text = f'<dl class="answers">{"".join(items)}</dl>' if items else "<p>No study has been measured yet.</p>"
     words = "<h2>Studies</h2><p>Each is a grid of trainings with several seeds, run by <code>labyrinth study</code>.</p>"
-    lead = "Studies: a question, a grid of trainings, an answer with its interval."
-    write(DOCS / "studies" / "index.html", front("../", "Studies · labyrinth", lead) + f"<main>{words}{text}</main>" + back())
+    write(DOCS / "studies" / "index.html", front("../", "Studies · labyrinth", LEAD) + f"<main>{words}{text}</main>" + back())
 
 
 # The notebook ------------------------------------------------------------------------------------------------
 
 
 def execute(options):
-    """The notebook with its outputs, and the seconds it took."""
+    """The notebook with its outputs."""
     import nbclient
     import nbformat
 
@@ -181,7 +185,9 @@ def execute(options):
     except KeyboardInterrupt:
         stop("interrupted; nothing was written")
     parameters.source = asked
-    return notebook, time.monotonic() - begin
+    notebook.metadata["labyrinth"] = {"seconds": time.monotonic() - begin}
+    nbformat.write(notebook, EXECUTED)
+    return notebook
 
 
 def front_of(notebook, seconds, machine):
@@ -192,7 +198,7 @@ def front_of(notebook, seconds, machine):
     items = "".join(f'<li><a href="#{name_of(heading)}">{html.escape(heading)}</a></li>' for heading in headings)
     contents = f'<nav class="contents" aria-label="Contents"><ol>{items}</ol></nav>'
     made = f'<p class="made">This page was computed in {seconds / 60:.0f} minutes: {html.escape(machine)}.</p>'
-    lead = "Train a speech recogniser and run it, on a laptop's CPU, and know why each step is there. From one recording to a word error rate, step by step."
+    lead = f"{LEAD} Here: from one recording to a word error rate, step by step."
     return front("", "labyrinth: how a machine learns to listen", lead, contents, made)
 
 
@@ -201,9 +207,11 @@ def name_of(heading):
     return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
-def render(notebook, seconds):
+def render(notebook):
+    """The page of a notebook that was run."""
     from nbconvert import HTMLExporter
 
+    seconds = notebook.metadata["labyrinth"]["seconds"]
     told = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     machine = re.search(r"^labyrinth [\d.]+ on (.*)$", told, flags=re.M)
     corpus = re.search(r"^corpus: (.*)$", told, flags=re.M)
@@ -226,6 +234,13 @@ def main():
     if options.pages:
         pages()
         return
+    if options.again:
+        import nbformat
+
+        if not EXECUTED.exists():
+            stop(f"nothing was computed yet: {os.path.relpath(EXECUTED)} is not there; run render.py without --again")
+        write(options.out, render(nbformat.read(EXECUTED, as_version=4)))
+        return
     import support
 
     try:
@@ -235,10 +250,10 @@ def main():
         print(f"program: {program.path}, labyrinth {program.version}")
     except support.Stop as fault:
         stop(fault)
-    notebook, seconds = execute(options)
+    notebook = execute(options)
     pages()
-    write(options.out, render(notebook, seconds))
-    print(f"the notebook took {seconds / 60:.1f} minutes")
+    write(options.out, render(notebook))
+    print(f"the notebook took {notebook.metadata['labyrinth']['seconds'] / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
