@@ -53,7 +53,7 @@ fn augmented(recording: &Recording) -> Result<String, String> {
         };
         let (mut x, dim) = played.features(&options)?;
         options.normalize.apply(&mut x, dim);
-        masks.apply(&mut x, dim, &mut Random::from_key(&[1, epoch]));
+        masks.apply(&mut x, dim, 1, &mut Random::from_key(&[1, epoch]));
         // The axes are those of the slowest; silence stands behind the others.
         x.resize((longest * 100.0) as usize * dim, x.iter().copied().fold(0.0, f32::min));
         panels.push(

@@ -372,7 +372,7 @@ pub(crate) fn unusable_sample(channel: &[f32]) -> Option<(usize, String)> {
     if channel.iter().fold(true, |sound, sample| sound & (sample.abs() <= LOUDEST)) {
         return None;
     }
-    let index = channel.iter().position(|sample| !(sample.abs() <= LOUDEST))?;
+    let index = channel.iter().position(|sample| sample.is_nan() || sample.abs() > LOUDEST)?;
     let what = match channel[index] {
         sample if sample.is_finite() => format!("a sample of {sample:e}, where full scale is 1"),
         _ => "a sample that is not a number".into(),
