@@ -49,7 +49,7 @@ pub struct Align {
     /// Words and their phonemes, in place of the model's own lexicon.
     #[arg(long, value_name = "FILE")]
     lexicon: Option<PathBuf>,
-    /// The format of the label track; that of the file's name, or Audacity's without a file, where not given.
+    /// The format of the label track; left out, that of the file's name, or Audacity's.
     #[arg(long, value_enum)]
     format: Option<TrackFormat>,
     /// Where the labels go: a file, or for a manifest a folder; standard output where not given.
