@@ -204,7 +204,9 @@ fn speakers_are_drawn_held_out_and_their_phonemes_evened() {
     let words: std::collections::BTreeSet<String> = rest
         .iter()
         .chain(&test)
-        .flat_map(|line| line["text"].as_str().unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|line| {
+            line["text"].as_str().unwrap().split(' ').map(str::to_owned).collect::<Vec<_>>()
+        })
         .collect();
     let spelled = words.iter().map(|word| {
         let letters: Vec<String> = word.chars().map(|letter| letter.to_string()).collect();
