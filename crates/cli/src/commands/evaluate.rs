@@ -59,10 +59,10 @@ pub struct Evaluate {
     /// Also writes that JSON to a file.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also writes the small record from which `labyrinth results` makes its page.
+    /// Also writes the record from which `labyrinth results` makes its page.
     #[arg(long, value_name = "FILE", conflicts_with = "stream")]
     record: Option<PathBuf>,
-    /// The commit that the record names; the one checked out here where not given.
+    /// The commit that the record names, if not the one checked out here.
     #[arg(long, value_name = "COMMIT", requires = "record")]
     commit: Option<String>,
     #[command(flatten)]

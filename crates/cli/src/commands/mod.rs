@@ -66,7 +66,7 @@ pub enum Command {
     Export(export::Export),
     /// Makes a model file of weights from PyTorch.
     Import(import::Import),
-    /// Draws so many minutes of a manifest.
+    /// Draws part of a manifest: so many minutes, so many speakers.
     Subset(subset::Subset),
     /// Compares transcripts with a reference: word and character error rate.
     Score(score::Score),

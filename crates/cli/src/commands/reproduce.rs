@@ -52,7 +52,7 @@ pub struct Reproduce {
     /// Goes on with another release, with errors in it, or with less memory.
     #[arg(long)]
     anyway: bool,
-    /// Takes figures and recipes of this file (as for `labyrinth results`), not those inside the program.
+    /// Takes the figures of this file, as for `labyrinth results`.
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
     #[command(flatten)]

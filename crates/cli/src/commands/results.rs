@@ -48,7 +48,7 @@ pub struct Results {
     /// Writes nothing: status 1 where this page is not what would be written.
     #[arg(long, value_name = "PAGE", conflicts_with = "out")]
     check: Option<PathBuf>,
-    /// Also writes what `labyrinth reproduce` carries: recipes and figures that can be repeated.
+    /// Also writes recipes and figures for `labyrinth reproduce` to carry.
     #[arg(long, value_name = "FILE")]
     pack: Option<PathBuf>,
 }

@@ -17,7 +17,8 @@ use crate::{interrupt, model, output, training, wording};
 #[command(after_help = "\
 Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved,
 log.jsonl, ledger.jsonl, checkpoints and model.safetensors, the best epoch's model. Interrupted at
-any moment, it goes on with --resume to the same weights, byte for byte.
+any moment, it goes on with --resume to the same weights, byte for byte; --from must be given again.
+`embedded` is the model inside this program.
 
 Examples:
   labyrinth train recipes/an4.toml
@@ -30,8 +31,7 @@ pub struct Train {
     /// Resumes with another instruction set, and so with other rounding.
     #[arg(long, requires = "resume")]
     anyway: bool,
-    /// Begins with this model's weights (`embedded`: the model inside this program), whatever its alphabet; also
-    /// with --resume.
+    /// Begins with this model's weights (or `embedded`), whatever its alphabet.
     #[arg(long, value_name = "MODEL")]
     from: Option<PathBuf>,
     #[command(flatten)]

@@ -20,7 +20,11 @@ use crate::{model, output};
 
 /// Arguments of `labyrinth transcribe`.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "labyrinth transcribe [OPTIONS] [MODEL] FILE...",
+    after_help = "\
+Where no model is named, the one inside this program listens, and says so.
+
 Reads WAV, FLAC, MP3, M4A, Ogg Vorbis and Opus, NIST SPHERE, and headerless audio by option, at any
 sample rate. Prints one line per file, or for a model that names the sound of each frame a line for
 each sound: start, end, label, as Audacity reads them. A file that cannot be used is named on
@@ -39,11 +43,13 @@ Examples:
   sox -d -t raw -r 16000 -e signed -b 16 -c 1 - | labyrinth transcribe MODEL --stream
   labyrinth transcribe runs/an4/model.safetensors question.wav
   labyrinth transcribe runs/an4/model.safetensors *.flac --format json
-  labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000")]
+  labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000"
+)]
 pub struct Transcribe {
-    /// The model file that `labyrinth train` wrote, then recordings; without a model the one inside this program
-    /// (`embedded`) listens. With --stream recordings may be left out.
-    #[arg(required_unless_present = "stream", value_name = "[MODEL] FILE")]
+    /// A model file that `labyrinth train` wrote, then recordings; with --stream these may be left out.
+    ///
+    /// Without a model the one inside this program (`embedded`) listens.
+    #[arg(required_unless_present = "stream", value_name = "FILE")]
     named: Vec<PathBuf>,
     /// Text alone, or JSON with times: a line for each file, with --stream for each word.
     #[arg(long, value_enum, default_value = "text")]
