@@ -7,8 +7,6 @@
 //! ```text
 //! s = s₁·s₂,  b = b₁ + s₁·b₂,  a = a₁ + s₁·a₂
 //! ```
-//!
-//! Book: book/src/decoding.md
 
 use labyrinth_kernels::Window;
 

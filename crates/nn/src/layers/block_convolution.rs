@@ -1,6 +1,4 @@
 //! A convolution with the choices that residual networks need: with a bias or without, and how it begins.
-//!
-//! Book: book/src/transfer.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::convolution::Convolution;

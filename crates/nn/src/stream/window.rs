@@ -10,8 +10,6 @@
 //! - the first ones, whose windows reach before the recording, and at the end those that reach behind it, by
 //!   the layer itself, from frames that begin at a multiple of s, so that the windows lie as they did. Outputs
 //!   that saw a false edge are thrown away. A layer that has no form without padding does so everywhere.
-//!
-//! Book: book/src/decoding.md
 
 use labyrinth_kernels::Real;
 
