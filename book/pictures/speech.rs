@@ -37,10 +37,20 @@ impl Speech {
         Ok(Recording { text: utterance.text.clone(), samples: audio.mono(), rate })
     }
 
+    /// The file of `--model`; none without it.
+    pub fn model(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
     /// The recogniser of `--model`; none without it.
     pub fn recognizer(&self) -> Result<Option<Recognizer>, String> {
         let Some(model) = &self.model else { return Ok(None) };
         Recognizer::open(model, Cpu::detect()).map(Some).map_err(|e| e.to_string())
+    }
+
+    /// AN4's test set.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 }
 
