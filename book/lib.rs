@@ -17,4 +17,10 @@ macro_rules! chapters {
 chapters! {
     introduction
     frames
+    recurrent
+    transfer
+    ctc
+    alignment
+    decoding
+    wer
 }

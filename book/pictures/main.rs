@@ -3,11 +3,17 @@
 //! `cargo run --release -p labyrinth-book --bin pictures -- --manifest data/an4/test.jsonl [--model FILE] [NAME…]`
 //!
 //! The recordings are AN4's (`labyrinth prepare an4`). A picture that shows a model needs `--model`, and is left
-//! as it is without one.
+//! as it is without one: recipes/an4.toml's; for alignment an4-phonemes.toml's, for decoding an4-causal.toml's.
 
+mod alignment;
+mod ctc;
+mod decoding;
 mod frames;
 mod plot;
+mod recurrent;
 mod speech;
+mod transfer;
+mod wer;
 
 use speech::Speech;
 use std::path::{Path, PathBuf};
@@ -17,7 +23,15 @@ use std::process::ExitCode;
 type Draw = fn(&Speech) -> Result<Vec<(&'static str, String)>, String>;
 
 /// Chapter, and what draws its pictures.
-const CHAPTERS: &[(&str, Draw)] = &[("frames", frames::draw)];
+const CHAPTERS: &[(&str, Draw)] = &[
+    ("frames", frames::draw),
+    ("recurrent", recurrent::draw),
+    ("transfer", transfer::draw),
+    ("ctc", ctc::draw),
+    ("alignment", alignment::draw),
+    ("decoding", decoding::draw),
+    ("wer", wer::draw),
+];
 
 fn main() -> ExitCode {
     match run() {

@@ -2,5 +2,11 @@
 //!
 //! One file per chapter. What is computed here is slow and plain on purpose: sums as they are written, in `f64`.
 
+mod alignment;
+mod ctc;
+mod decoding;
 mod frames;
 mod listed;
+mod recurrent;
+mod transfer;
+mod wer;
