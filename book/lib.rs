@@ -15,17 +15,11 @@ macro_rules! chapters {
 }
 
 chapters! {
-    introduction
-    kaldi
-    sampling
-    frames
-    spectrum
-    mel
-    cepstrum
-    convolution
-    training
-    fast
-    exact
-
+    introduction kaldi
+    sampling frames spectrum mel cepstrum
+    convolution recurrent transfer
+    ctc alignment training
+    decoding wer
+    fast exact
     guide_folder guide_language guide_kaldi guide_pytorch guide_corpus guide_feature guide_layer guide_model
 }

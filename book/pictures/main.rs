@@ -3,19 +3,26 @@
 //! `cargo run --release -p labyrinth-book --bin pictures -- --manifest data/an4/test.jsonl [--model FILE] [NAME…]`
 //!
 //! The recordings are AN4's (`labyrinth prepare an4`). A picture that shows a model needs `--model`, and is left
-//! as it is without one.
+//! as it is without one: recipes/an4.toml's; for alignment an4-phonemes.toml's, for decoding an4-causal.toml's.
 
+mod alignment;
+mod alignment;
 mod cepstrum;
 mod convolution;
+mod ctc;
+mod decoding;
 mod exact;
 mod fast;
 mod frames;
 mod mel;
 mod plot;
+mod recurrent;
 mod sampling;
 mod spectrum;
 mod speech;
 mod training;
+mod transfer;
+mod wer;
 
 use speech::Speech;
 use std::path::{Path, PathBuf};
@@ -32,7 +39,13 @@ const CHAPTERS: &[(&str, Draw)] = &[
     ("mel", mel::draw),
     ("cepstrum", cepstrum::draw),
     ("convolution", convolution::draw),
+    ("recurrent", recurrent::draw),
+    ("transfer", transfer::draw),
+    ("ctc", ctc::draw),
+    ("alignment", alignment::draw),
     ("training", training::draw),
+    ("decoding", decoding::draw),
+    ("wer", wer::draw),
     ("fast", fast::draw),
     ("exact", exact::draw),
 ];

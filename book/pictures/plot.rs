@@ -47,6 +47,8 @@ pub struct Panel {
     x_label: String,
     y_label: String,
     height: f64,
+    /// Whether the axes have numbers: the horizontal, the vertical.
+    scales: [bool; 2],
     contents: Vec<Content>,
     legend: Vec<(String, String)>,
 }
@@ -61,6 +63,7 @@ impl Panel {
             x_label: String::new(),
             y_label: String::new(),
             height: 150.0,
+            scales: [true; 2],
             contents: Vec::new(),
             legend: Vec::new(),
         }
@@ -74,6 +77,18 @@ impl Panel {
     /// Height of the drawing itself, in pixels.
     pub fn height(mut self, height: f64) -> Self {
         self.height = height;
+        self
+    }
+
+    /// A vertical axis that means nothing has no numbers.
+    pub fn no_scale(mut self) -> Self {
+        self.scales[1] = false;
+        self
+    }
+
+    /// A horizontal axis of things that have names has none either.
+    pub fn no_places(mut self) -> Self {
+        self.scales[0] = false;
         self
     }
 
@@ -214,7 +229,11 @@ impl Panel {
             base + height,
             LEFT + width
         );
-        for x in ticks(self.x, 8.0) {
+        let numbered = |axis: usize, range: (f64, f64), parts: f64| match self.scales[axis] {
+            true => ticks(range, parts),
+            false => Vec::new(),
+        };
+        for x in numbered(0, self.x, 8.0) {
             let _ = write!(
                 svg,
                 "<path d=\"M{0:.1} {1:.1}v4\" stroke=\"{SOFT}\"/><text x=\"{0:.1}\" y=\"{2:.1}\" \
@@ -225,7 +244,7 @@ impl Panel {
                 number(x)
             );
         }
-        for y in ticks(self.y, height / 40.0) {
+        for y in numbered(1, self.y, height / 40.0) {
             let _ = write!(
                 svg,
                 "<path d=\"M{LEFT} {0:.1}h-4\" stroke=\"{SOFT}\"/><text x=\"{1:.1}\" y=\"{2:.1}\" \

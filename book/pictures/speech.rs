@@ -47,6 +47,11 @@ impl Speech {
         let Some(model) = &self.model else { return Ok(None) };
         Recognizer::open(model, Cpu::detect()).map(Some).map_err(|e| e.to_string())
     }
+
+    /// AN4's test set.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
 }
 
 impl Recording {

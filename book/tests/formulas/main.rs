@@ -2,13 +2,19 @@
 //!
 //! One file per chapter. What is computed here is slow and plain on purpose: sums as they are written, in `f64`.
 
+mod alignment;
 mod cepstrum;
 mod convolution;
+mod ctc;
+mod decoding;
 mod exact;
 mod fast;
 mod frames;
 mod listed;
 mod mel;
+mod recurrent;
 mod sampling;
 mod spectrum;
 mod training;
+mod transfer;
+mod wer;

@@ -15,6 +15,8 @@
 //!
 //! Sums inside a row run over eight lanes of f64 in a fixed tree; sums over rows run in f64 over
 //! fixed blocks of rows (`blocks.rs`). The variance is taken in a second pass about the mean.
+//!
+//! Book: book/src/recurrent.md
 
 use rayon::prelude::*;
 

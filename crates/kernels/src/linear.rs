@@ -7,6 +7,8 @@
 //! * ∂L/∂bₒ = Σᵢ dyᵢₒ.
 //!
 //! The bias comes first in each sum, then the products of [`matmul`](crate::matmul()) in their order.
+//!
+//! Book: book/src/recurrent.md
 
 use crate::cpu::Cpu;
 use crate::error::{KernelError, check_size, elements};

@@ -1,4 +1,6 @@
 //! Each frame to mean 0 and variance 1, then scaled and shifted.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::Real;
 use labyrinth_kernels::layer_norm::{layer_norm_backward, layer_norm_forward};

@@ -1,4 +1,6 @@
 //! Each frame times one matrix, plus a bias.
+//!
+//! Book: book/src/recurrent.md
 
 use labyrinth_kernels::linear::{linear_backward, linear_forward, linear_forward_packed};
 use labyrinth_kernels::{Cpu, Matrix, PackedMatrix, Real};
