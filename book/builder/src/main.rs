@@ -5,6 +5,7 @@
 
 mod formulas;
 mod links;
+mod margin;
 mod outside;
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +28,7 @@ fn run() -> Result<()> {
     let mut built = MDBook::load(&book).context("book/book.toml cannot be read")?;
     built.with_preprocessor(formulas::Formulas);
     built.with_preprocessor(outside::Outside);
+    built.with_preprocessor(margin::Margin);
     built.build()?;
     let pages = book.join(built.build_dir_for("html"));
     let broken = links::broken(&pages)?;
