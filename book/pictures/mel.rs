@@ -52,9 +52,9 @@ fn triangles() -> Result<String, String> {
                     ((index + 1) as f64 * f64::from(RATE) / POINTS as f64 / 1000.0, row[filter])
                 })
                 .collect();
-            // The bins under the triangle, and the two beside it.
+            // The bins under the triangle, and the two beside it; elsewhere the tone's rounding is left.
             let under: Vec<usize> =
-                (0..points.len()).filter(|&index| points[index].1 > 0.0).collect();
+                (0..points.len()).filter(|&index| points[index].1 > 1e-3).collect();
             let (Some(first), Some(last)) = (under.first(), under.last()) else { continue };
             let end = (last + 2).min(points.len());
             let points = points[first.saturating_sub(1)..end].to_vec();
