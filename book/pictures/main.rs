@@ -6,7 +6,6 @@
 //! as it is without one: recipes/an4.toml's; for alignment an4-phonemes.toml's, for decoding an4-causal.toml's.
 
 mod alignment;
-mod alignment;
 mod cepstrum;
 mod convolution;
 mod ctc;
