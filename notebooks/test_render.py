@@ -70,7 +70,7 @@ class NoRequests(unittest.TestCase):
         import render
 
         render.no_requests('<a href="https://example.org">there</a><img src="data:,x">', "page")
-        for page in ('<img src="https://example.org/x.png">', "<style>@import url(//example.org/x.css)</style>",
+        for page in ('<img src="https://example.org/x.png">', "<style>@import '//example.org/x.css'</style>", "<p style=\"background: url(//example.org/x.png)\">",
                      '<link rel="stylesheet" href="https://example.org/x.css">', "<script>1</script>",
                      f"<p>{render.ROOT}/data</p>"):
             with self.assertRaises(SystemExit, msg=page), open(os.devnull, "w") as nothing:
