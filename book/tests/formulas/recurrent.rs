@@ -271,6 +271,7 @@ fn layer_output(layer: &dyn Layer<f64>, shape: &Shape, x: &[f64], parameters: &[
     let mut y = vec![0.0; layer.output_shape(shape).unwrap().len()];
     layer
         .forward(Forward {
+            packed: &[],
             cpu: Cpu::detect(),
             mode: Mode::Inference,
             shape,

@@ -32,6 +32,7 @@ fn a_residual_block_hands_its_gradient_straight_back() {
     let mut saved = vec![0.0; block.saved_len(&shape)];
     block
         .forward(Forward {
+            packed: &[],
             cpu: Cpu::detect(),
             mode: Mode::Training { key: 0 },
             shape: &shape,
@@ -87,6 +88,7 @@ fn pixels_follow_both_rules() {
             let mut y = vec![0.0; Layer::<f64>::output_shape(&picture, &shape).unwrap().len()];
             picture
                 .forward(Forward {
+                    packed: &[],
                     cpu: Cpu::detect(),
                     mode: Mode::Inference,
                     shape: &shape,
@@ -178,7 +180,12 @@ fn a_batch_norm_folds_into_the_convolution_before_it() {
             false => value,
         });
         let name = torchvision_name(&spec.name);
-        tensors.push(NamedTensor { name, shape: spec.shape.clone(), values: values.collect() });
+        tensors.push(NamedTensor {
+            name,
+            shape: spec.shape.clone(),
+            values: values.collect(),
+            integers: false,
+        });
     }
     // Only what stands before the cut is known to torchvision.
     let stages = ["conv1", "bn1", "layer1", "layer2"];
