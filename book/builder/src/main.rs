@@ -3,7 +3,6 @@
 //! `cargo run --release --manifest-path book/builder/Cargo.toml`, from the repository's root. The pages ask
 //! no network for anything: MathML needs neither scripts nor fonts of its own.
 
-mod code;
 mod formulas;
 mod links;
 mod outside;
@@ -28,7 +27,6 @@ fn run() -> Result<()> {
     let mut built = MDBook::load(&book).context("book/book.toml cannot be read")?;
     built.with_preprocessor(formulas::Formulas);
     built.with_preprocessor(outside::Outside);
-    built.with_preprocessor(code::Code);
     built.build()?;
     let pages = book.join(built.build_dir_for("html"));
     let broken = links::broken(&pages)?;

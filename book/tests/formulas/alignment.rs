@@ -79,11 +79,15 @@ fn quiet_is_a_fifth_of_the_way_from_floor_to_speech() {
     let (hop, frames) = (0.02, 150);
     let mut random = Random::from_key(&[7]);
     for loudest in [0.3, 0.001] {
-        // Stretches of noise, some of them loud; the second time none, so that nothing is quiet.
-        let mut samples: Vec<f32> = Vec::new();
+        // Stretches of noise, every third one quieter: at the floor, or somewhat more than a fifth up in decibels.
+        // The second time nothing is much louder than the rest, so that nothing is quiet.
+        let (quietest, mut samples): (f64, Vec<f32>) = (0.0008, Vec::new());
         for part in 0..24 {
-            let loudness =
-                if part % 3 == 1 { 0.0008 } else { loudest * (1.0 + f64::from(part % 4)) };
+            let way = [0.0, 0.26, 0.02, 0.3, 0.04, 0.26, 0.01, 0.27][part as usize / 3];
+            let loudness = match part % 3 {
+                1 => quietest * (loudest / quietest).powf(way),
+                other => loudest * (1.0 + 0.5 * f64::from(other)),
+            };
             let count = 700 + 300 * (part as usize % 5);
             samples.extend((0..count).map(|_| (loudness * random.normal()) as f32));
         }

@@ -48,26 +48,26 @@ impl Weights {
     }
 
     /// Number j of W x + b of one gate.
-    fn from_input(&self, gate: usize, j: usize, x: &[f64]) -> f64 {
+    fn input_share(&self, gate: usize, j: usize, x: &[f64]) -> f64 {
         let row = gate * HIDDEN + j;
         let sum: f64 = x.iter().enumerate().map(|(i, x)| self.0[0][row * INPUT + i] * x).sum();
         sum + self.0[2][row]
     }
 
     /// Number j of U h + b of one gate.
-    fn from_state(&self, gate: usize, j: usize, h: &[f64]) -> f64 {
+    fn state_share(&self, gate: usize, j: usize, h: &[f64]) -> f64 {
         let row = gate * HIDDEN + j;
         let sum: f64 = h.iter().enumerate().map(|(i, h)| self.0[1][row * HIDDEN + i] * h).sum();
         sum + self.0[3][row]
     }
 
     /// Number i of Uᵀ da of one gate.
-    fn to_state(&self, gate: usize, i: usize, da: &[f64]) -> f64 {
+    fn back_to_state(&self, gate: usize, i: usize, da: &[f64]) -> f64 {
         (0..HIDDEN).map(|j| self.0[1][(gate * HIDDEN + j) * HIDDEN + i] * da[j]).sum()
     }
 
     /// Number i of Wᵀ da of one gate.
-    fn to_input(&self, gate: usize, i: usize, da: &[f64]) -> f64 {
+    fn back_to_input(&self, gate: usize, i: usize, da: &[f64]) -> f64 {
         (0..HIDDEN).map(|j| self.0[0][(gate * HIDDEN + j) * INPUT + i] * da[j]).sum()
     }
 
@@ -104,13 +104,13 @@ fn gru(variant: GruVariant, w: &Weights, x: &[f64], h0: &[f64], dy: &[f64]) -> R
     let after = variant == GruVariant::ResetAfter;
     let (mut h, mut y, mut kept) = (h0.to_vec(), Vec::new(), Vec::new());
     for x in x.chunks(INPUT) {
-        let r = each(|j| sigma(w.from_input(0, j, x) + w.from_state(0, j, &h)));
-        let z = each(|j| sigma(w.from_input(1, j, x) + w.from_state(1, j, &h)));
+        let r = each(|j| sigma(w.input_share(0, j, x) + w.state_share(0, j, &h)));
+        let z = each(|j| sigma(w.input_share(1, j, x) + w.state_share(1, j, &h)));
         let p = each(|j| r[j] * h[j]);
-        let q = each(|j| w.from_state(2, j, &h));
+        let q = each(|j| w.state_share(2, j, &h));
         let n = each(|j| {
-            let state = if after { r[j] * q[j] } else { w.from_state(2, j, &p) };
-            (w.from_input(2, j, x) + state).tanh()
+            let state = if after { r[j] * q[j] } else { w.state_share(2, j, &p) };
+            (w.input_share(2, j, x) + state).tanh()
         });
         let next = each(|j| (1.0 - z[j]) * n[j] + z[j] * h[j]);
         kept.push([r, z, n, if after { q } else { p }, std::mem::replace(&mut h, next)]);
@@ -127,19 +127,21 @@ fn gru(variant: GruVariant, w: &Weights, x: &[f64], h0: &[f64], dy: &[f64]) -> R
         if after {
             let dq = each(|j| da_n[j] * r[j]);
             da_r = each(|j| da_n[j] * kept[j] * r[j] * (1.0 - r[j]));
-            straight = each(|i| z[i] * dh[i] + w.to_state(2, i, &dq));
+            straight = each(|i| z[i] * dh[i] + w.back_to_state(2, i, &dq));
             d.add(2, &da_n, x, &dq, h);
         } else {
-            let dp = each(|i| w.to_state(2, i, &da_n));
+            let dp = each(|i| w.back_to_state(2, i, &da_n));
             da_r = each(|j| dp[j] * h[j] * r[j] * (1.0 - r[j]));
             straight = each(|i| z[i] * dh[i] + r[i] * dp[i]);
             d.add(2, &da_n, x, &da_n, kept);
         }
         d.add(0, &da_r, x, &da_r, h);
         d.add(1, &da_z, x, &da_z, h);
-        carry = each(|i| straight[i] + w.to_state(0, i, &da_r) + w.to_state(1, i, &da_z));
+        carry = each(|i| straight[i] + w.back_to_state(0, i, &da_r) + w.back_to_state(1, i, &da_z));
         for (i, dx) in dx[t * INPUT..][..INPUT].iter_mut().enumerate() {
-            *dx = w.to_input(0, i, &da_r) + w.to_input(1, i, &da_z) + w.to_input(2, i, &da_n);
+            *dx = w.back_to_input(0, i, &da_r)
+                + w.back_to_input(1, i, &da_z)
+                + w.back_to_input(2, i, &da_n);
         }
     }
     Run { y, dx, dh0: carry, d }
@@ -149,7 +151,7 @@ fn gru(variant: GruVariant, w: &Weights, x: &[f64], h0: &[f64], dy: &[f64]) -> R
 fn lstm(w: &Weights, x: &[f64], h0: &[f64], c0: &[f64], dy: &[f64]) -> Run {
     let (mut h, mut c, mut y, mut kept) = (h0.to_vec(), c0.to_vec(), Vec::new(), Vec::new());
     for x in x.chunks(INPUT) {
-        let a = |gate: usize| each(|j| w.from_input(gate, j, x) + w.from_state(gate, j, &h));
+        let a = |gate: usize| each(|j| w.input_share(gate, j, x) + w.state_share(gate, j, &h));
         let [i, f, o] = [0, 1, 3].map(|gate| a(gate).into_iter().map(sigma).collect::<Vec<_>>());
         let g: Vec<f64> = a(2).into_iter().map(f64::tanh).collect();
         let next_c = each(|j| f[j] * c[j] + i[j] * g[j]);
@@ -173,9 +175,9 @@ fn lstm(w: &Weights, x: &[f64], h0: &[f64], c0: &[f64], dy: &[f64]) -> Run {
             each(|j| dh[j] * tanh[j] * o[j] * (1.0 - o[j])),
         ];
         carry_c = each(|j| f[j] * dc[j]);
-        carry = each(|i| (0..4).map(|gate| w.to_state(gate, i, &da[gate])).sum());
+        carry = each(|i| (0..4).map(|gate| w.back_to_state(gate, i, &da[gate])).sum());
         for (i, dx) in dx[t * INPUT..][..INPUT].iter_mut().enumerate() {
-            *dx = (0..4).map(|gate| w.to_input(gate, i, &da[gate])).sum();
+            *dx = (0..4).map(|gate| w.back_to_input(gate, i, &da[gate])).sum();
         }
         for (gate, da) in da.iter().enumerate() {
             d.add(gate, da, x, da, h);
