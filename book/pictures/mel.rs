@@ -93,5 +93,6 @@ fn bands(recording: &Recording) -> Result<String, String> {
                 .frames(&rows, dim),
         );
     }
-    Ok(svg("One recording as a spectrogram and through 80 and 23 mel filters", &panels))
+    let alt = format!("{} as a spectrogram and through 80 and 23 mel filters", recording.text);
+    Ok(svg(&alt, &panels))
 }

@@ -62,10 +62,9 @@ fn every_time_of_a_band_limited_sound_is_in_its_samples() {
         let t = f64::from(step) * 0.07;
         let sum: f64 = (0..n).map(|i| x(f64::from(i)) * kernel(t - f64::from(i))).sum();
         assert!((sum - x(t)).abs() < 1e-12, "{t}");
-        let plain: f64 = (-(most as i32)..=most as i32)
-            .map(|k| (TAU * f64::from(k) * t / f64::from(n)).cos())
-            .sum::<f64>()
-            / f64::from(n);
+        let plain: f64 =
+            (-most..=most).map(|k| (TAU * f64::from(k) * t / f64::from(n)).cos()).sum::<f64>()
+                / f64::from(n);
         assert!((plain - kernel(t)).abs() < 1e-12, "{t}");
     }
 }
