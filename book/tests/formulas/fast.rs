@@ -99,12 +99,7 @@ fn a_tile_fetches_as_often_as_the_formula_says() {
     let (rows, columns) = (number("rows: "), number("columns: "));
     assert_eq!((rows, columns), (14, 32), "the page names the tile's size");
     // Accumulators, a row of the panel, the number of A: of 32 registers with 16 numbers each.
-<<<<<<< HEAD
     assert!(rows * columns / 16 + columns / 16 < 32);
-=======
-    let registers = rows * columns / 16 + columns / 16 + 1;
-    assert!(registers <= 32, "{registers}");
->>>>>>> wt6-bookA
     let (mut operations, mut bytes) = (0, 0);
     for _l in 0..7 {
         bytes += 4 * (rows + columns);
