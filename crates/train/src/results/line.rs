@@ -51,9 +51,12 @@ impl Figure {
     }
 }
 
+/// Errors of each utterance, with its speaker.
+type Counted = Vec<(Option<String>, ErrorCounts)>;
+
 /// Errors of each utterance: those of the same test set added up, those of others one after another.
-fn added_up(records: &[Record], characters: bool) -> Vec<(Option<String>, ErrorCounts)> {
-    let mut sets: Vec<(&str, Vec<(Option<String>, ErrorCounts)>)> = Vec::new();
+fn added_up(records: &[Record], characters: bool) -> Counted {
+    let mut sets: Vec<(&str, Counted)> = Vec::new();
     for record in records {
         let counts = record.counts(characters);
         match sets.iter_mut().find(|(contents, _)| *contents == record.test.contents) {
