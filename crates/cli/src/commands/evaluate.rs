@@ -136,7 +136,8 @@ impl Evaluate {
         }
         if let Some(path) = &self.record {
             let model = model::read(&self.model)?;
-            let run = self.model.parent().unwrap_or(Path::new(""));
+            // The model inside this program was trained elsewhere.
+            let run = self.model.parent().filter(|_| self.model != Path::new(model::EMBEDDED));
             let commit = self.commit.clone().or_else(commit);
             let mut record = Record::new(&model, run, &manifest, &evaluation, cpu, commit)?;
             if let Ok(earlier) = Record::read(path) {

@@ -235,7 +235,7 @@ impl Reproduce {
         let result = evaluate(&summary.model, &test, cpu_of_trial, told);
         progress.finish();
         let (evaluation, model) = (result?, ModelFile::read(&summary.model)?);
-        let record = Record::new(&model, &run, &test, &evaluation, cpu_of_trial, None)?;
+        let record = Record::new(&model, Some(&run), &test, &evaluation, cpu_of_trial, None)?;
         write_atomically(&record_path, |file| file.write_all(record.to_text().as_bytes()))
             .map_err(Failure::write(&record_path))?;
         Ok(record)

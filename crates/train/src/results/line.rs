@@ -51,12 +51,12 @@ impl Figure {
     }
 }
 
-/// The speaker of an utterance, if known, and its errors.
-type Counted = (Option<String>, ErrorCounts);
+/// Errors of each utterance, with its speaker.
+type Counted = Vec<(Option<String>, ErrorCounts)>;
 
 /// Errors of each utterance: those of the same test set added up, those of others one after another.
-fn added_up(records: &[Record], characters: bool) -> Vec<Counted> {
-    let mut sets: Vec<(&str, Vec<Counted>)> = Vec::new();
+fn added_up(records: &[Record], characters: bool) -> Counted {
+    let mut sets: Vec<(&str, Counted)> = Vec::new();
     for record in records {
         let counts = record.counts(characters);
         match sets.iter_mut().find(|(contents, _)| *contents == record.test.contents) {

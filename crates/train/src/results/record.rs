@@ -118,23 +118,23 @@ impl DataSet {
 
 impl Record {
     /// The record of `evaluation`, which tried the model at `model` on `manifest` just now. What the training took
-    /// is read from its run directory, in which the model lies.
+    /// is read from its run directory, where it has one.
     ///
     /// # Errors
     /// [`TrainError`] where the run's files cannot be read.
     pub fn new(
         model: &ModelFile,
-        run: &Path,
+        run: Option<&Path>,
         manifest: &Manifest,
         evaluation: &Evaluation,
         cpu: Cpu,
         commit: Option<String>,
     ) -> Result<Self, TrainError> {
         let (header, score) = (&model.header, &evaluation.score);
-        let history = History::read(run)?;
+        let history = run.map(History::read).transpose()?.unwrap_or_default();
         let phonemes = evaluation.units == Units::Phonemes;
         // As text: of the recipe of an earlier version some keys may have had other names.
-        let recipe = std::fs::read_to_string(run.join("recipe.toml"));
+        let recipe = run.and_then(|run| std::fs::read_to_string(run.join("recipe.toml")).ok());
         let recipe = recipe.as_deref().unwrap_or(&header.training.recipe);
         let recipe: toml::Table = recipe.parse().unwrap_or_default();
         let key = |section: &str, key: &str| recipe.get(section).and_then(|table| table.get(key));
