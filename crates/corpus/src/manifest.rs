@@ -10,9 +10,7 @@
 //!
 //! Without `offset` the whole file is the utterance; with it, `duration` seconds from there.
 
-mod fault;
-
-use crate::atomic::write_atomically;
+use crate::atomic::{remedy, write_atomically};
 use crate::check::REPAIRS_FILE;
 use crate::digest::sha256;
 use crate::shard::ShardRange;
@@ -24,9 +22,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-
-pub use fault::ManifestError;
-use fault::foreign;
 
 /// One line of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +163,137 @@ pub struct Manifest {
     pub utterances: Vec<Utterance>,
 }
 
+/// What can go wrong with a manifest's file.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is no such file.
+    #[error(
+        "there is no manifest {}; name one that exists, or make one with `labyrinth prepare`",
+        path.display()
+    )]
+    Missing {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The path is a folder.
+    #[error("{} is a folder; {}", path.display(), manifest_of(manifests))]
+    Folder {
+        /// The path asked for.
+        path: PathBuf,
+        /// Those that lie in it.
+        manifests: Vec<PathBuf>,
+    },
+    /// The file is of another kind.
+    #[error("{} is {kind}, and no manifest; {advice}", path.display())]
+    Foreign {
+        /// The path asked for.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+        /// The way out.
+        advice: String,
+    },
+    /// The path is a pipe, a device or a socket, and reading it might never end.
+    #[error("{} is a pipe or a device and no file; save the manifest as a file and name that", path.display())]
+    Special {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("{} cannot be read ({source}); see to the disk or its permissions", path.display())]
+    Read {
+        /// The manifest.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The disk failed, or is full.
+    #[error("{} cannot be written ({source}); {} or choose another folder", path.display(), remedy(source))]
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The file is not the one that was opened.
+    #[error("{} was changed while it was in use; start again with the file as it is now", path.display())]
+    Changed {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// The index beside a manifest does not fit it.
+    #[error("{} is damaged; delete it, and it is made anew", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+    },
+    /// A line is no utterance.
+    #[error("{}, line {line}: {reason}; correct the line or remove it", path.display())]
+    Line {
+        /// The manifest.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+/// What to name in the place of a folder.
+fn manifest_of(manifests: &[PathBuf]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<_> = manifests
+        .iter()
+        .take(SHOWN)
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy()))
+        .collect();
+    match &names[..] {
+        [] => "name a manifest (.jsonl), or make one with `labyrinth prepare`".to_owned(),
+        [only] => format!("name the manifest in it, {only}"),
+        names => {
+            let more = if manifests.len() > SHOWN { ", …" } else { "" };
+            format!("name one of the manifests in it ({}{more})", names.join(", "))
+        }
+    }
+}
+
+/// What a file is that begins with these bytes, and what to name in its place; `None` where it may be a
+/// manifest.
+fn foreign(path: &Path, head: &[u8]) -> Option<(&'static str, String)> {
+    let beside = |name: Option<&str>| match name {
+        Some(name) => {
+            format!("name the manifest beside it, {}", path.with_file_name(name).display())
+        }
+        None => "name the manifest beside it (.jsonl)".to_owned(),
+    };
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    if head.get(257..262) == Some(b"ustar") {
+        // NAME-000012.tar
+        let name = stem.and_then(|stem| Some(format!("{}.jsonl", stem.rsplit_once('-')?.0)));
+        return Some(("a tar", beside(name.as_deref())));
+    }
+    if head.starts_with(b"PAR1") {
+        return Some(("a table (Parquet)", beside(stem.map(|s| format!("{s}.jsonl")).as_deref())));
+    }
+    let utf_16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    let (kind, advice) = match head {
+        _ if utf_16 => ("text in UTF-16", "save it as UTF-8"),
+        [0x1f, 0x8b, ..] => ("compressed (gzip)", "unpack it first"),
+        [b'P', b'K', 3, 4, ..] => ("an archive (ZIP)", "unpack it first"),
+        [b'B', b'Z', b'h', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed", "unpack it first"),
+        _ => return None,
+    };
+    Some((kind, advice.to_owned()))
+}
+
+impl ManifestError {
+    /// An id that stands in an earlier line too.
+    pub(crate) fn twice(path: &Path, id: &str, line: usize, first: usize) -> Self {
+        let reason = format!("id {id:?} stands in line {first} already");
+        Self::Line { path: path.to_owned(), line, reason }
+    }
+}
+
 impl Manifest {
     /// Reads a manifest whole. Blank lines are passed over.
     ///
@@ -233,6 +359,24 @@ impl Manifest {
     /// The speakers named.
     pub fn speakers(&self) -> BTreeSet<&str> {
         self.utterances.iter().filter_map(|utterance| utterance.speaker.as_deref()).collect()
+    }
+
+    /// SHA-256 of what the utterances are, in hexadecimal: ids, speakers, transcripts and durations (to a
+    /// hundredth of a second) by the order of the ids. Where the audio lies, in which format, and the order of the
+    /// lines do not matter, so two copies of the same release of a corpus have the same; it does not cover the
+    /// audio's bytes.
+    pub fn contents_digest(&self) -> String {
+        let mut utterances: Vec<&Utterance> = self.utterances.iter().collect();
+        utterances.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut digest = Sha256::new();
+        for utterance in utterances {
+            let Utterance { id, speaker, text, duration, .. } = utterance;
+            let hundredths = (100.0 * duration).round();
+            // JSON tells where one ends and the next begins, whatever stands in them.
+            let line = serde_json::json!([id, speaker, text, hundredths]);
+            digest.update(format!("{line}\n"));
+        }
+        hexadecimal(&digest.finalize())
     }
 
     /// SHA-256 of the file's bytes, in hexadecimal: the digest of the data that a model file records.
