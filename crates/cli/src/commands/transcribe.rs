@@ -23,7 +23,7 @@ use crate::{model, output};
 #[command(
     override_usage = "labyrinth transcribe [OPTIONS] [MODEL] FILE...",
     after_help = "\
-Where no model is named, the one inside this program listens, and says so.
+Where no model is named, the one inside this program (`embedded`) listens, and says so.
 
 Reads WAV, FLAC, MP3, M4A, Ogg Vorbis and Opus, NIST SPHERE, and headerless audio by option, at any
 sample rate. Prints one line per file, or for a model that names the sound of each frame a line for
@@ -46,9 +46,7 @@ Examples:
   labyrinth transcribe runs/an4/model.safetensors an4.raw --encoding pcm_s16be --sample-rate 16000"
 )]
 pub struct Transcribe {
-    /// A model file that `labyrinth train` wrote, then recordings; with --stream these may be left out.
-    ///
-    /// Without a model the one inside this program (`embedded`) listens.
+    /// The model file, then recordings; with --stream these may be left out.
     #[arg(required_unless_present = "stream", value_name = "FILE")]
     named: Vec<PathBuf>,
     /// Text alone, or JSON with times: a line for each file, with --stream for each word.
