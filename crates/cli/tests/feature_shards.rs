@@ -127,7 +127,7 @@ fn a_training_that_is_stopped_says_how_to_go_on() {
     use std::os::unix::process::ExitStatusExt;
     let sandbox = Sandbox::new();
     corpus(&sandbox);
-    let train = ["train", "data/tones.toml", "--set", "train.epochs=200", "--run", "stopped"];
+    let train = ["train", "data/tones.toml", "--set", "train.epochs=20000", "--run", "stopped"];
     let child =
         sandbox.command(&train).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     while !sandbox.path("stopped/log.jsonl").exists() {
