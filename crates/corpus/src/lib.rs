@@ -5,7 +5,7 @@
 //! - [`index`]: a manifest of any size, opened without being held.
 //! - [`ledger`]: read = kept + refused, each refusal with its id and reason.
 //! - [`prepare`]: the recipes of public corpora and of a user's own folder, one file each.
-//! - [`download`]: a publisher's file, fetched when it is asked for: resumed and verified.
+//! - [`mod@download`]: a publisher's file, fetched when it is asked for: resumed and verified.
 //! - [`labels`]: what is said when: Audacity, CTM, TextGrid, TIMIT and SRT, read and written.
 //! - [`check`](mod@check): what is wrong with a corpus, before training finds out.
 //! - [`loader`]: manifests to batches of features in worker threads, in bounded memory, with an

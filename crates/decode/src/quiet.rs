@@ -2,8 +2,8 @@
 //!
 //! A frame's level is the mean power, in dB, of the samples in a window around its centre. The floor of a
 //! recording is the tenth percentile of its frames' levels, its speech the ninetieth. Where the two lie
-//! less than [`LEAST_RANGE`] dB apart, there is no silence to be told from speech. Else frames below a
-//! fifth of the way up are quiet, where at least [`LEAST_SECONDS`] of them follow each other: the closure
+//! less than `LEAST_RANGE` dB apart, there is no silence to be told from speech. Else frames below a
+//! fifth of the way up are quiet, where at least `LEAST_SECONDS` of them follow each other: the closure
 //! of a plosive is shorter, a pause between words is not. Frames at a tenth of the recording are so always
 //! below the floor; they are called quiet only where they stand out from speech by this much.
 //!

@@ -167,7 +167,7 @@ feature_options! {
     /// `sample-scale`. Drawn for an utterance that is named
     /// ([`crate::FeatureExtractor::reset_for`]), never without: recognition does not dither.
     dither: f32,
-    /// Coefficient `c` of pre-emphasis, x[i] - c x[i-1].
+    /// Coefficient `c` of pre-emphasis, `x[i] - c x[i-1]`.
     preemphasis_coefficient: f32,
     /// Subtract each frame's mean.
     remove_dc_offset: bool,

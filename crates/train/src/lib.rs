@@ -15,7 +15,7 @@
 //! - [`report`]: a run as a page to look at and to listen to.
 //! - [`results`]: records of trials, and the page of published figures.
 //! - [`study`]: several recipes and seeds as a queue, and the answer to its question.
-//! - [`evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
+//! - [`mod@evaluate`]: a model on a manifest: error rates with intervals, real-time factor.
 //! - [`streaming`]: the same in pieces, beside whole recordings.
 //!
 //! # What a result depends on

@@ -1,4 +1,4 @@
-//! The training loop, on one screen ([`Training::epoch`]), and what it needs around it.
+//! The training loop, on one screen (`Training::epoch`), and what it needs around it.
 //!
 //! For each batch: features through the network to logits, the objective to a loss and the gradient of the
 //! logits, back through the network to the gradient of every weight, one step of AdamW. After

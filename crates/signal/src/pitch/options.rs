@@ -19,7 +19,7 @@ pub struct PitchOptions {
     pub frame_length: f32,
     /// Distance of the starts of two frames.
     pub frame_shift: f32,
-    /// Coefficient `c` of pre-emphasis, x[i] - c x[i-1]; deprecated in Kaldi.
+    /// Coefficient `c` of pre-emphasis, `x[i] - c x[i-1]`; deprecated in Kaldi.
     pub preemphasis_coefficient: f32,
     /// Lowest pitch searched.
     pub min_f0: f32,
