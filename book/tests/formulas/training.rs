@@ -128,6 +128,24 @@ fn a_blind_network_says_blank() {
 }
 
 #[test]
+fn with_two_words_a_blind_network_begins_on_a_hill_and_with_letters_on_a_slope() {
+    let loss = |t: usize, u: usize, k: usize, b: f64| -ln_blind(t, u, k, b) / u as f64;
+    let two = |b: f64| loss(150, 8, 2, b);
+    let shares: Vec<f64> = (1..100).map(|i| f64::from(i) / 100.0).collect();
+    let top = shares.iter().copied().max_by(|a, b| two(*a).total_cmp(&two(*b))).unwrap();
+    let bottom = shares.iter().copied().min_by(|a, b| two(*a).total_cmp(&two(*b))).unwrap();
+    assert!((top - 1.0 / 3.0).abs() < 0.02 && (two(1.0 / 3.0) - 14.4).abs() < 0.05, "{top}");
+    assert!((bottom - 0.95).abs() < 0.01 && (two(bottom) - 0.9).abs() < 0.05, "{bottom}");
+    // What `blank-bias = 5` begins with lies on the right side.
+    let biased = 5f64.exp() / (5f64.exp() + 2.0);
+    assert!((biased - 0.99).abs() < 0.005 && two(biased) < two(0.7));
+    // Letters: downhill all the way.
+    let slope: Vec<f64> =
+        (0..=67).map(|i| loss(67, 19, 27, 1.0 / 28.0 + f64::from(i) / 100.0)).collect();
+    assert!(slope.windows(2).all(|pair| pair[1] < pair[0]));
+}
+
+#[test]
 fn the_log_of_an4_shows_the_plateau() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes/logs/an4.jsonl");
     let log = std::fs::read_to_string(path).unwrap();

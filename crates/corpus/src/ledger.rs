@@ -43,6 +43,8 @@ pub enum Reason {
     /// The transcript holds characters that are no text: control characters, wrongly decoded letters,
     /// look-alikes of another alphabet.
     UnusableTranscript,
+    /// The transcript that the corpus gives is known not to be what is said.
+    WrongTranscript,
     /// Fewer frames than labels plus repeated neighbours: no CTC path exists.
     TooShortForCtc,
     /// An utterance before it has the same id.
@@ -88,6 +90,7 @@ impl Reason {
             Self::OutsideAlphabet => "outside-alphabet",
             Self::OutsideLexicon => "outside-lexicon",
             Self::UnusableTranscript => "unusable-transcript",
+            Self::WrongTranscript => "wrong-transcript",
             Self::TooShortForCtc => "too-short-for-ctc",
             Self::DuplicateId => "duplicate-id",
             Self::BrokenLine => "broken-line",
@@ -396,6 +399,7 @@ mod tests {
             Reason::CancellingChannels,
             Reason::DuplicateAudio,
             Reason::UnusableTranscript,
+            Reason::WrongTranscript,
         ] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
         }

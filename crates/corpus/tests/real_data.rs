@@ -72,8 +72,14 @@ fn all_3000_recordings_of_fsdd_are_accounted_for() {
 fn all_60_recordings_of_yesno_are_accounted_for() {
     let Some(from) = data("yesno") else { return };
     let (report, checked) = prepare(prepare_yesno, from, None);
-    assert_eq!(report.ledger.to_string(), "read 60 = kept 60 + refused 0");
-    assert_eq!(sizes(&report), [(26, 1), (5, 1), (29, 1)]);
+    assert_eq!(report.ledger.to_string(), "read 60 = kept 59 + refused 1 (wrong-transcript 1)");
+    // Seven words, and a name of eight.
+    let refused = &report.ledger.refusals()[0];
+    assert_eq!(
+        (refused.id.as_str(), refused.reason.code()),
+        ("0_1_0_1_0_0_0_0", "wrong-transcript")
+    );
+    assert_eq!(sizes(&report), [(25, 1), (5, 1), (29, 1)]);
     assert_eq!(report.splits[2].totals.words, 232);
     assert_eq!(checked.errors(), 0);
 }

@@ -88,6 +88,11 @@ pub struct TrainSection {
     pub weight_decay: f64,
     /// Largest norm of the gradient; larger ones are scaled down to it.
     pub clip: f64,
+    /// What the blank's bias begins with, for CTC from scratch. A network that begins by finding all labels
+    /// equally likely may learn to say a word throughout it and its silence, and keep the blank to part a word
+    /// from its repetition; with few labels some seeds never leave that. Above 0 they begin with the blank.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub blank_bias: f64,
     /// Factors of speed, one drawn for each utterance and epoch.
     pub speeds: Vec<f64>,
     /// Factors of tempo at the same pitch, likewise. Empty for none.
@@ -201,6 +206,10 @@ enum PrecisionName {
     Bf16,
 }
 
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
 }
@@ -218,6 +227,7 @@ impl Default for TrainSection {
             warm_up: 0.3,
             weight_decay: 0.01,
             clip: 5.0,
+            blank_bias: 0.0,
             speeds: vec![1.0],
             tempos: Vec::new(),
             vtln_warps: Vec::new(),

@@ -647,6 +647,11 @@ fn begin_with(
     network: &mut Network<f32>,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<(String, Option<serde_json::Value>), TrainError> {
+    if recipe.train.blank_bias != 0.0 {
+        let biases = network.parameters.specs().iter().position(|spec| spec.name == "output.bias");
+        let biases = network.parameters.range(biases.expect("every network ends in this layer"));
+        network.parameters.values[biases.start] = recipe.train.blank_bias as f32;
+    }
     if let Some(path) = &recipe.train.from {
         let taken = begin_from(path, recipe, data, network)?;
         tell(Event::Note(&taken.sentence(path)));

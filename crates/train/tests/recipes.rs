@@ -83,6 +83,13 @@ fn a_wrong_type_is_shown_on_its_line() {
 fn values_out_of_range_and_unknown_architectures_are_refused() {
     let message = parse(&RECIPE.replace("epochs = 3", "epochs = 0")).unwrap_err();
     assert!(message.contains("epochs"), "{message}");
+    let biased = |bias: &str| {
+        parse(&RECIPE.replace("epochs = 3", &format!("epochs = 3\nblank-bias = {bias}")))
+    };
+    assert_eq!(biased("5").unwrap().train.blank_bias, 5.0);
+    assert!(biased("nan").unwrap_err().contains("blank-bias must lie from -20 to 20"));
+    let framewise = biased("5\nloss = \"framewise\"").unwrap_err();
+    assert!(framewise.contains("which has a blank"), "{framewise}");
     let message = parse(&RECIPE.replace("cnn-gru", "oracle")).unwrap_err();
     assert!(message.contains("oracle") && message.contains("cnn-gru"), "{message}");
 }

@@ -1,5 +1,5 @@
-//! Stages that are frozen and thaw: what must not move does not, and an interrupted training goes on to the
-//! same bytes.
+//! What a training begins with, and stages that are frozen and thaw: what must not move does not, and an
+//! interrupted training goes on to the same bytes.
 
 use std::collections::HashMap;
 use std::f32::consts::TAU;
@@ -232,4 +232,25 @@ fn weights_that_are_not_there_or_do_not_fit_leave_no_run_behind() {
     model.width = 8;
     let message = fault(&wider).to_string();
     assert!(message.contains("conv1.weight ([4, 3, 7, 7] where [8, 3, 7, 7]"), "{message}");
+}
+
+#[test]
+fn the_blank_begins_with_its_bias() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    corpus(folder);
+    let mut recipe = recipe(folder, "folded", 1);
+    write_weights(folder, &recipe);
+    recipe.train.learning_rate = 1e-9;
+    let bias = |recipe: &Recipe, name: &str| {
+        let run = folder.join(name);
+        train(options(recipe, &run, false), &mut |_| {}).unwrap();
+        let file = ModelFile::from_bytes(&model(&run), &run).unwrap();
+        values(&file.network.parameters, "output.bias").to_vec()
+    };
+    let without = bias(&recipe, "without");
+    recipe.train.blank_bias = 5.0;
+    let with = bias(&recipe, "with");
+    assert!(without[0].abs() < 1.0 && (with[0] - 5.0).abs() < 1e-6, "{without:?} {with:?}");
+    assert!(without[1..].iter().zip(&with[1..]).all(|(a, b)| (a - b).abs() < 1e-6));
 }

@@ -217,6 +217,7 @@ impl FindingKind {
             | Reason::NotAFile
             | Reason::OutsideCorpus
             | Reason::UnusableTimes
+            | Reason::WrongTranscript
             | Reason::LeftOut => Self::RefusedInPreparation,
         }
     }

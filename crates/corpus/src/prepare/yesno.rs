@@ -11,6 +11,7 @@ use super::output::{CorpusRecord, finish};
 use super::source::{Shape, locate};
 use super::{PrepareError, PrepareOptions, PrepareReport};
 use crate::Progress;
+use crate::ledger::Reason;
 use std::path::Path;
 
 /// What `prepare` shows of it.
@@ -29,6 +30,10 @@ const PUBLISHED_UTTERANCES: usize = 60;
 const TRAIN_AND_DEV: usize = 31;
 const DEV: usize = 5;
 const SPEAKER: &str = "yesno";
+/// The recording with seven words, and its bytes: another file of this name may be right. Its level rises seven
+/// times above the silence, that of the others eight times, and a recogniser trained without it hears `no
+/// yes no yes no no no`.
+const SEVEN_WORDS: (&str, u64) = ("0_1_0_1_0_0_0_0", 89_324);
 
 const SHAPE: Shape = Shape {
     title: "yesno",
@@ -61,6 +66,15 @@ pub fn prepare_yesno(
         };
         Some(Named { text, speaker: SPEAKER.to_owned(), split })
     })?;
+    // After the split, whose ranks count it.
+    let seven = found.candidates.iter().position(|one| {
+        one.id == SEVEN_WORDS.0
+            && one.audio.metadata().is_ok_and(|file| file.len() == SEVEN_WORDS.1)
+    });
+    if let Some(place) = seven {
+        let id = found.candidates.remove(place).id;
+        found.refuse(&id, Reason::WrongTranscript, "seven words are heard, its name has eight");
+    }
     let read = found.candidates.len() + found.refusals.len();
     if read != PUBLISHED_UTTERANCES {
         found.warnings.push(format!(
@@ -68,8 +82,8 @@ pub fn prepare_yesno(
              and figures do not compare with others'"
         ));
     }
-    let rule = "of the names in order, train: the first 26; dev: the next 5; test: the other 29, as in \
-                Kaldi's recipe";
+    let rule = "of the names in order, train: the first 26, less one with a wrong name; dev: the next 5; \
+                test: the other 29, as in Kaldi's recipe";
     let record = CorpusRecord {
         speakers_shared: true,
         hold_out: None,

@@ -27,6 +27,10 @@ impl Recipe {
             "warm-up must lie from 0 to 1"
         } else if !(train.weight_decay.is_finite() && train.weight_decay >= 0.0) {
             "weight-decay must be at least 0"
+        } else if !(-20.0..=20.0).contains(&train.blank_bias) {
+            "blank-bias must lie from -20 to 20"
+        } else if train.blank_bias != 0.0 && train.loss != Objective::Ctc {
+            "blank-bias is for CTC, which has a blank; leave it out"
         } else if train.speeds.is_empty()
             || !train.speeds.iter().all(|speed| (0.25..=4.0).contains(speed))
         {
