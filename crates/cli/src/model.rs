@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_nn::ModelFile;
-use labyrinth_signal::is_special_file;
+use labyrinth_signal::{begins_as_sound, is_special_file};
 
 use crate::failure::Failure;
 use crate::output;
@@ -89,7 +89,7 @@ fn and_files_from<'a>(
 ) -> Result<(ModelFile, &'a [PathBuf]), Failure> {
     let sentence = |text: String| Err(Failure::Sentence(text));
     let Some((first, rest)) = named.split_first() else {
-        return Ok((silently_embedded(inside)?, named));
+        return Ok((embedded_and_said(inside)?, named));
     };
     // With recordings behind it, or none needed, what is neither is taken for a model that is broken.
     let model = match kind(first) {
@@ -111,7 +111,7 @@ fn and_files_from<'a>(
         ));
     }
     match inside {
-        Some(_) => Ok((silently_embedded(inside)?, named)),
+        Some(_) => Ok((embedded_and_said(inside)?, named)),
         None => sentence(format!(
             "{} is no model, and this program holds none of its own; name a model.safetensors that `labyrinth \
              train` wrote before the recordings",
@@ -121,7 +121,7 @@ fn and_files_from<'a>(
 }
 
 /// The model inside this program, with the line that says so.
-fn silently_embedded(inside: Option<&[u8]>) -> Result<ModelFile, Failure> {
+fn embedded_and_said(inside: Option<&[u8]>) -> Result<ModelFile, Failure> {
     let model = read_from(Path::new(EMBEDDED), inside)?;
     output::remark(
         "no model named: the embedded one listens, which knows English letters, digits and a few control words",
@@ -156,7 +156,7 @@ fn head(path: &Path) -> Option<Vec<u8>> {
         return None;
     }
     let mut head = Vec::new();
-    File::open(path).ok()?.take(16).read_to_end(&mut head).ok()?;
+    File::open(path).ok()?.take(4096).read_to_end(&mut head).ok()?;
     Some(head)
 }
 
@@ -164,24 +164,6 @@ fn head(path: &Path) -> Option<Vec<u8>> {
 fn begins_as_safetensors(head: &[u8]) -> bool {
     let length = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     length.is_some_and(|length| length < 1 << 27) && head.get(8) == Some(&b'{')
-}
-
-fn begins_as_sound(head: &[u8]) -> bool {
-    let signatures: [&[u8]; 9] = [
-        b"RIFF",
-        b"RF64",
-        b"fLaC",
-        b"OggS",
-        b"ID3",
-        b"FORM",
-        b"caff",
-        b"NIST_1A",
-        b"\x1a\x45\xdf\xa3",
-    ];
-    let mpeg = matches!(head, [0xff, second, ..] if second & 0xe0 == 0xe0);
-    signatures.iter().any(|signature| head.starts_with(signature))
-        || mpeg
-        || head.get(4..8) == Some(b"ftyp")
 }
 
 #[cfg(test)]
@@ -230,6 +212,8 @@ mod tests {
             (file("cut", &model[..100]), Kind::Model),
             (file("sound", b"RIFF....WAVEfmt "), Kind::Recording),
             (file("song", b"ID3\x04"), Kind::Recording),
+            (file("cannot be read", b"wvpk"), Kind::Recording),
+            (file("unpack it", b"PK\x03\x04"), Kind::Neither),
             (file("talk.m4x", b"\0\0\0\x20ftypM4A "), Kind::Recording),
             (file("notes", b"some words\n"), Kind::Neither),
             (file("empty.flac", b""), Kind::Recording),

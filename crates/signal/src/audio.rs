@@ -227,6 +227,17 @@ fn decode_with_header(mut source: Source, section: Section) -> Result<Audio, Fau
     }
 }
 
+/// Whether a file that begins with these bytes is a recording, of a format that is read here or not.
+///
+/// The more bytes, the surer: some MP3 files can be told by their second frame only, 1500 bytes behind.
+pub fn begins_as_sound(head: &[u8]) -> bool {
+    match Format::of(head) {
+        Format::Refused(_, way_out) => way_out == CONVERT || is_adts(head),
+        Format::Unknown => false,
+        _ => true,
+    }
+}
+
 /// What the first bytes say.
 enum Format {
     Wav,

@@ -61,7 +61,7 @@ mod wav;
 mod window;
 mod ziggurat;
 
-pub use audio::{Audio, AudioError, decode_audio, read_audio, read_audio_section};
+pub use audio::{Audio, AudioError, begins_as_sound, decode_audio, read_audio, read_audio_section};
 pub use augment::{
     AugmentError, CompandingLaw, ImpulseResponse, LowPass, LowPassFilter, Noise, RandomFilter,
     RecordedNoise, Reverberation, Reverberator, Room, RoomError, SpecAugment, Telephone,
