@@ -16,8 +16,10 @@ use crate::data::Data;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 
+/// The biases of the labels, the blank's first.
+pub(crate) const OUTPUT_BIAS: &str = "output.bias";
 /// The layer whose rows are labels.
-const OUTPUT: [&str; 2] = ["output.weight", "output.bias"];
+const OUTPUT: [&str; 2] = ["output.weight", OUTPUT_BIAS];
 
 /// Options of a network that change no weight.
 const NOT_IN_WEIGHTS: [&str; 2] = ["dropout", "one-word"];

@@ -15,7 +15,7 @@ use crate::checkpoint::{self, Standing, Tensors};
 use crate::data::Data;
 use crate::describe::Feasibility;
 use crate::error::TrainError;
-use crate::from_model::begin_from;
+use crate::from_model::{OUTPUT_BIAS, begin_from};
 use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
 use crate::sessions;
@@ -223,7 +223,7 @@ fn begin_with(
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<(String, Option<serde_json::Value>), TrainError> {
     if recipe.train.blank_bias != 0.0 {
-        let biases = network.parameters.specs().iter().position(|spec| spec.name == "output.bias");
+        let biases = network.parameters.specs().iter().position(|spec| spec.name == OUTPUT_BIAS);
         let biases = network.parameters.range(biases.expect("every network ends in this layer"));
         network.parameters.values[biases.start] = recipe.train.blank_bias as f32;
     }
