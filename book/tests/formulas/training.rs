@@ -83,6 +83,32 @@ fn the_rate_is_two_halves_of_a_cosine() {
     }
 }
 
+#[test]
+fn the_mean_of_dancing_weights_is_nearer_to_the_bottom() {
+    // Descent at a fixed rate in a bowl whose slope is told with noise; the second half of 4000 steps.
+    let (mut random, mut w, mut mean) = (Random::from_key(&[5]), 3.0_f64, 0.0);
+    let (mut own, mut averaged) = (0.0, 0.0);
+    for step in 1..=4000 {
+        w -= 0.3 * (w + random.normal());
+        let step = f64::from(step);
+        mean += (1.0 - f64::min(0.999, (step - 1.0) / (step + 9.0))) * (w - mean);
+        if step > 2000.0 {
+            own += w * w;
+            averaged += mean * mean;
+        }
+    }
+    assert!(averaged < own / 10.0, "{averaged} {own}");
+    // How much each of t steps counts, and how old the mean is.
+    let kept = |r: u32| f64::from(r - 1) / f64::from(r + 9);
+    for t in [1, 7, 400] {
+        let weight = |s: u32| (1.0 - kept(s)) * (s + 1..=t).map(kept).product::<f64>();
+        let sum: f64 = (1..=t).map(weight).sum();
+        let age: f64 = (1..=t).map(|s| weight(s) * f64::from(t - s)).sum();
+        assert!((sum - 1.0).abs() < 1e-12);
+        assert!((age - f64::from(t - 1) / 11.0).abs() < 1e-9, "{t} {age}");
+    }
+}
+
 /// ln of the binomial coefficient.
 fn ln_choose(n: usize, k: usize) -> f64 {
     (1..=k).map(|i| ((n - k + i) as f64 / i as f64).ln()).sum()

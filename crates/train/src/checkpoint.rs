@@ -89,25 +89,35 @@ pub struct Tensors<'a> {
     pub first_moment: &'a mut Parameters<f32>,
     /// AdamW's mean of squared gradients.
     pub second_moment: &'a mut Parameters<f32>,
+    /// Running means of weights and running statistics, where the recipe wants them.
+    pub average: Option<[&'a mut Parameters<f32>; 2]>,
 }
 
 impl Tensors<'_> {
-    fn groups(&self) -> [(&'static str, &Parameters<f32>); 4] {
-        [
+    fn groups(&self) -> Vec<(&'static str, &Parameters<f32>)> {
+        let mut groups = vec![
             ("parameters/", &*self.parameters),
             ("buffers/", &*self.buffers),
             ("first-moment/", &*self.first_moment),
             ("second-moment/", &*self.second_moment),
-        ]
+        ];
+        if let Some([parameters, buffers]) = &self.average {
+            groups.extend([("average/", &**parameters), ("average-buffers/", &**buffers)]);
+        }
+        groups
     }
 
-    fn groups_mut(&mut self) -> [(&'static str, &mut Parameters<f32>); 4] {
-        [
+    fn groups_mut(&mut self) -> Vec<(&'static str, &mut Parameters<f32>)> {
+        let mut groups = vec![
             ("parameters/", &mut *self.parameters),
             ("buffers/", &mut *self.buffers),
             ("first-moment/", &mut *self.first_moment),
             ("second-moment/", &mut *self.second_moment),
-        ]
+        ];
+        if let Some([parameters, buffers]) = &mut self.average {
+            groups.extend([("average/", &mut **parameters), ("average-buffers/", &mut **buffers)]);
+        }
+        groups
     }
 
     fn digest(&self) -> String {

@@ -9,6 +9,7 @@
 //! - [`schedule`]: the learning rate along the way.
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
+//! - `average`: a running mean of the weights.
 //! - `objective`: the loss: CTC, of one head or several, or frame by frame.
 //! - [`trainer`]: the loop, on one screen.
 //! - `sessions`: which processes worked on a run, on what, for how long.
@@ -22,6 +23,7 @@
 //! On the recipe (its seed included), the data and the instruction set; never on the number of
 //! threads or loader workers, nor on whether the training was interrupted.
 
+mod average;
 pub mod checkpoint;
 mod data;
 pub mod describe;

@@ -88,6 +88,10 @@ pub struct TrainSection {
     pub weight_decay: f64,
     /// Largest norm of the gradient; larger ones are scaled down to it.
     pub clip: f64,
+    /// Memory of a running mean of the weights, 0.999 for about the last thousand steps: dev is recognised with the
+    /// mean, and the model file holds it, while training goes on from the weights themselves. 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub average_weights: f64,
     /// What the blank's bias begins with, for CTC from scratch. A network that begins by finding all labels
     /// equally likely may learn to say a word throughout it and its silence, and keep the blank to part a word
     /// from its repetition; with few labels some seeds never leave that. Above 0 they begin with the blank.
@@ -227,6 +231,7 @@ impl Default for TrainSection {
             warm_up: 0.3,
             weight_decay: 0.01,
             clip: 5.0,
+            average_weights: 0.0,
             blank_bias: 0.0,
             speeds: vec![1.0],
             tempos: Vec::new(),

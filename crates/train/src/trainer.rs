@@ -19,6 +19,7 @@ use labyrinth_nn::{Memory, Mode, ModelFile, ModelHeader, Network, Objective, Par
 use labyrinth_text::Alphabet;
 use serde_json::json;
 
+use crate::average::Average;
 use crate::checkpoint::{self, Best, Standing, Tensors};
 use crate::data::{Data, DevScore, dev_rate_key, score_dev};
 use crate::error::TrainError;
@@ -134,6 +135,7 @@ struct Training {
     gradients: Vec<f32>,
     first_moment: Parameters<f32>,
     second_moment: Parameters<f32>,
+    average: Option<Average>,
     memory: Memory<f32>,
     standing: Standing,
     ledger: Ledger,
@@ -244,6 +246,9 @@ impl Training {
                 gradient_scale,
             )?;
         }
+        if let Some(average) = &mut self.average {
+            average.add(network, self.standing.step - self.standing.skipped);
+        }
         let utterances = batch.ids.len() as u64;
         self.standing.loss_utterances += utterances;
         self.standing.loss_bits =
@@ -271,8 +276,10 @@ impl Training {
         }
     }
 
-    /// Recognises the dev set, keeps the model where it is the best so far, saves the standing.
+    /// Recognises the dev set, keeps the model where it is the best so far, saves the standing. Where weights are
+    /// averaged, it is their mean that is tried and kept.
     fn validate(&mut self, epoch: u64, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+        self.exchange_average();
         let workers = self.options.workers;
         let train = &self.options.recipe.train;
         let dev = score_dev(
@@ -299,6 +306,7 @@ impl Training {
             self.standing.best = Some(Best { epoch, word_errors, loss_bits: dev.loss.to_bits() });
             self.write_model(epoch, &dev)?;
         }
+        self.exchange_average();
         let mut line = json!({
             "event": "epoch", "epoch": epoch, "step": self.standing.step,
             "train-loss": train_loss, "blank-share": dev.blank_share, "best": best,
@@ -333,6 +341,13 @@ impl Training {
         Ok(())
     }
 
+    /// Puts the mean of the weights in their place, and back again.
+    fn exchange_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.exchange(&mut self.network);
+        }
+    }
+
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         self.standing.log_length = self.run.log_length()?;
         let tensors = Tensors {
@@ -340,6 +355,7 @@ impl Training {
             buffers: &mut self.network.buffers,
             first_moment: &mut self.first_moment,
             second_moment: &mut self.second_moment,
+            average: self.average.as_mut().map(Average::tensors),
         };
         checkpoint::write(&self.run.checkpoints(), &self.standing, &tensors)?;
         sessions::saved(self.run.path(), self.standing.step, self.start.elapsed().as_secs_f64())

@@ -11,17 +11,19 @@ fn parameters(seed: u64) -> Parameters<f32> {
 }
 
 struct State {
-    groups: [Parameters<f32>; 4],
+    groups: [Parameters<f32>; 6],
 }
 
 impl State {
     fn new(seed: u64) -> Self {
-        Self { groups: [0, 1, 2, 3].map(|group| parameters(seed * 4 + group)) }
+        Self { groups: [0, 1, 2, 3, 4, 5].map(|group| parameters(seed * 6 + group)) }
     }
 
     fn tensors(&mut self) -> Tensors<'_> {
-        let [parameters, buffers, first_moment, second_moment] = &mut self.groups;
-        Tensors { parameters, buffers, first_moment, second_moment }
+        let [parameters, buffers, first_moment, second_moment, average, average_buffers] =
+            &mut self.groups;
+        let average = Some([average, average_buffers]);
+        Tensors { parameters, buffers, first_moment, second_moment, average }
     }
 }
 

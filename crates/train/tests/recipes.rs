@@ -90,6 +90,11 @@ fn values_out_of_range_and_unknown_architectures_are_refused() {
     assert!(biased("nan").unwrap_err().contains("blank-bias must lie from -20 to 20"));
     let framewise = biased("5\nloss = \"framewise\"").unwrap_err();
     assert!(framewise.contains("which has a blank"), "{framewise}");
+    for memory in ["1.0", "-0.1", "nan"] {
+        let averaged = format!("epochs = 3\naverage-weights = {memory}");
+        let message = parse(&RECIPE.replace("epochs = 3", &averaged)).unwrap_err();
+        assert!(message.contains("less than 1, such as 0.999"), "{message}");
+    }
     let message = parse(&RECIPE.replace("cnn-gru", "oracle")).unwrap_err();
     assert!(message.contains("oracle") && message.contains("cnn-gru"), "{message}");
 }

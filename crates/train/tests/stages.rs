@@ -176,7 +176,8 @@ fn an_interrupted_training_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     corpus(folder);
-    let recipe = recipe(folder, "batch", 4);
+    let mut recipe = recipe(folder, "batch", 4);
+    recipe.train.average_weights = 0.9;
     write_weights(folder, &recipe);
     let whole = folder.join("whole");
     let steps = train(options(&recipe, &whole, false), &mut |_| ()).unwrap().steps;
@@ -232,6 +233,71 @@ fn weights_that_are_not_there_or_do_not_fit_leave_no_run_behind() {
     model.width = 8;
     let message = fault(&wider).to_string();
     assert!(message.contains("conv1.weight ([4, 3, 7, 7] where [8, 3, 7, 7]"), "{message}");
+}
+
+/// The model file holds the mean of the weights after each step, the checkpoint the weights themselves, and the
+/// training is the same as without a mean.
+#[test]
+fn the_model_holds_the_mean_of_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    corpus(folder);
+    let mut recipe = recipe(folder, "batch", 1);
+    recipe.train.checkpoint_every = 1;
+    write_weights(folder, &recipe);
+    let run = |recipe: &Recipe, name: &str, seen: &mut dyn FnMut(Vec<u8>)| {
+        let run = folder.join(name);
+        let newest = || {
+            let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
+            entries.map(|entry| entry.unwrap().path()).max()
+        };
+        train(options(recipe, &run, false), &mut |event| {
+            // A step is told before its checkpoint is written.
+            if matches!(event, Event::Step { step, .. } if step > 1)
+                || matches!(event, Event::Validated { .. })
+            {
+                seen(std::fs::read(newest().unwrap()).unwrap());
+            }
+        })
+        .unwrap();
+        model(&run)
+    };
+    let names = ["output.bias", "layer1.0.body.conv1.weight", "gru.0.forward.w_hh"];
+    let buffer = "layer1.1.body.bn2.running_var";
+    let found = |bytes: &[u8], name: &str| -> Vec<f32> {
+        let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        let values = file.tensor(name).unwrap().data().to_vec();
+        values.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+    };
+    let mut without = Vec::new();
+    run(&recipe, "without", &mut |checkpoint| without.push(checkpoint));
+    recipe.train.average_weights = 0.6;
+    let mut with = Vec::new();
+    let kept = run(&recipe, "with", &mut |checkpoint| with.push(checkpoint));
+    let kept = ModelFile::from_bytes(&kept, folder).unwrap().network;
+    assert!(with.len() >= 4 && with.len() == without.len(), "{}", with.len());
+    for (group, name) in
+        names.map(|name| ("parameters", name)).into_iter().chain([("buffers", buffer)])
+    {
+        let name_in = format!("{group}/{name}");
+        let steps: Vec<Vec<f32>> = with.iter().map(|bytes| found(bytes, &name_in)).collect();
+        let plain: Vec<Vec<f32>> = without.iter().map(|bytes| found(bytes, &name_in)).collect();
+        assert!(steps == plain, "{name}");
+        let mut mean = vec![0.0; steps[0].len()];
+        for (index, weights) in steps.iter().enumerate() {
+            let memory = 0.6f64.min(index as f64 / (index as f64 + 10.0));
+            for (mean, &weight) in mean.iter_mut().zip(weights) {
+                *mean = memory * *mean + (1.0 - memory) * f64::from(weight);
+            }
+        }
+        let held = match group {
+            "parameters" => values(&kept.parameters, name),
+            _ => values(&kept.buffers, name),
+        };
+        for (held, mean) in held.iter().zip(mean) {
+            assert!((f64::from(*held) - mean).abs() < 1e-6, "{name}: {held} {mean}");
+        }
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ impl Recipe {
             "warm-up must lie from 0 to 1"
         } else if !(train.weight_decay.is_finite() && train.weight_decay >= 0.0) {
             "weight-decay must be at least 0"
+        } else if !(0.0..1.0).contains(&train.average_weights) {
+            "average-weights is the share of their mean that a step keeps: from 0 (none) to less than 1, such as 0.999"
         } else if !(-20.0..=20.0).contains(&train.blank_bias) {
             "blank-bias must lie from -20 to 20"
         } else if train.blank_bias != 0.0 && train.loss != Objective::Ctc {

@@ -11,6 +11,7 @@ use labyrinth_nn::{Memory, ModelFile, ModelOptions, Network};
 use serde_json::json;
 
 use super::{Event, TrainOptions, Training};
+use crate::average::Average;
 use crate::checkpoint::{self, Standing, Tensors};
 use crate::data::Data;
 use crate::describe::Feasibility;
@@ -100,6 +101,7 @@ impl Training {
             gradients: vec![0.0; network.parameters.len()],
             first_moment: zeros(),
             second_moment: zeros(),
+            average: Average::begin(options.recipe.train.average_weights, &network),
             memory: Memory::new(),
             network,
             data,
@@ -138,6 +140,7 @@ impl Training {
             buffers: &mut self.network.buffers,
             first_moment: &mut self.first_moment,
             second_moment: &mut self.second_moment,
+            average: self.average.as_mut().map(Average::tensors),
         };
         let found = checkpoint::read_newest(&folder, &mut tensors, |path, reason| {
             let note = format!(
@@ -156,6 +159,7 @@ impl Training {
             if self.options.resume {
                 let recipe = &self.options.recipe;
                 let (digest, beginning) = begin_with(recipe, &self.data, &mut self.network, tell)?;
+                self.average = Average::begin(recipe.train.average_weights, &self.network);
                 self.standing.pretrained_digest = digest;
                 self.beginning = beginning;
             }
