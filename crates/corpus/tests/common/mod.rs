@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod fault;
+pub mod prepared;
 pub mod server;
+pub mod shards;
 pub mod spoken;
 pub mod trees;
 
