@@ -21,7 +21,8 @@ use labyrinth_text::{Normalizer, Operation, Units, ctc_minimum_frames, word_erro
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::data::{FrameScore, reference};
+use crate::data::reference;
+use crate::dev_score::FrameScore;
 use crate::error::TrainError;
 
 /// Seed of the bootstrap: fixed, so that the same errors always give the same interval.

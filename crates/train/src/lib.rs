@@ -27,6 +27,7 @@ mod average;
 pub mod checkpoint;
 mod data;
 pub mod describe;
+mod dev_score;
 pub mod error;
 pub mod evaluate;
 mod from_model;
@@ -42,8 +43,8 @@ pub mod streaming;
 pub mod study;
 pub mod trainer;
 
-pub use data::{DevScore, FrameScore};
 pub use describe::{Described, Feasibility, Subject};
+pub use dev_score::{DevScore, FrameScore};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Seen, evaluate, evaluate_with};
 pub use mixture::{Mixture, WeightedManifest};

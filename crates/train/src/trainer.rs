@@ -21,7 +21,8 @@ use serde_json::json;
 
 use crate::average::Average;
 use crate::checkpoint::{self, Best, Standing, Tensors};
-use crate::data::{Data, DevScore, dev_rate_key, score_dev};
+use crate::data::Data;
+use crate::dev_score::{DevScore, dev_rate_key, score_dev};
 use crate::error::TrainError;
 use crate::objective::BatchLoss;
 use crate::recipe::Recipe;
