@@ -18,6 +18,11 @@ fn mean(runs: &[RunResult], of: impl Fn(&RunResult) -> Option<f64>) -> Option<f6
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// The minutes of the shortest training: whatever else a machine does adds to them.
+fn minutes(runs: &[RunResult]) -> Option<f64> {
+    runs.iter().filter_map(|run| run.seconds).min_by(f64::total_cmp).map(|seconds| seconds / 60.0)
+}
+
 /// What stands in a table must not end a cell of it.
 fn plain(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
@@ -50,8 +55,8 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
     let _ = writeln!(
         text,
-        "\nTried on `{}`; seeds {}; seeds: least to greatest {rate}; interval and p: {}. Minutes of training where \
-         nothing cut it off; RTF on one thread. Computed on: {}. `runs.jsonl` holds one line for each training; the \
+        "\nTried on `{}`; seeds {}; seeds: least to greatest {rate}; interval and p: {}. Minutes of the \
+         shortest training of each that nothing cut off; RTF on one thread. Computed on: {}. `runs.jsonl` holds one line for each training; the \
          file of the study names its recipes.",
         file.evaluate.display(),
         file.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
@@ -89,7 +94,7 @@ fn row(name: &str, cell: &CellResult) -> String {
         characters,
         or_none(mean(runs, |run| Some(100.0 * run.feasible)), 1),
         or_none(mean(runs, |run| Some(run.real_time_factor)), 4),
-        or_none(mean(runs, |run| run.seconds.map(|seconds| seconds / 60.0)), 1),
+        or_none(minutes(runs), 1),
         runs.first().map_or(0, |run| run.parameters),
     )
 }
