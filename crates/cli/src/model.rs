@@ -110,6 +110,12 @@ fn and_files_from<'a>(
             first.display()
         ));
     }
+    if let Some(model) = rest.iter().find(|path| kind(path) == Kind::Model) {
+        return sentence(format!(
+            "{} is a model and belongs before the recordings; name it first",
+            model.display()
+        ));
+    }
     match inside {
         Some(_) => Ok((embedded_and_said(inside)?, named)),
         None => sentence(format!(
@@ -260,6 +266,7 @@ mod tests {
             (&[Path::new(EMBEDDED), &sound], false, None, "holds no model of its own"),
             (&[], true, None, "holds no model of its own"),
             (&[&file], false, inside, "name a recording behind it"),
+            (&[&sound, &file], false, inside, "model and belongs before the recordings"),
             (&[&gone], false, inside, "there is no "),
             (&[&gone, &sound], false, inside, "cannot read the model"),
             (&[&headerless, &sound], false, inside, "is not a labyrinth model"),

@@ -39,6 +39,18 @@ pub struct RunOptions {
     pub isa: IsaOption,
 }
 
+/// The same refusal of a training with the ways out that there are here: `labyrinth train` has --run and --resume,
+/// and advises them. `ways` are pairs of what is said there and here.
+pub fn with_ways_out(failure: Failure, ways: &[(&str, &str)]) -> Failure {
+    let Failure::Train(error) = &failure else { return failure };
+    let said = error.to_string();
+    let here = ways.iter().fold(said.clone(), |said, (there, here)| {
+        // Not where it is said rightly already: `--run` stands in `--runs`.
+        if said.contains(here) && here.contains(there) { said } else { said.replace(there, here) }
+    });
+    if here == said { failure } else { Failure::Sentence(here) }
+}
+
 /// Trains on `threads`, with a line for each epoch on standard output. `warnings` are told once the training
 /// begins: one that is refused says so in one sentence.
 pub fn run(

@@ -113,12 +113,106 @@ fn figures_that_are_not_there_and_files_of_others_are_refused() {
     }
     sandbox.write("README.md", "mine");
     sandbox.refuses(&["results", "results/results.toml", "-o", "README.md"], "README.md");
+    sandbox.run_well(&["results", "results/results.toml", "-o", "page.md", "--pack", "pack.json"]);
+    for precious in ["README.md", "page.md", "results/results.toml", "results/records/one.json"] {
+        let before = sandbox.read(precious);
+        let arguments = ["results", "results/results.toml", "-o", "page.md", "--pack", precious];
+        sandbox.refuses(&arguments, precious);
+        assert!(sandbox.read(precious) == before, "{precious}");
+    }
+    sandbox.refuses(
+        &["results", "results/results.toml", "-o", "both.md", "--pack", "./both.md"],
+        "the page and the pack",
+    );
+    let check = ["results", "results/results.toml", "--check", "page.md", "--pack", "pack.json"];
+    sandbox.run_well(&check);
+    sandbox.write("pack.json", "[]\n\n");
+    let ran = sandbox.run(&check);
+    assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+    assert!(ran.stdout.contains("with --pack"), "{}", ran.stdout);
+    for (old, new, word) in [
+        ("[\"one\", \"two\"]", "[\"one\", \"one\"]", "names one twice"),
+        ("[[sections]]\n", "[[sections]]\nlevel = 9\n", "level 9"),
+        ("title = \"Tones\"", "tilte = \"Tones\"", "7:1"),
+    ] {
+        sandbox.write("results/other.toml", RESULTS.replacen(old, new, 1));
+        let said = sandbox.refuses(&["results", "results/other.toml"], "results/other.toml");
+        assert!(said.contains(word), "{said}");
+    }
+    let whole = sandbox.read_text("results/records/two.json");
+    let mut damaged: Value = serde_json::from_str(&whole).unwrap();
+    damaged["rate"] = (damaged["rate"].as_f64().unwrap() + 0.01).into();
+    sandbox.write("results/records/two.json", damaged.to_string());
+    let said = sandbox.refuses(&["results", "results/results.toml"], "two.json");
+    assert!(said.contains("not those of the errors that it lists"), "{said}");
+    sandbox.write("results/records/two.json", whole);
     // The same model may be measured again, another may not take its place.
     sandbox.run_well(&record("one"));
     let mut other = record("two");
     *other.last_mut().unwrap() = "results/records/one.json".into();
     let ran = sandbox.run(&other);
     ran.is_one_sentence("one.json");
+    // Nor the same model on other recordings.
+    let mut other = record("one");
+    other[2] = "data/dev.jsonl".into();
+    let before = sandbox.read("results/records/one.json");
+    let said = sandbox.run(&other).is_one_sentence("one.json");
+    assert!(said.contains("on data/test.jsonl"), "{said}");
+    other[2] = "data/test.jsonl".into();
+    let path = other.last_mut().unwrap();
+    *path = "fresh.json".into();
+    other.extend(["-o".into(), "fresh.json".into()]);
+    sandbox.run(&other).is_one_sentence("the JSON and the record");
+    assert!(sandbox.read("results/records/one.json") == before);
+}
+
+/// What a record says of a training is what that training was.
+#[test]
+fn a_record_tells_of_its_own_training() {
+    let sandbox = Sandbox::new();
+    recorded(&sandbox);
+    // A manifest that was shortened since, and a model in another run's folder.
+    let train = sandbox.read_text("data/train.jsonl");
+    let shorter: Vec<&str> = train.lines().skip(3).collect();
+    sandbox.write("data/train.jsonl", shorter.join("\n") + "\n");
+    std::fs::copy(
+        sandbox.path("runs/one/model.safetensors"),
+        sandbox.path("runs/two/moved.safetensors"),
+    )
+    .unwrap();
+    let recorded = |model: &str, file: &str| {
+        let arguments = ["evaluate", model, "data/test.jsonl", "--record", file];
+        sandbox.run_well(&arguments);
+        json(&sandbox, file)
+    };
+    let own = recorded("runs/one/model.safetensors", "own.json");
+    assert!(own["train"].is_null() && own["dev"].is_object(), "{own}");
+    assert!(own["seconds"].is_number() && own["trained-on"].is_string(), "{own}");
+    let moved = recorded("runs/two/moved.safetensors", "moved.json");
+    assert!(moved["seconds"].is_null() && moved["trained-on"].is_null(), "{moved}");
+}
+
+/// Test sets of different length: the rate is that of all that was said, so that it lies in its interval.
+#[test]
+fn a_mean_over_other_test_sets_is_that_of_all_words() {
+    let sandbox = Sandbox::new();
+    recorded(&sandbox);
+    let mut short = json(&sandbox, "results/records/two.json");
+    let utterances = short["utterances"].as_array_mut().unwrap();
+    utterances.truncate(2);
+    utterances.iter_mut().for_each(|one| one[1] = one[2].clone());
+    short["test"]["utterances"] = 2.into();
+    short["test"]["contents"] = "other".into();
+    short["rate"] = 1.0.into();
+    sandbox.write("results/records/two.json", short.to_string());
+    let page = sandbox.run_well(&["results", "results/results.toml"]).stdout;
+    let count = |name: &str, place: usize| {
+        let record = json(&sandbox, &format!("results/records/{name}.json"));
+        let utterances = record["utterances"].as_array().unwrap().clone();
+        utterances.iter().map(|one| one[place].as_f64().unwrap()).sum::<f64>()
+    };
+    let [errors, words] = [1, 2].map(|place| count("one", place) + count("two", place));
+    assert!(page.contains(&format!("**{:.2}**", 100.0 * errors / words)), "{page}");
 }
 
 /// A corpus in `raw/` and a figure of it in `results/`, called `tones`.
@@ -168,6 +262,31 @@ fn a_figure_is_repeated_from_the_corpus_to_the_verdict() {
     assert_eq!(sandbox.read(again), before);
     let ran = sandbox.run(&[&REPRODUCE[..], &["--seeds", "2"]].concat());
     assert!(ran.stdout.contains("seed 2 in") && ran.stdout.contains("mean of 2 trainings"));
+}
+
+/// A record counts for the training that it is of: not for another recipe's, another seed's or another model's.
+#[test]
+fn figures_of_other_trainings_are_not_taken_over() {
+    let sandbox = Sandbox::new();
+    published(&sandbox);
+    sandbox.run_well(&REPRODUCE);
+    let record = "runs/reproduce/tones/seed-1.json";
+    let whole = sandbox.read(record);
+    // For seed 2, of which there is no training.
+    sandbox.write("runs/reproduce/tones/seed-2.json", &whole);
+    let two = [&REPRODUCE[..], &["--seeds", "2"]].concat();
+    let said = sandbox.run(&two).is_one_sentence("runs/reproduce/tones/seed-2.json");
+    assert!(said.contains("is not of the model in"), "{said}");
+    // For a figure that sets another key of the same recipe.
+    let results = sandbox.read_text("results/results.toml");
+    let set = results.replace("\"tones.toml\" }", "\"tones.toml\", set = [\"train.epochs=1\"] }");
+    sandbox.write("results/results.toml", &set);
+    let said = sandbox.run(&REPRODUCE).is_one_sentence(record);
+    assert!(said.contains("another recipe") && said.contains("epochs"), "{said}");
+    sandbox.write("results/results.toml", results);
+    sandbox.write(record, "{}");
+    let said = sandbox.run(&REPRODUCE).is_one_sentence(record);
+    assert!(said.contains("is damaged") && said.contains("remove it"), "{said}");
 }
 
 #[test]
@@ -224,12 +343,24 @@ fn another_release_little_memory_and_unknown_names_are_told() {
     let line = sandbox.read_text("data/tones/train.jsonl").lines().next().unwrap().to_owned();
     let line: Value = serde_json::from_str(&line).unwrap();
     let name = line["audio_filepath"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    std::fs::remove_file(sandbox.path(format!("raw/{name}"))).unwrap();
-    std::fs::remove_file(sandbox.path(format!("raw/{}", name.replace(".wav", ".txt")))).unwrap();
+    for (end, aside) in [("wav", "aside.wav"), ("txt", "aside.txt")] {
+        let file = sandbox.path(format!("raw/{}", name.replace("wav", end)));
+        std::fs::rename(file, sandbox.path(aside)).unwrap();
+    }
     let refused = |ran: Ran| ran.is_one_sentence("another release of");
     let said = refused(sandbox.run(&REPRODUCE));
     assert!(said.contains("utterances where") && said.contains("--anyway"), "{said}");
     assert!(!sandbox.path("runs/reproduce/tones/seed-1").exists());
+    // As advised: the corpus anew, and the same command.
+    let [wav, text] = ["wav", "txt"].map(|end| name.replace("wav", end));
+    let [held, words] = [&wav, &text].map(|file| sandbox.path(format!("raw/{file}")));
+    assert!(!held.exists() && !words.exists());
+    std::fs::rename(sandbox.path("aside.wav"), &held).unwrap();
+    std::fs::rename(sandbox.path("aside.txt"), &words).unwrap();
+    sandbox.run_well(&REPRODUCE);
+    std::fs::remove_dir_all(sandbox.path("runs/reproduce")).unwrap();
+    std::fs::remove_file(held).unwrap();
+    std::fs::remove_file(words).unwrap();
     let ran = sandbox.run(&[&REPRODUCE[..], &["--anyway"]].concat());
     assert!(ran.stderr.contains("warning: this is another release of"), "{}", ran.stderr);
     assert!(ran.stdout.contains("here       WER "), "{}", ran.stdout);

@@ -136,11 +136,21 @@ fn choose_speakers<'a>(
     let all = seconds.len();
     let enough = seconds.iter().filter(|(_, seconds)| share.is_none_or(|share| **seconds >= share));
     let mut speakers: Vec<&str> = enough.map(|(speaker, _)| *speaker).collect();
-    if speakers.len() < count || count == 0 {
+    if count == 0 {
+        return Err("no speaker at all is asked for; ask for one at least".into());
+    }
+    if all == 0 {
+        return Err(
+            "no utterance names its speaker, so none can be drawn by speakers; draw minutes".into(),
+        );
+    }
+    if speakers.len() < count {
         let each = share.map_or(String::new(), |share| {
             format!(", {} with {share:.0} s of sound or more", speakers.len())
         });
-        return Err(format!("{count} speakers cannot be drawn: there are {all}{each}"));
+        return Err(format!(
+            "{count} speakers cannot be drawn: there are {all}{each}; ask for fewer"
+        ));
     }
     speakers.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.cmp(b)));
     Ok(speakers.into_iter().take(count).collect())

@@ -192,6 +192,32 @@ pub enum TrainError {
         /// Why.
         source: std::io::Error,
     },
+    /// A page, a table or a picture cannot be written.
+    #[error("cannot write {} ({source}); {} or name another place", path.display(), remedy(source))]
+    Page {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A training of a study, or its trial, is not what the study asks for.
+    #[error("{} {reason}; {way_out}", path.display())]
+    StudyRun {
+        /// The run directory, or the file of the trial.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// A folder holds more than what would be written over it.
+    #[error("{} {reason}; name another folder with -o, or remove it", path.display())]
+    KeepsMore {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        reason: String,
+    },
     /// No checkpoint of the run can be used.
     #[error("no checkpoint in {} can be used ({reason}); begin again in another folder with --run", path.display())]
     Checkpoint {
@@ -344,6 +370,11 @@ impl TrainError {
     /// A file that cannot be written.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Write { path: path.into(), source }
+    }
+
+    /// A page that cannot be written.
+    pub(crate) fn page(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Page { path: path.into(), source }
     }
 
     /// A file that cannot be read.

@@ -19,7 +19,7 @@ use labyrinth_signal::Audio;
 use labyrinth_text::score::{Pair, ScoreReport, score_pairs};
 use labyrinth_text::{Normalizer, Operation, Units, ctc_minimum_frames, word_errors};
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::data::reference;
 use crate::dev_score::FrameScore;
@@ -29,7 +29,7 @@ use crate::error::TrainError;
 pub(crate) const INTERVAL_SEED: u64 = 1;
 
 /// What the model saw of a manifest before it was evaluated on it, as the digests in the model file tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
     /// It is the very manifest that the model was trained on, or shards of it.

@@ -87,7 +87,13 @@ impl Evaluate {
             refuse_to_overwrite(path)?;
         }
         if let Some(path) = &self.record {
-            refuse_another_record(path, &self.model)?;
+            if self.out.as_ref() == Some(path) {
+                return Err(Failure::Sentence(format!(
+                    "{} cannot be the JSON and the record; name another file with --record",
+                    path.display()
+                )));
+            }
+            refuse_another_record(path, &self.model, &manifest)?;
         }
         let cpu = self.precision.cpu(self.isa)?;
         let progress = Progress::new("recognising");
@@ -178,9 +184,9 @@ impl Evaluate {
     }
 }
 
-/// The record of the same weights may be written again (on a quieter machine, say); that of others is a figure
-/// that somebody published.
-fn refuse_another_record(path: &Path, model: &Path) -> Result<(), Failure> {
+/// The record of the same weights on the same test set may be written again (on a quieter machine, say); another is a
+/// figure that somebody published.
+fn refuse_another_record(path: &Path, model: &Path, manifest: &Manifest) -> Result<(), Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         return Err(Failure::Sentence(format!(
@@ -193,8 +199,14 @@ fn refuse_another_record(path: &Path, model: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let weights = model::read(model)?.header.weights_digest;
+    let contents = manifest.contents_digest();
     match Record::read(path) {
-        Ok(record) if record.weights == weights => Ok(()),
+        Ok(record) if record.weights == weights && record.test.contents == contents => Ok(()),
+        Ok(record) if record.weights == weights => Err(Failure::Sentence(format!(
+            "{} is the record of this model on {}; name another file with --record, or remove it",
+            path.display(),
+            record.test.manifest
+        ))),
         _ => Err(Failure::Sentence(format!(
             "{} is there already and is not the record of this model; name another file with --record, or remove it",
             path.display()

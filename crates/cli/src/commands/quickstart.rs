@@ -107,7 +107,7 @@ impl Quickstart {
     /// The named folder; or the usual one, with the next free number where it is taken.
     fn choose_run(&self, narrator: &mut Narrator) -> Result<PathBuf, Failure> {
         if let Some(run) = &self.options.run {
-            refuse_a_file(run)?;
+            refuse_a_file(run, "--run")?;
             if !self.options.resume && is_taken(run) {
                 return Err(TrainError::RunExists { path: run.clone() }.into());
             }
@@ -117,7 +117,7 @@ impl Quickstart {
             1 => PathBuf::from(RUNS),
             number => PathBuf::from(format!("{RUNS}-{number}")),
         };
-        refuse_a_file(Path::new(RUNS))?;
+        refuse_a_file(Path::new(RUNS), "--run")?;
         let taken = (1..).take_while(|&number| is_taken(&names(number))).count();
         if taken == 0 {
             return Ok(names(1));

@@ -9,7 +9,7 @@ use labyrinth_corpus::atomic::write_atomically;
 use labyrinth_corpus::{CorpusInfo, Manifest, PrepareOptions, Survey};
 use labyrinth_nn::ModelFile;
 use labyrinth_train::results::{DataSet, Figure, Published, Record, ResultsFile};
-use labyrinth_train::{Recipe, TrainOptions, evaluate};
+use labyrinth_train::{Recipe, RunDirectory, TrainError, TrainOptions, evaluate};
 
 use crate::commands::check;
 use crate::commands::train::refuse_a_file;
@@ -41,7 +41,7 @@ pub struct Reproduce {
     /// The figure; all that there are where none is named.
     name: Option<String>,
     /// Where the corpus lies: its folder, or its archive.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "name")]
     from: Option<PathBuf>,
     /// Trains with the seeds 1 to N, and compares their mean.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -66,6 +66,18 @@ pub struct Reproduce {
 impl Reproduce {
     /// From the corpus to the verdict; the status is 1 outside of the interval.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        let ways = [
+            ("with --run", "with -o"),
+            (
+                "continue with --resume",
+                "begin again with the same command, which goes on where it stopped",
+            ),
+            (", --anyway continues it with other rounding", ""),
+        ];
+        self.go().map_err(|failure| training::with_ways_out(failure, &ways))
+    }
+
+    fn go(self) -> Result<ExitCode, Failure> {
         let all = match &self.results {
             Some(file) => ResultsFile::read(file)?.published()?,
             None => Published::from_text(PUBLISHED).map_err(|error| {
@@ -90,7 +102,7 @@ impl Reproduce {
             )));
         };
         let out = self.out.clone().unwrap_or_else(|| Path::new("runs/reproduce").join(name));
-        refuse_a_file(&out)?;
+        refuse_a_file(&out, "-o")?;
         self.refuse_little_memory(published)?;
         let job = Job {
             published,
@@ -202,23 +214,21 @@ impl Reproduce {
     fn train(&self, job: &Job<'_>, seed: u64, data: &Path) -> Result<Record, Failure> {
         let test = Manifest::read(&data.join("test.jsonl"))?;
         let record_path = job.out.join(format!("seed-{seed}.json"));
-        if record_path.exists() {
-            let record = Record::read(&record_path)?;
-            if record.test == DataSet::of(&test) {
-                return Ok(record);
-            }
-            return Err(Failure::Sentence(format!(
-                "{} is of another test set than {}; remove it, or name another folder with -o",
-                record_path.display(),
-                test.path.display()
-            )));
-        }
         let run = job.out.join(format!("seed-{seed}"));
-        output::line(format_args!("\nseed {seed} in {}", run.display()))?;
         let cpu = self.isa.cpu()?;
         let recipe = job.recipe(seed)?;
         let recipe_text = recipe.to_toml()?;
         let recipe = recipe.with_paths_from(&job.out.join("recipes"));
+        if record_path.exists() {
+            return match record_of(&record_path, &run, &recipe, &test) {
+                Ok(record) => Ok(record),
+                Err(reason) => Err(Failure::Sentence(format!(
+                    "{} {reason}; remove it, or name another folder with -o",
+                    record_path.display()
+                ))),
+            };
+        }
+        output::line(format_args!("\nseed {seed} in {}", run.display()))?;
         let cpu_of_trial = cpu.with_precision(recipe.train.precision)?;
         let options = TrainOptions {
             recipe,
@@ -239,6 +249,26 @@ impl Reproduce {
         write_atomically(&record_path, |file| file.write_all(record.to_text().as_bytes()))
             .map_err(Failure::write(&record_path))?;
         Ok(record)
+    }
+}
+
+/// The record of the training in `run`, or why it is not that.
+fn record_of(path: &Path, run: &Path, recipe: &Recipe, test: &Manifest) -> Result<Record, String> {
+    let record = match Record::read(path) {
+        Ok(record) => record,
+        Err(TrainError::NoRecord { reason, .. }) => return Err(format!("is damaged ({reason})")),
+        Err(error) => return Err(format!("is damaged ({error})")),
+    };
+    if record.test != DataSet::of(test) {
+        return Err(format!("is of another test set than {}", test.path.display()));
+    }
+    let trained = ModelFile::read(&run.join("model.safetensors"));
+    let own = trained.is_ok_and(|model| model.header.weights_digest == record.weights);
+    // An empty folder, where a run was, has no recipe that could differ.
+    match RunDirectory::difference(run, recipe) {
+        Ok(None) if own => Ok(record),
+        Ok(Some(difference)) => Err(format!("is of a training with another recipe ({difference})")),
+        _ => Err(format!("is not of the model in {}", run.display())),
     }
 }
 
@@ -284,7 +314,13 @@ impl Job<'_> {
             )));
         };
         let how = &self.published.reproduce;
+        // What a refused preparation left behind is in nobody's way as long as nothing was trained on it.
+        let trained = std::fs::read_dir(self.out).into_iter().flatten().flatten();
+        let trained = trained
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .any(|name| name.starts_with("seed-"));
         let options = PrepareOptions {
+            force: !trained,
             hold_out: how.hold_out.clone(),
             test_speakers: how.test_speakers.clone(),
             dev_speakers: how.dev_speakers.clone(),

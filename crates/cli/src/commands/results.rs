@@ -1,7 +1,7 @@
 //! `labyrinth results`: the page of published figures, from records of trials.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -48,7 +48,7 @@ pub struct Results {
     /// Writes nothing: status 1 where this page is not what would be written.
     #[arg(long, value_name = "PAGE", conflicts_with = "out")]
     check: Option<PathBuf>,
-    /// Also writes recipes and figures for `labyrinth reproduce` to carry.
+    /// Also writes recipes and figures for `labyrinth reproduce` to carry; with --check, compares them.
     #[arg(long, value_name = "FILE")]
     pack: Option<PathBuf>,
 }
@@ -62,6 +62,7 @@ impl Results {
         let results = ResultsFile::read(&self.file)?;
         let page = results.page()?;
         let published = results.published()?;
+        let packed = Published::to_text(&published);
         for name in results.unused() {
             output::complain(format_args!(
                 "warning: the record {name} stands in no line of {}",
@@ -69,18 +70,20 @@ impl Results {
             ));
         }
         if let Some(path) = &self.check {
-            let found = std::fs::read_to_string(path).map_err(Failure::read(path))?;
-            let same = found == page;
-            output::line(format_args!(
-                "{} {}",
-                path.display(),
-                if same {
-                    "is what its records say"
-                } else {
-                    "is not what its records say; write it anew with -o"
-                }
-            ))?;
+            let mut same = is_what_records_say(path, &page, "-o")?;
+            if let Some(path) = &self.pack {
+                same &= is_what_records_say(path, &packed, "--pack")?;
+            }
             return Ok(ExitCode::from(u8::from(!same)));
+        }
+        if let Some(path) = &self.pack {
+            refuse_what_is_no_pack(path)?;
+            if self.out.as_ref().is_some_and(|page| absolute(page) == absolute(path)) {
+                return Err(Failure::Sentence(format!(
+                    "{} cannot be the page and the pack; name another file with --pack",
+                    path.display()
+                )));
+            }
         }
         match &self.out {
             None => output::text(&page)?,
@@ -100,10 +103,40 @@ impl Results {
             }
         }
         if let Some(path) = &self.pack {
-            let text = Published::to_text(&published);
-            write_atomically(path, |file| file.write_all(text.as_bytes()))
+            write_atomically(path, |file| file.write_all(packed.as_bytes()))
                 .map_err(Failure::write(path))?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says whether a file is what would be written; `option` writes it.
+fn is_what_records_say(path: &Path, wanted: &str, option: &str) -> Result<bool, Failure> {
+    let found = std::fs::read_to_string(path).map_err(Failure::read(path))?;
+    let same = found == wanted;
+    let what = match same {
+        true => "is what its records say".to_owned(),
+        false => format!("is not what its records say; write it anew with {option}"),
+    };
+    output::line(format_args!("{} {what}", path.display()))?;
+    Ok(same)
+}
+
+/// An earlier pack may be written over, and nothing else.
+fn refuse_what_is_no_pack(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    match Published::from_text(&text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::Sentence(format!(
+            "{} is there already and was not written by --pack; name another file, or remove it",
+            path.display()
+        ))),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

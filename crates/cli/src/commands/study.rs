@@ -16,7 +16,7 @@ use super::evaluate::to_json;
 use crate::failure::Failure;
 use crate::machine::{IsaOption, ThreadsOption, WorkersOption};
 use crate::progress::Progress;
-use crate::{output, training, wording};
+use crate::{interrupt, output, training, wording};
 
 /// Arguments of `labyrinth study`.
 #[derive(Args)]
@@ -25,7 +25,8 @@ The file names a base recipe, the manifest on which every model is tried, seeds,
 is compared, each with the keys it sets. Every cell is trained once with every seed. Stopped at
 any moment, the same command goes on where it was, to the same figures. At the end, and with
 --table at any time, README.md (the table), picture.svg and runs.jsonl (one line for each
-training) stand in the output folder.
+training) stand in the output folder. A cell may name another recipe of its own; `answer`, a
+sentence written by who has seen the figures, stands above the table.
 
   title = \"How long should a frame be?\"
   question = \"What does a frame of 250 ms cost, and what does it save?\"
@@ -65,13 +66,13 @@ pub struct Study {
 impl Study {
     /// Goes through the queue, then writes what came out.
     pub fn run(self) -> Result<ExitCode, Failure> {
+        self.go().map_err(in_a_study)
+    }
+
+    fn go(self) -> Result<ExitCode, Failure> {
         let runs = self.runs.clone().unwrap_or_else(|| default_runs(&self.file));
         let plan = Plan::read(&self.file, &runs)?;
         let out = self.out.as_ref().unwrap_or(&runs);
-        if !out.join("runs.jsonl").exists() {
-            // Of an earlier table the log stands beside it; anything else is somebody's own.
-            output::refuse_to_replace(&out.join("README.md"))?;
-        }
         let manifest = Manifest::read(&plan.evaluate)?;
         if manifest.utterances.is_empty() {
             return Err(Failure::Sentence(format!(
@@ -79,6 +80,13 @@ impl Study {
                 plan.evaluate.display()
             )));
         }
+        if !self.table {
+            plan.check_data()?;
+            plan.check_output(&runs, false)?;
+            interrupt::advise("the same command goes on where it stopped");
+        }
+        // Before hours of training: what stands there is of this study, and no table of more than there will be.
+        plan.check_output(out, self.table && self.out.is_some())?;
         let count = |standing| plan.jobs.iter().filter(|job| job.progress() == standing).count();
         output::line(format_args!(
             "{}: {}, {} done, {} begun, {} waiting",
@@ -123,7 +131,7 @@ impl Study {
             cpu,
             workers: self.workers.count(),
         };
-        let summary = training::run(options, self.threads, &[]).map_err(in_a_study)?;
+        let summary = training::run(options, self.threads, &[])?;
         let cpu = cpu.with_precision(job.recipe.train.precision)?;
         let progress = Progress::new("recognising");
         let result =
@@ -134,6 +142,9 @@ impl Study {
         let model = ModelFile::read(&summary.model)
             .map_err(|error| Failure::Sentence(error.to_string()))?;
         value["parameters"] = json!(model.network.parameters.len());
+        value["contents"] = json!(manifest.contents_digest());
+        value["train_digest"] = json!(model.header.data.train_digest);
+        value["dev_digest"] = json!(model.header.data.dev_digest);
         let path = job.evaluation();
         let text = format!("{value}\n");
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
@@ -148,15 +159,14 @@ impl Study {
 
 /// The same refusal with the ways out that there are here: `labyrinth train` has --run and --resume, and advises them.
 fn in_a_study(failure: Failure) -> Failure {
-    let Failure::Train(error) = &failure else { return failure };
-    let said = error.to_string();
-    let ways = [
-        ("another folder with --run", "another folder with --runs"),
-        ("continue with --resume", "begin the study again, which goes on where it was"),
-        (", --anyway continues it with other rounding", ""),
-    ];
-    let here = ways.iter().fold(said.clone(), |said, (there, here)| said.replace(there, here));
-    if here == said { failure } else { Failure::Sentence(here) }
+    training::with_ways_out(
+        failure,
+        &[
+            ("with --run", "with --runs"),
+            ("continue with --resume", "begin the study again, which goes on where it was"),
+            (", --anyway continues it with other rounding", ""),
+        ],
+    )
 }
 
 /// `runs/studies/frames` for `frames.toml`; a file called `study.toml` is named after its folder.

@@ -76,8 +76,10 @@ impl Subset {
         if (&self.minutes, &self.speakers, &self.without) == (&None, &None, &None) {
             return sentence("say what to draw: --minutes, --speakers or --without".into());
         }
-        let folder = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
-        if folder(&self.out) != folder(&self.manifest) || self.out == self.manifest {
+        // `./train.jsonl` lies beside `train.jsonl`.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let (out, from) = (absolute(&self.out), absolute(&self.manifest));
+        if out.parent() != from.parent() || out == from {
             return sentence(format!(
                 "{} must be another file beside {}, for the paths in it are relative to that folder",
                 self.out.display(),
@@ -110,14 +112,18 @@ impl Subset {
             minutes: self.minutes,
             even: lexicon.as_ref().map(|lexicon| (lexicon, &normalizer)),
         };
-        let drawn = draw(&manifest, &what).map_err(|fault| {
-            Failure::Sentence(format!("{}: {fault}; ask for fewer", self.manifest.display()))
-        })?;
+        let drawn = draw(&manifest, &what)
+            .map_err(|fault| Failure::Sentence(format!("{}: {fault}", self.manifest.display())))?;
         let all = manifest.utterances.len();
         let mut keep = drawn.kept.iter();
         manifest.utterances.retain(|_| *keep.next().unwrap_or(&false));
         if manifest.utterances.is_empty() {
             return sentence(match drawn.outside_lexicon {
+                0 if self.minutes.is_none() => format!(
+                    "{} leaves nothing of {}: all its speakers or utterances stand there",
+                    self.without.as_ref().unwrap_or(&self.manifest).display(),
+                    self.manifest.display()
+                ),
                 0 => format!(
                     "the first utterance drawn from {} is longer than {} minutes; ask for more --minutes",
                     self.manifest.display(),

@@ -18,7 +18,8 @@ use crate::{interrupt, model, output, training, wording};
 Writes the run directory, runs/NAME-OF-THE-RECIPE where not named: the recipe as resolved,
 log.jsonl, ledger.jsonl, checkpoints and model.safetensors, the best epoch's model. Interrupted at
 any moment, it goes on with --resume to the same weights, byte for byte; --from must be given again.
-`embedded` is the model inside this program.
+`embedded` is the model inside this program, which is written beside the run as a file; the recipe
+has [features] and [model] of the model it begins with (recipes/embedded.toml).
 
 Examples:
   labyrinth train recipes/an4.toml
@@ -46,7 +47,7 @@ impl Train {
         let mut shown = recipe.clone();
         let mut recipe = recipe.with_paths_from(recipe_folder(&self.recipe));
         let run = self.options.run.clone().unwrap_or_else(|| default_run(&self.recipe));
-        refuse_a_file(&run)?;
+        refuse_a_file(&run, "--run")?;
         let from = self.from.as_ref().map(|named| model::as_file(named, &run)).transpose()?;
         if let Some(model) = &from {
             shown.train.from = model.file_name().map(PathBuf::from);
@@ -136,11 +137,11 @@ pub fn outcome(summary: &Summary, run: &Path) -> String {
 }
 
 /// A run directory cannot be where a file lies (or a device, or a pipe).
-pub fn refuse_a_file(run: &Path) -> Result<(), Failure> {
+pub fn refuse_a_file(run: &Path, option: &str) -> Result<(), Failure> {
     match run.ancestors().find(|path| path.exists() && !path.is_dir()) {
         None => Ok(()),
         Some(file) => Err(Failure::Sentence(format!(
-            "{} is a file, so the run cannot go to {}; name another folder with --run",
+            "{} is a file, so the run cannot go to {}; name another folder with {option}",
             file.display(),
             run.display()
         ))),

@@ -54,7 +54,7 @@ pub fn write_report(
     }
     let html = Report::read(run, cpu, progress)?.into_html()?;
     write_atomically(&path, |file| file.write_all(html.as_bytes()))
-        .map_err(TrainError::write(&path))?;
+        .map_err(TrainError::page(&path))?;
     Ok(path)
 }
 

@@ -9,7 +9,7 @@ use super::{Record, SEED};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Figure {
-    /// Mean of the trials' rates.
+    /// All errors over all that was said: the mean of the trials' rates where their test sets are equally long.
     pub mean: f64,
     /// Least and greatest of them.
     pub spread: (f64, f64),
@@ -33,10 +33,11 @@ impl Figure {
         let rates = records.iter().map(rate).collect::<Option<Vec<f64>>>()?;
         let low = rates.iter().copied().reduce(f64::min)?;
         let high = rates.iter().copied().reduce(f64::max)?;
-        let Interval { low: from, high: to, method } =
-            confidence_interval(&added_up(records, characters), SEED);
+        let counts = added_up(records, characters);
+        let all: ErrorCounts = counts.iter().map(|(_, counts)| *counts).sum();
+        let Interval { low: from, high: to, method } = confidence_interval(&counts, SEED);
         Some(Self {
-            mean: rates.iter().sum::<f64>() / rates.len() as f64,
+            mean: all.rate()?,
             spread: (low, high),
             interval: (from, to),
             method,

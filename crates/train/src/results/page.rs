@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::publish::Reproduce;
 use super::{Figure, Record};
 use crate::error::TrainError;
+use crate::recipe::{Place, plain};
 
 /// Which figures are published, and what is said about them.
 #[derive(Debug, Deserialize)]
@@ -104,22 +105,50 @@ impl ResultsFile {
         if is_special_file(path) {
             return Err(refuse("it is a pipe or a device and no file".into()));
         }
-        let text = std::fs::read_to_string(path).map_err(TrainError::read(path))?;
-        let file: File = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| refuse(format!("it cannot be read ({error}); check the path")))?;
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let place =
+                Place::of(&error, &text).map_or(String::new(), |place| format!("{place}: "));
+            refuse(format!("{place}{}; correct it there", plain(error.message())))
+        })?;
+        if let Some(section) = file.sections.iter().find(|one| !(2..=6).contains(&one.level)) {
+            return Err(refuse(format!(
+                "the section \"{}\" has level {}, and headings have 2 to 6",
+                section.title, section.level
+            )));
+        }
         let folder = path.parent().unwrap_or(Path::new("")).join(&file.records);
         let mut records = BTreeMap::new();
         for line in file.sections.iter().flat_map(|section| &section.lines) {
             if line.records.is_empty() {
                 return Err(refuse(format!("the line \"{}\" names no record", line.name)));
             }
-            for name in &line.records {
+            for (place, name) in line.records.iter().enumerate() {
+                if line.records[..place].contains(name) {
+                    let fault = format!(
+                        "the line \"{}\" names {name} twice, which would count one training as two",
+                        line.name
+                    );
+                    return Err(refuse(fault));
+                }
                 if !records.contains_key(name) {
                     let record = Record::read(&folder.join(format!("{name}.json")))?;
                     records.insert(name.clone(), record);
                 }
             }
         }
-        Ok(Self { path: path.into(), file, records })
+        let results = Self { path: path.into(), file, records };
+        for line in results.lines() {
+            let records = results.records(line);
+            if records.windows(2).any(|pair| pair[0].units != pair[1].units) {
+                return Err(refuse(format!(
+                    "the line \"{}\" has records in words and in phonemes, which have no mean",
+                    line.name
+                )));
+            }
+        }
+        Ok(results)
     }
 
     /// The records of a line.

@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 
+use labyrinth_corpus::CorpusInfo;
 use serde::{Deserialize, Serialize};
 
 use super::page::ResultsFile;
 use super::{DataSet, Figure};
 use crate::error::TrainError;
+use crate::recipe::Recipe;
 
 /// How a line is repeated: `reproduce = { name = "an4", corpus = "an4", recipe = "an4.toml" }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,8 +88,20 @@ impl ResultsFile {
                 )));
             }
             let recipe = self.path().with_file_name("").join(&reproduce.recipe);
-            let recipe_text =
-                std::fs::read_to_string(&recipe).map_err(TrainError::read(&recipe))?;
+            let recipe_text = std::fs::read_to_string(&recipe).map_err(|error| {
+                let name = &line.name;
+                self.refuse(format!(
+                    "the recipe {} of the line \"{name}\" cannot be read ({error}); check its path",
+                    recipe.display()
+                ))
+            })?;
+            Recipe::parse_with(&recipe_text, &recipe, &reproduce.set)?;
+            if CorpusInfo::named(&reproduce.corpus).is_none() {
+                return Err(self.refuse(format!(
+                    "the line \"{}\" is of the corpus \"{}\", which `labyrinth prepare` does not know",
+                    line.name, reproduce.corpus
+                )));
+            }
             all.push(Published {
                 reproduce: reproduce.clone(),
                 recipe_text,

@@ -131,6 +131,11 @@ impl Record {
         commit: Option<String>,
     ) -> Result<Self, TrainError> {
         let (header, score) = (&model.header, &evaluation.score);
+        // The folder of a model that was moved there tells of another training.
+        let run = run.filter(|run| {
+            let own = ModelFile::read(&run.join("model.safetensors"));
+            own.is_ok_and(|own| own.header.weights_digest == header.weights_digest)
+        });
         let history = run.map(History::read).transpose()?.unwrap_or_default();
         let phonemes = evaluation.units == Units::Phonemes;
         // As text: of the recipe of an earlier version some keys may have had other names.
@@ -138,9 +143,10 @@ impl Record {
         let recipe = recipe.as_deref().unwrap_or(&header.training.recipe);
         let recipe: toml::Table = recipe.parse().unwrap_or_default();
         let key = |section: &str, key: &str| recipe.get(section).and_then(|table| table.get(key));
-        let data_set = |key: Option<&toml::Value>| {
+        // Only as it was then: a manifest that changed since is not what was learnt from.
+        let data_set = |key: Option<&toml::Value>, digest: &str| {
             let manifest = Manifest::read(Path::new(key?.as_str()?)).ok()?;
-            Some(DataSet::of(&manifest))
+            (manifest.digest().ok()? == digest).then(|| DataSet::of(&manifest))
         };
         let mut speakers: Vec<String> = Vec::new();
         let utterances = score.utterances.iter().map(|utterance| {
@@ -177,8 +183,8 @@ impl Record {
             refused: evaluation.ledger.refused_count(),
             seen: evaluation.seen.is_some(),
             test: DataSet::of(manifest),
-            train: data_set(key("data", "train")),
-            dev: data_set(key("data", "dev")),
+            train: data_set(key("data", "train"), &header.data.train_digest),
+            dev: data_set(key("data", "dev"), &header.data.dev_digest),
             dev_rate: dev_rate.copied(),
             learnt: (header.data.train_utterances, header.data.train_hours),
             parameters: model.network.parameters.len(),
@@ -209,18 +215,31 @@ impl Record {
         let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
         let record: Self =
             serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-        match record.format {
-            FORMAT => Ok(record),
-            other => {
-                Err(refuse(format!("it is of format {other}, and this program reads {FORMAT}")))
-            }
+        if record.format != FORMAT {
+            let other = record.format;
+            return Err(refuse(format!(
+                "it is of format {other}, and this program reads {FORMAT}"
+            )));
         }
+        let said: ErrorCounts = record.counts(false).into_iter().map(|(_, counts)| counts).sum();
+        let counted = said.rate().unwrap_or(0.0);
+        let contradicts = record.utterances.len() != record.test.utterances
+            || (counted - record.rate.unwrap_or(0.0)).abs() > 1e-9;
+        match contradicts {
+            true => Err(refuse("its figures are not those of the errors that it lists".into())),
+            false => Ok(record),
+        }
+    }
+
+    /// Whether both are of the same weights on the same test set.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        (&self.weights, &self.test.contents) == (&other.weights, &other.test.contents)
     }
 
     /// Keeps the real-time factor of an earlier trial of the same model on the same machine where that was faster:
     /// what else the machine did can only slow it down.
     pub fn keep_fastest(&mut self, earlier: &Self) {
-        if (&earlier.weights, &earlier.tried_on) == (&self.weights, &self.tried_on) {
+        if self.is_of_the_same(earlier) && earlier.tried_on == self.tried_on {
             self.real_time_factor = self.real_time_factor.min(earlier.real_time_factor);
         }
     }

@@ -13,10 +13,12 @@ mod picture;
 mod result;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use labyrinth_corpus::atomic::write_atomically;
+use labyrinth_corpus::open_source;
 use labyrinth_signal::is_special_file;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +26,7 @@ use crate::error::TrainError;
 use crate::recipe::{Place, Recipe, plain};
 use crate::run_directory::RunDirectory;
 
-pub use result::{CellResult, RunResult, StudyResult};
+pub use result::{CellResult, RunResult, StudyResult, Trial};
 
 /// Trainings that one study may hold: beyond it a grid is a slip of the finger.
 const MOST_JOBS: usize = 1000;
@@ -169,7 +171,7 @@ impl Study {
     /// [`TrainError`] as [`Study::result`], and where the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
         let result = self.result()?;
-        std::fs::create_dir_all(folder).map_err(TrainError::write(folder))?;
+        std::fs::create_dir_all(folder).map_err(TrainError::page(folder))?;
         let lines: String =
             result.runs().map(|run| format!("{}\n", run.to_json(&self.file))).collect();
         let table = table::markdown(&self.file, &result);
@@ -178,10 +180,98 @@ impl Study {
         {
             let path = folder.join(name);
             write_atomically(&path, |file| file.write_all(text.as_bytes()))
-                .map_err(TrainError::write(&path))?;
+                .map_err(TrainError::page(&path))?;
         }
         Ok(())
     }
+
+    /// Refuses a folder in which [`Study::write`] would write over what is not of this study, or tells of more:
+    /// of trainings that the study has not; with `only_done`, of trainings that are not done here.
+    ///
+    /// # Errors
+    /// [`TrainError`] with the file that would be lost, or where the folder cannot be made.
+    pub fn check_output(&self, folder: &Path, only_done: bool) -> Result<(), TrainError> {
+        std::fs::create_dir_all(folder).map_err(TrainError::page(folder))?;
+        let log = folder.join("runs.jsonl");
+        let keep = |path: PathBuf, reason: String| Err(TrainError::KeepsMore { path, reason });
+        if log.symlink_metadata().is_err() {
+            let pages = ["README.md", "picture.svg"].map(|name| folder.join(name));
+            return match pages.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+                Some(path) => keep(path, "is there already and is no page of a study".into()),
+                None => Ok(()),
+            };
+        }
+        let text = std::fs::read_to_string(&log).map_err(TrainError::page(&log))?;
+        let mut elsewhere = 0;
+        for line in text.lines() {
+            let line: Option<LogLine> = serde_json::from_str(line).ok();
+            let Some(LogLine { cell, seed }) = line else {
+                return keep(log, "is there already and is no log of a study".into());
+            };
+            let job = self
+                .jobs
+                .iter()
+                .find(|job| job.seed == seed && self.file.cells[job.cell].name == cell);
+            match job {
+                None => {
+                    let what =
+                        format!("tells of \"{cell}\" with seed {seed}, which this study has not");
+                    return keep(log, what);
+                }
+                Some(job) => elsewhere += usize::from(job.progress() != Progress::Done),
+            }
+        }
+        match elsewhere {
+            0 => Ok(()),
+            _ if !only_done => Ok(()),
+            1 => keep(log, "tells of a training that is not done here".into()),
+            count => keep(log, format!("tells of {count} trainings that are not done here")),
+        }
+    }
+
+    /// Refuses a study some of whose manifests are not there, or have changed since a training of it: what is
+    /// compared must have learnt from the same.
+    ///
+    /// # Errors
+    /// [`TrainError`], with the manifest.
+    pub fn check_data(&self) -> Result<(), TrainError> {
+        let mut known: BTreeMap<&Path, String> = BTreeMap::new();
+        for job in &self.jobs {
+            let data = &job.recipe.data;
+            let train = data.train.manifests().iter().map(|one| one.manifest.as_path());
+            for path in train.clone().chain([data.dev.as_path()]) {
+                if !known.contains_key(path) {
+                    known.insert(path, open_source(path, &|_, _| ())?.digest()?);
+                }
+            }
+            if job.progress() != Progress::Done {
+                continue;
+            }
+            let trial = result::Trial::read(&job.evaluation())?;
+            let now: Vec<&str> = train.clone().map(|path| known[path].as_str()).collect();
+            let learnt = trial.train_digest.split(' ').zip(&now).zip(train);
+            let chosen = [(
+                (trial.dev_digest.as_str(), &known[data.dev.as_path()].as_str()),
+                data.dev.as_path(),
+            )];
+            let changed = learnt.chain(chosen).find(|((was, is), _)| was != *is);
+            if let Some((_, manifest)) = changed {
+                return Err(TrainError::StudyRun {
+                    path: job.run.clone(),
+                    reason: format!("was trained before {} changed", manifest.display()),
+                    way_out: "restore that manifest, or remove the run to train it anew",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a line of `runs.jsonl` is known by.
+#[derive(Deserialize)]
+struct LogLine {
+    cell: String,
+    seed: u64,
 }
 
 impl Job {

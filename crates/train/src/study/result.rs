@@ -1,13 +1,18 @@
 //! What came out of a study: of each training, and of each cell over its seeds.
 
+use std::path::Path;
+
+use labyrinth_corpus::Manifest;
 use labyrinth_text::score::UtteranceScore;
 use labyrinth_text::{
     Comparison, ErrorCounts, Interval, PairedErrors, Units, compare, confidence_interval,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Job, Progress, Study, StudyFile};
 use crate::error::TrainError;
+use crate::evaluate::Seen;
 use crate::report::History;
 
 /// Seed of bootstraps: fixed, so that the same errors give the same figures.
@@ -22,6 +27,8 @@ pub struct RunResult {
     pub seed: u64,
     /// What its labels are: of phonemes the error rate is that of phonemes.
     pub units: Units,
+    /// Whether it knew the utterances on which it was tried.
+    pub seen: Option<Seen>,
     /// Errors of each utterance.
     pub utterances: Vec<UtteranceScore>,
     /// Share of the utterances whose frames are enough for CTC.
@@ -51,7 +58,8 @@ pub struct CellResult {
     pub characters: Option<f64>,
     /// 95 % interval of the word error rate: over speakers or utterances, with the seeds' errors added up.
     pub interval: Interval,
-    /// Against the first cell, over the seeds that both have; `None` for the first itself.
+    /// Against the first cell, over the seeds that both have; `None` for the first itself, where there is no such
+    /// seed, and where words would be compared with phonemes.
     pub against_first: Option<Comparison>,
 }
 
@@ -68,34 +76,80 @@ fn total(utterances: &[UtteranceScore], of: fn(&UtteranceScore) -> ErrorCounts) 
     utterances.iter().map(of).sum()
 }
 
-impl RunResult {
-    fn read(job: &Job) -> Result<Self, TrainError> {
-        let path = job.evaluation();
-        let text = std::fs::read_to_string(&path).map_err(TrainError::read(&path))?;
-        let damaged = |reason: String| TrainError::Read {
-            path: path.clone(),
-            source: std::io::Error::other(format!(
-                "{reason}; remove it, and the study tries this model again"
-            )),
+/// What the trial of one training left in its run directory: an evaluation as JSON, and what it was made of.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trial {
+    /// [`Manifest::contents_digest`] of what it was tried on.
+    pub contents: String,
+    /// Digests of what it learnt from, with spaces between.
+    pub train_digest: String,
+    /// Digest of what its epoch was chosen by.
+    pub dev_digest: String,
+    /// Weights.
+    pub parameters: usize,
+    /// What computed, its CPU and its instruction set.
+    cpu: String,
+    instruction_set: String,
+    /// Utterances with frames enough for CTC.
+    feasible: usize,
+    /// Whether the model knew what it was tried on.
+    seen: Option<Seen>,
+    speed: Speed,
+    score: Score,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Speed {
+    real_time_factor: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Score {
+    utterances: Vec<UtteranceScore>,
+}
+
+impl Trial {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`TrainError`] where it is none.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let damaged = |error: String| TrainError::StudyRun {
+            path: path.into(),
+            reason: format!("is no trial of a study's model ({error})"),
+            way_out: "remove it, and the study tries that model again",
         };
-        let mut value: Value =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let scores = value["score"]["utterances"].take();
-        let utterances: Vec<UtteranceScore> =
-            serde_json::from_value(scores).map_err(|error| damaged(error.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
+    }
+}
+
+impl RunResult {
+    /// `contents`: the digest of what the study's models are tried on.
+    fn read(job: &Job, contents: &str) -> Result<Self, TrainError> {
+        let path = job.evaluation();
+        let trial = Trial::read(&path)?;
+        if trial.contents != contents {
+            return Err(TrainError::StudyRun {
+                path,
+                reason: "is the trial on another test set than the study's now".into(),
+                way_out: "remove it, and the study tries that model again",
+            });
+        }
+        let utterances = trial.score.utterances;
         let history = History::read(&job.run)?;
         let whole = history.seconds().filter(|(_, whole)| *whole);
-        let text = |key: &str| value[key].as_str().unwrap_or("unknown").to_owned();
         Ok(Self {
             cell: job.cell,
             seed: job.seed,
             units: job.recipe.data.units,
-            feasible: value["feasible"].as_f64().unwrap_or(0.0) / utterances.len().max(1) as f64,
-            real_time_factor: value["speed"]["real_time_factor"].as_f64().unwrap_or(f64::NAN),
-            parameters: value["parameters"].as_u64().unwrap_or(0) as usize,
+            seen: trial.seen,
+            feasible: trial.feasible as f64 / utterances.len().max(1) as f64,
+            real_time_factor: trial.speed.real_time_factor,
+            parameters: trial.parameters,
             seconds: whole.map(|(seconds, _)| seconds),
             peak_memory: history.sessions.iter().filter_map(|session| session.peak_memory).max(),
-            machine: format!("{}, {}", text("cpu"), text("instruction_set")),
+            machine: format!("{}, {}", trial.cpu, trial.instruction_set),
             epochs: history
                 .epochs
                 .iter()
@@ -153,14 +207,16 @@ impl CellResult {
         let sum = |of: fn(&UtteranceScore) -> ErrorCounts| {
             runs.iter().map(|run| total(&run.utterances, of)).sum::<ErrorCounts>().rate()
         };
-        let against_first = first.map(|first| {
+        let units = |runs: &[RunResult]| runs.first().map(|run| run.units.rate_name());
+        let against_first = first.filter(|first| units(&first.runs) == units(&runs));
+        let against_first = against_first.and_then(|first| {
             let has = |runs: &[RunResult], seed| runs.iter().any(|run| run.seed == seed);
             let mine = added_up(runs.iter().filter(|run| has(&first.runs, run.seed)));
             let theirs = added_up(first.runs.iter().filter(|run| has(&runs, run.seed)));
             let pairs = theirs.into_iter().zip(mine);
             let pairs: Vec<PairedErrors> =
                 pairs.map(|((speaker, a), (_, b))| PairedErrors { speaker, a, b }).collect();
-            compare(&pairs, SEED)
+            (!pairs.is_empty()).then(|| compare(&pairs, SEED))
         });
         Self {
             words: sum(|score| score.words),
@@ -183,13 +239,14 @@ impl CellResult {
 
 impl StudyResult {
     pub(super) fn of(study: &Study) -> Result<Self, TrainError> {
+        let contents = Manifest::read(&study.evaluate)?.contents_digest();
         let mut cells: Vec<CellResult> = Vec::new();
         let mut missing = 0;
         for place in 0..study.file.cells.len() {
             let mut runs = Vec::new();
             for job in study.jobs.iter().filter(|job| job.cell == place) {
                 match job.progress() {
-                    Progress::Done => runs.push(RunResult::read(job)?),
+                    Progress::Done => runs.push(RunResult::read(job, &contents)?),
                     _ => missing += 1,
                 }
             }

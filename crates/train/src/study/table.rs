@@ -7,6 +7,7 @@ use labyrinth_text::Units;
 
 use super::StudyFile;
 use super::result::{CellResult, RunResult, StudyResult};
+use crate::evaluate::Seen;
 
 fn percent(rate: Option<f64>) -> String {
     rate.map_or_else(|| "none".into(), |rate| format!("{:.2}", 100.0 * rate))
@@ -43,9 +44,12 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
         }
     }
     let _ = writeln!(text, "![{rate} of each cell](picture.svg)\n");
+    if let Some(seen) = result.runs().find_map(|run| run.seen) {
+        let _ = writeln!(text, "What the models are tried on they know: {}.\n", known(seen));
+    }
     let _ = writeln!(
         text,
-        "| | {rate} % | seeds | 95 % interval | against the first | p | CER % | feasible % | RTF | minutes | parameters |\n\
+        "| | {rate} % | least to greatest | 95 % interval | against the first | p | CER % | feasible % | RTF | minutes | parameters |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     );
     for (cell, of) in file.cells.iter().zip(&result.cells) {
@@ -53,21 +57,44 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     }
     let machines: BTreeSet<&str> = result.runs().map(|run| run.machine.as_str()).collect();
     let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
+    let compared = result.cells.iter().find_map(|cell| cell.against_first.as_ref());
     let _ = writeln!(
         text,
-        "\nTried on `{}`; seeds {}; seeds: least to greatest {rate}; interval and p: {}. Minutes of the \
-         shortest training of each that nothing cut off; RTF on one thread. Computed on: {}. `runs.jsonl` holds one line for each training; the \
-         file of the study names its recipes.",
-        file.evaluate.display(),
+        "\n{rate}: mean over the seeds {}, from the least to the greatest, tried on {}. Intervals: {}. p: {}. Minutes: \
+         of the shortest training that nothing cut off. RTF: on one thread. Computed on: {}. `runs.jsonl` holds one \
+         line for each training; the file of the study names its recipes and its manifests.",
         file.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+        result.runs().next().map_or("nothing yet".into(), tried_on),
         method.map_or("none yet", |cell| cell.interval.method.as_str()),
+        compared.map_or("nothing to compare yet", |comparison| comparison.test.as_str()),
         machines.into_iter().collect::<Vec<_>>().join("; "),
     );
     text
 }
 
+/// `130 utterances of 10 speakers`.
+fn tried_on(run: &RunResult) -> String {
+    let speakers: BTreeSet<&str> =
+        run.utterances.iter().filter_map(|one| one.speaker.as_deref()).collect();
+    match speakers.len() {
+        0 => format!("{} utterances", run.utterances.len()),
+        1 => format!("{} utterances of one speaker", run.utterances.len()),
+        count => format!("{} utterances of {count} speakers", run.utterances.len()),
+    }
+}
+
+fn known(seen: Seen) -> &'static str {
+    match seen {
+        Seen::TrainedOn => "they learnt from it, so the figures say nothing of new speech",
+        Seen::ChosenBy => "their epochs were chosen by it, so the figures flatter",
+    }
+}
+
 fn row(name: &str, cell: &CellResult) -> String {
     let runs = &cell.runs;
+    if runs.is_empty() {
+        return format!("| {} | none yet |{}", plain(name), " |".repeat(9));
+    }
     // Of phonemes there are none.
     let characters = match runs.first() {
         Some(run) if run.units == Units::Phonemes => String::new(),
@@ -77,10 +104,12 @@ fn row(name: &str, cell: &CellResult) -> String {
         format!("{} to {}", percent(Some(low)), percent(Some(high)))
     });
     let (difference, p) = match &cell.against_first {
-        Some(against) if !runs.is_empty() => {
-            (format!("{:+.2}", 100.0 * against.difference), format!("{:.4}", against.p_value))
+        Some(against) => {
+            let [low, high] = [against.interval.low, against.interval.high].map(|end| 100.0 * end);
+            let difference = format!("{:+.2} [{low:.2}, {high:.2}]", 100.0 * against.difference);
+            (difference, format!("{:.4}", against.p_value))
         }
-        _ => (String::new(), String::new()),
+        None => (String::new(), String::new()),
     };
     let or_none = |value: Option<f64>, digits: usize| {
         value.map_or_else(|| "unknown".into(), |value| format!("{value:.digits$}"))
