@@ -192,6 +192,12 @@ fn a_subset_depends_on_its_seed_alone() {
     sandbox.refuses(&["subset", "data/train.jsonl", "--minutes", "1", "-o", "x.jsonl"], "beside");
     let few = ["subset", "data/train.jsonl", "--minutes", "0.001", "-o", "data/x.jsonl"];
     sandbox.refuses(&few, "more --minutes");
+    let train = ["--without", "data/train.jsonl", "-o", "data/x.jsonl"];
+    let said =
+        sandbox.refuses(&[&["subset", "data/train.jsonl"], &train[..]].concat(), "train.jsonl");
+    assert!(said.contains("leaves nothing of") && !said.contains("minutes"), "{said}");
+    // Beside it, however it is written.
+    assert_eq!(draw("./data/d.jsonl", &[]), a);
     sandbox.write("data/empty.jsonl", "");
     let none = ["subset", "data/empty.jsonl", "--minutes", "1", "-o", "data/x.jsonl"];
     sandbox.refuses(&none, "data/empty.jsonl is empty");

@@ -276,10 +276,21 @@ mod tests {
         let seconds = speakers(&manifest, &shared);
         assert_eq!(seconds.keys().collect::<Vec<_>>(), two.keys().collect::<Vec<_>>());
         assert!(seconds.values().all(|one| *one > 6.0 && *one <= 9.0), "{seconds:?}");
-        for (speakers, minutes) in [(5, None), (0, None), (2, Some(2.0))] {
+        for (speakers, minutes, words) in [
+            (5, None, "5 speakers cannot be drawn: there are 4; ask for fewer"),
+            (
+                2,
+                Some(2.0),
+                "2 speakers cannot be drawn: there are 4, 0 with 60 s of sound or more; ask for fewer",
+            ),
+            (0, None, "no speaker at all is asked for"),
+        ] {
             let what = Draw { speakers: Some(speakers), minutes, ..what };
-            assert!(draw(&manifest, &what).unwrap_err().contains("cannot be drawn"));
+            assert!(draw(&manifest, &what).unwrap_err().contains(words), "{words}");
         }
+        let mut nameless = manifest.clone();
+        nameless.utterances.iter_mut().for_each(|one| one.speaker = None);
+        assert!(draw(&nameless, &what).unwrap_err().contains("no utterance names its speaker"));
         // The rest is everybody else.
         let mut held_out = manifest.clone();
         held_out.utterances.retain(|one| two.contains_key(one.speaker.as_ref().unwrap()));

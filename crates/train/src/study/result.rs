@@ -272,3 +272,45 @@ impl StudyResult {
         self.cells.iter().flat_map(|cell| &cell.runs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(units: Units, seed: u64, errors: &[usize]) -> RunResult {
+        let utterances = errors.iter().enumerate().map(|(index, &errors)| UtteranceScore {
+            id: index.to_string(),
+            speaker: None,
+            reference: String::new(),
+            hypothesis: None,
+            words: ErrorCounts { deletions: errors, reference: 4, ..ErrorCounts::default() },
+            characters: ErrorCounts::default(),
+        });
+        RunResult {
+            cell: 0,
+            seed,
+            units,
+            seen: None,
+            utterances: utterances.collect(),
+            feasible: 1.0,
+            real_time_factor: 0.1,
+            parameters: 1,
+            seconds: None,
+            peak_memory: None,
+            machine: String::new(),
+            epochs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_the_same_seeds_and_units_are_compared() {
+        let first = CellResult::of(vec![run(Units::Words, 1, &[1, 2, 0])], None);
+        assert!(first.against_first.is_none());
+        let of = |runs| CellResult::of(runs, Some(&first)).against_first;
+        let letters = of(vec![run(Units::Characters, 1, &[2, 2, 0])]).unwrap();
+        assert!((letters.difference - 1.0 / 12.0).abs() < 1e-12);
+        assert!(of(vec![run(Units::Phonemes, 1, &[2, 2, 0])]).is_none());
+        assert!(of(vec![run(Units::Words, 2, &[2, 2, 0])]).is_none());
+        assert!(of(Vec::new()).is_none());
+    }
+}

@@ -57,7 +57,8 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     }
     let machines: BTreeSet<&str> = result.runs().map(|run| run.machine.as_str()).collect();
     let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
-    let compared = result.cells.iter().find_map(|cell| cell.against_first.as_ref());
+    let compared = result.cells.iter().filter_map(|cell| cell.against_first.as_ref());
+    let tests: BTreeSet<&str> = compared.map(|comparison| comparison.test.as_str()).collect();
     let _ = writeln!(
         text,
         "\n{rate}: mean over the seeds {}, from the least to the greatest, tried on {}. Intervals: {}. p: {}. Minutes: \
@@ -66,7 +67,10 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
         file.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
         result.runs().next().map_or("nothing yet".into(), tried_on),
         method.map_or("none yet", |cell| cell.interval.method.as_str()),
-        compared.map_or("nothing to compare yet", |comparison| comparison.test.as_str()),
+        match tests.is_empty() {
+            true => "nothing to compare yet".into(),
+            false => tests.into_iter().collect::<Vec<_>>().join(", or "),
+        },
         machines.into_iter().collect::<Vec<_>>().join("; "),
     );
     text
