@@ -24,9 +24,9 @@ fn minutes(runs: &[RunResult]) -> Option<f64> {
     runs.iter().filter_map(|run| run.seconds).min_by(f64::total_cmp).map(|seconds| seconds / 60.0)
 }
 
-/// What stands in a table must not end a cell of it.
+/// What stands in a table must not end a cell of it, nor command the terminal that shows it.
 fn plain(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('|', "\\|").replace(char::is_control, " ")
 }
 
 /// The page of a study.
