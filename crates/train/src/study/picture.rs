@@ -8,24 +8,27 @@ use super::StudyFile;
 use super::result::{RunResult, StudyResult};
 
 const WIDTH: f64 = 720.0;
-/// Room for the names.
-const LEFT: f64 = 210.0;
+/// Room for the names, at least and at most, and what a letter of theirs takes.
+const LEFT: [f64; 2] = [90.0, 380.0];
+const LETTER: f64 = 7.2;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 16.0;
 const ROW: f64 = 34.0;
 const BOTTOM: f64 = 40.0;
 
-/// Colours in light and dark; the file stands by itself.
+/// Colours in light and dark, with the ground they are seen on: whatever shows the file may have another.
 const STYLE: &str = "\
-text { fill: #5d6475; font: 12px system-ui, \"DejaVu Sans\", sans-serif }\
+.ground { fill: #fbfaf7 } text { fill: #5d6475; font: 12px system-ui, \"DejaVu Sans\", sans-serif }\
 .name { fill: #1d2230; font-size: 13px } .axis { stroke: #dfdcd3 }\
 .interval { stroke: #2f6f8f; stroke-width: 9; stroke-opacity: .25; stroke-linecap: round }\
 .mean { stroke: #2f6f8f; stroke-width: 3 } .seed { fill: #a8456b }\
-@media (prefers-color-scheme: dark) { text { fill: #9aa2b3 } .name { fill: #e6e8ee } .axis { stroke: #313745 }\
+@media (prefers-color-scheme: dark) { .ground { fill: #171b24 } text { fill: #9aa2b3 } .name { fill: #e6e8ee } .axis { stroke: #313745 }\
 .interval, .mean { stroke: #62b0d3 } .seed { fill: #e08aae } }";
 
 /// The picture.
 pub(super) fn svg(file: &StudyFile, result: &StudyResult) -> String {
+    let longest = file.cells.iter().map(|cell| cell.name.chars().count()).max().unwrap_or(0);
+    let left = (24.0 + LETTER * longest as f64).clamp(LEFT[0], LEFT[1]);
     let height = TOP + ROW * file.cells.len() as f64 + BOTTOM;
     let seen = result.cells.iter().filter(|cell| !cell.runs.is_empty());
     let most = seen.fold(0f64, |most, cell| {
@@ -35,10 +38,11 @@ pub(super) fn svg(file: &StudyFile, result: &StudyResult) -> String {
     let most = (100.0 * most).max(1.0);
     let step = nice_step(most, 7.0);
     let end = (most / step).ceil() * step;
-    let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * (rate / end).clamp(0.0, 1.0);
+    let x = |rate: f64| left + (WIDTH - left - RIGHT) * (rate / end).clamp(0.0, 1.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\
-         <title>{}</title><style>{STYLE}</style>",
+         <title>{}</title><style>{STYLE}</style>\
+         <rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\"/>",
         escape(&file.title)
     );
     let mut tick = 0.0;
@@ -67,7 +71,7 @@ pub(super) fn svg(file: &StudyFile, result: &StudyResult) -> String {
         let _ = write!(
             svg,
             "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 12.0,
+            left - 12.0,
             y + 4.0,
             escape(&cell.name)
         );
