@@ -122,6 +122,18 @@ fn values<'a>(group: &'a Parameters<f32>, name: &str) -> &'a [f32] {
     group.get(name).unwrap()
 }
 
+fn newest_checkpoint(run: &Path) -> Vec<u8> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).unwrap();
+    std::fs::read(entries.map(|entry| entry.unwrap().path()).max().unwrap()).unwrap()
+}
+
+fn tensor(file: &[u8], name: &str) -> Vec<f32> {
+    let file = safetensors::SafeTensors::deserialize(file).unwrap();
+    let tensor = file.tensor(name).unwrap();
+    let values = tensor.data().chunks_exact(4);
+    values.map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+}
+
 #[test]
 fn what_is_frozen_stays_and_what_thaws_moves() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,18 +153,8 @@ fn what_is_frozen_stays_and_what_thaws_moves() {
             .unwrap();
             assert!(notes.contains("weights.safetensors"), "{notes}");
             // The last checkpoint, since the best model may be an earlier epoch's.
-            let mut newest: Vec<_> = std::fs::read_dir(run.join("checkpoints"))
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .collect();
-            newest.sort();
-            let bytes = std::fs::read(newest.last().unwrap()).unwrap();
-            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-            let found = |group: &str, name: &str| -> Vec<f32> {
-                let tensor = file.tensor(&format!("{group}/{name}")).unwrap();
-                let values = tensor.data().chunks_exact(4);
-                values.map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
-            };
+            let bytes = newest_checkpoint(&run);
+            let found = |group: &str, name: &str| tensor(&bytes, &format!("{group}/{name}"));
             for name in ["conv1.weight", "layer1.0.body.conv1.weight"] {
                 let same = found("parameters", name) == values(&given.parameters, name);
                 assert_eq!(same, !thawed || name == "conv1.weight", "{norm} {epochs} {name}");
@@ -247,16 +249,12 @@ fn the_model_holds_the_mean_of_the_weights() {
     write_weights(folder, &recipe);
     let run = |recipe: &Recipe, name: &str, seen: &mut dyn FnMut(Vec<u8>)| {
         let run = folder.join(name);
-        let newest = || {
-            let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
-            entries.map(|entry| entry.unwrap().path()).max()
-        };
         train(options(recipe, &run, false), &mut |event| {
             // A step is told before its checkpoint is written.
             if matches!(event, Event::Step { step, .. } if step > 1)
                 || matches!(event, Event::Validated { .. })
             {
-                seen(std::fs::read(newest().unwrap()).unwrap());
+                seen(newest_checkpoint(&run));
             }
         })
         .unwrap();
@@ -264,11 +262,6 @@ fn the_model_holds_the_mean_of_the_weights() {
     };
     let names = ["output.bias", "layer1.0.body.conv1.weight", "gru.0.forward.w_hh"];
     let buffer = "layer1.1.body.bn2.running_var";
-    let found = |bytes: &[u8], name: &str| -> Vec<f32> {
-        let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
-        let values = file.tensor(name).unwrap().data().to_vec();
-        values.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
-    };
     let mut without = Vec::new();
     run(&recipe, "without", &mut |checkpoint| without.push(checkpoint));
     recipe.train.average_weights = 0.6;
@@ -280,8 +273,8 @@ fn the_model_holds_the_mean_of_the_weights() {
         names.map(|name| ("parameters", name)).into_iter().chain([("buffers", buffer)])
     {
         let name_in = format!("{group}/{name}");
-        let steps: Vec<Vec<f32>> = with.iter().map(|bytes| found(bytes, &name_in)).collect();
-        let plain: Vec<Vec<f32>> = without.iter().map(|bytes| found(bytes, &name_in)).collect();
+        let steps: Vec<Vec<f32>> = with.iter().map(|bytes| tensor(bytes, &name_in)).collect();
+        let plain: Vec<Vec<f32>> = without.iter().map(|bytes| tensor(bytes, &name_in)).collect();
         assert!(steps == plain, "{name}");
         let mut mean = vec![0.0; steps[0].len()];
         for (index, weights) in steps.iter().enumerate() {
