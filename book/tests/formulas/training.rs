@@ -207,6 +207,26 @@ fn dropout_keeps_the_mean_and_its_mask() {
 }
 
 #[test]
+fn noise_on_weights_adds_half_its_variance_times_the_curvature() {
+    // A bowl of two weights, for which the formula is exact, and a wave, for which it is to the second order.
+    let losses: [(fn(f64, f64) -> f64, f64, f64); 2] = [
+        (|x, y| 0.5 * (9.0 * x * x + y * y) + 2.0 * x * y, 9.0 + 1.0, 0.0),
+        (|x, y| (3.0 * x).cos() + y.exp(), -9.0 * (0.9_f64).cos() + 0.2_f64.exp(), 0.02),
+    ];
+    let (sigma, draws) = (0.1, 400_000);
+    for (loss, curvature, rest) in losses {
+        let mut random = Random::from_key(&[8]);
+        // Uniform, with the variance sigma².
+        let mut noise = || sigma * 12f64.sqrt() * (random.uniform() - 0.5);
+        let mean =
+            (0..draws).map(|_| loss(0.3 + noise(), 0.2 + noise())).sum::<f64>() / draws as f64;
+        let added = mean - loss(0.3, 0.2);
+        let expected = sigma * sigma / 2.0 * curvature;
+        assert!((added - expected).abs() < 0.003 + rest * expected.abs(), "{added} {expected}");
+    }
+}
+
+#[test]
 fn faster_is_higher_and_shorter() {
     let (step, factor) = (TAU * 500.0 / 16_000.0, 1.1);
     let tone =

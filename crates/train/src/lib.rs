@@ -10,6 +10,7 @@
 //! - [`checkpoint`]: all that a training needs to go on exactly, written so that no crash can
 //!   take it away.
 //! - `average`: a running mean of the weights.
+//! - `weight_noise`: noise on the weights while they learn.
 //! - `objective`: the loss: CTC, of one head or several, or frame by frame.
 //! - [`trainer`]: the loop, on one screen.
 //! - `sessions`: which processes worked on a run, on what, for how long.
@@ -42,6 +43,7 @@ mod sessions;
 pub mod streaming;
 pub mod study;
 pub mod trainer;
+mod weight_noise;
 
 pub use describe::{Described, Feasibility, Subject};
 pub use dev_score::{DevScore, FrameScore};

@@ -92,6 +92,10 @@ pub struct TrainSection {
     /// mean, and the model file holds it, while training goes on from the weights themselves. 0 for none.
     #[serde(skip_serializing_if = "is_zero")]
     pub average_weights: f64,
+    /// Standard deviation of noise that each step adds to the matrices while loss and gradient are computed, and takes
+    /// away before it moves them: against learning by heart, such as 0.02. 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weight_noise: f64,
     /// What the blank's bias begins with, for CTC from scratch. A network that begins by finding all labels
     /// equally likely may learn to say a word throughout it and its silence, and keep the blank to part a word
     /// from its repetition; with few labels some seeds never leave that. Above 0 they begin with the blank.
@@ -232,6 +236,7 @@ impl Default for TrainSection {
             weight_decay: 0.01,
             clip: 5.0,
             average_weights: 0.0,
+            weight_noise: 0.0,
             blank_bias: 0.0,
             speeds: vec![1.0],
             tempos: Vec::new(),

@@ -29,6 +29,7 @@ use crate::recipe::Recipe;
 use crate::run_directory::RunDirectory;
 use crate::schedule::OneCycle;
 use crate::sessions;
+use crate::weight_noise::disturb;
 
 /// Steps in a row without a finite gradient after which the training gives up.
 const GIVE_UP_AFTER: u64 = 20;
@@ -203,6 +204,13 @@ impl Training {
         if batch.is_empty() {
             return Ok((0.0, learning_rate)); // every utterance of it was refused
         }
+        let epoch = self.standing.position.epoch;
+        let undisturbed = (train.weight_noise > 0.0).then(|| {
+            let options = network.options().clone();
+            let learns = |name: &str| train.stage(options.stage_of(name)).frozen_epochs <= epoch;
+            let key = [train.seed, self.standing.step];
+            disturb(&mut network.parameters, train.weight_noise, key, learns)
+        });
         // Features → logits [frames', labels] → loss and its gradient → gradients of all weights.
         let mode = Mode::Training { key: train.seed.wrapping_shl(40) ^ self.standing.step };
         network.forward(cpu, mode, &batch.features, &batch.lengths, &mut self.memory)?;
@@ -211,6 +219,9 @@ impl Training {
         self.standing.passed_over += passed_over as u64;
         self.gradients.fill(0.0);
         network.backward(cpu, mode, &batch.features, &mut self.gradients, &mut self.memory)?;
+        if let Some(undisturbed) = undisturbed {
+            network.parameters.values = undisturbed;
+        }
         let norm = gradient_norm(cpu, &self.gradients);
         if !(norm.is_finite() && loss.is_finite()) {
             // No one utterance is to blame where only the gradient overflowed.
@@ -227,7 +238,7 @@ impl Training {
             let spec = &network.parameters.specs()[index];
             let (stage, decay) = (network.options().stage_of(&spec.name), spec.decay);
             let options = train.stage(stage);
-            if options.frozen_epochs > self.standing.position.epoch {
+            if options.frozen_epochs > epoch {
                 continue; // its gradient is 0, but decay and the moments of the past would move it
             }
             let thawed = self.standing.thawed.get(stage).copied().unwrap_or(0);

@@ -95,6 +95,8 @@ fn values_out_of_range_and_unknown_architectures_are_refused() {
         let message = parse(&RECIPE.replace("epochs = 3", &averaged)).unwrap_err();
         assert!(message.contains("less than 1, such as 0.999"), "{message}");
     }
+    let noisy = RECIPE.replace("epochs = 3", "epochs = 3\nweight-noise = 1.5");
+    assert!(parse(&noisy).unwrap_err().contains("weight-noise is a standard deviation from 0"));
     let message = parse(&RECIPE.replace("cnn-gru", "oracle")).unwrap_err();
     assert!(message.contains("oracle") && message.contains("cnn-gru"), "{message}");
 }

@@ -180,6 +180,7 @@ fn an_interrupted_training_goes_on_to_the_same_bytes() {
     corpus(folder);
     let mut recipe = recipe(folder, "batch", 4);
     recipe.train.average_weights = 0.9;
+    recipe.train.weight_noise = 0.02;
     write_weights(folder, &recipe);
     let whole = folder.join("whole");
     let steps = train(options(&recipe, &whole, false), &mut |_| ()).unwrap().steps;
@@ -291,6 +292,40 @@ fn the_model_holds_the_mean_of_the_weights() {
             assert!((f64::from(*held) - mean).abs() < 1e-6, "{name}: {held} {mean}");
         }
     }
+}
+
+/// The loss is that of disturbed weights; those that are kept, and those that wait, are not.
+#[test]
+fn noise_on_the_weights_is_in_the_loss_and_not_in_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    corpus(folder);
+    let mut recipe = recipe(folder, "folded", 1);
+    let given = write_weights(folder, &recipe);
+    // So slow that nothing moves.
+    recipe.train.learning_rate = 1e-12;
+    recipe.train.weight_decay = 0.0;
+    let (mut losses, mut kept_weights) = (Vec::new(), Vec::new());
+    for sigma in [0.0, 0.05] {
+        recipe.train.weight_noise = sigma;
+        let run = folder.join(format!("sigma-{sigma}"));
+        let mut of = Vec::new();
+        train(options(&recipe, &run, false), &mut |event| {
+            if let Event::Step { loss, .. } = event {
+                of.push(loss);
+            }
+        })
+        .unwrap();
+        losses.push(of);
+        let bytes = newest_checkpoint(&run);
+        let kept = tensor(&bytes, "parameters/conv1.weight");
+        assert!(kept == values(&given.parameters, "conv1.weight"), "{sigma}");
+        kept_weights.push(tensor(&bytes, "parameters/gru.0.forward.w_hh"));
+    }
+    let [undisturbed, disturbed] = &kept_weights[..] else { panic!() };
+    assert!(undisturbed.iter().zip(disturbed).all(|(a, b)| (a - b).abs() < 1e-6));
+    let [without, with] = &losses[..] else { panic!() };
+    assert!(without.iter().zip(with).all(|(a, b)| a != b && (a - b).abs() < 0.5 * a), "{losses:?}");
 }
 
 #[test]

@@ -29,6 +29,8 @@ impl Recipe {
             "weight-decay must be at least 0"
         } else if !(0.0..1.0).contains(&train.average_weights) {
             "average-weights is the share of their mean that a step keeps: from 0 (none) to less than 1, such as 0.999"
+        } else if !(0.0..=1.0).contains(&train.weight_noise) {
+            "weight-noise is a standard deviation from 0 (none) to 1, such as 0.02"
         } else if !(-20.0..=20.0).contains(&train.blank_bias) {
             "blank-bias must lie from -20 to 20"
         } else if train.blank_bias != 0.0 && train.loss != Objective::Ctc {
