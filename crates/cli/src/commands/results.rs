@@ -48,7 +48,7 @@ pub struct Results {
     /// Writes nothing: status 1 where this page is not what would be written.
     #[arg(long, value_name = "PAGE", conflicts_with = "out")]
     check: Option<PathBuf>,
-    /// Also writes recipes and figures for `labyrinth reproduce` to carry; with --check, compares them.
+    /// Also writes (or checks) what `labyrinth reproduce` carries: recipes and figures.
     #[arg(long, value_name = "FILE")]
     pack: Option<PathBuf>,
 }
