@@ -211,7 +211,7 @@ pub enum TrainError {
         way_out: &'static str,
     },
     /// A folder holds more than what would be written over it.
-    #[error("{} {reason}; name another folder with -o, or remove it", path.display())]
+    #[error("{} {reason}; name another folder (-o, --runs), or remove it", path.display())]
     KeepsMore {
         /// The file.
         path: PathBuf,
