@@ -351,6 +351,11 @@ fn another_release_little_memory_and_unknown_names_are_told() {
     let said = refused(sandbox.run(&REPRODUCE));
     assert!(said.contains("utterances where") && said.contains("--anyway"), "{said}");
     assert!(!sandbox.path("runs/reproduce/tones/seed-1").exists());
+    // Manifests that were there before are not replaced, wherever -o leads.
+    let manifests = sandbox.read("data/tones/train.jsonl");
+    let here = sandbox.run(&[&REPRODUCE[..], &["-o", "."]].concat());
+    here.is_one_sentence("data/tones");
+    assert!(sandbox.read("data/tones/train.jsonl") == manifests);
     // As advised: the corpus anew, and the same command.
     let [wav, text] = ["wav", "txt"].map(|end| name.replace("wav", end));
     let [held, words] = [&wav, &text].map(|file| sandbox.path(format!("raw/{file}")));

@@ -112,8 +112,14 @@ impl Reproduce {
         // A recipe that this version cannot read is told before anything is made.
         job.recipe(1)?;
         interrupt::advise("the same command goes on where it stopped");
+        let existed = job.data()?.exists();
         let data = job.prepare(corpus, from)?;
-        self.refuse_another_release(published, corpus, &data)?;
+        let release = self.refuse_another_release(published, corpus, &data);
+        if release.is_err() && !existed {
+            // It would be in the way of the right one.
+            let _ = std::fs::remove_dir_all(&data);
+        }
+        release?;
         self.refuse_errors(&job, &data)?;
         let mut records = Vec::new();
         for seed in 1..=self.seeds {
@@ -286,6 +292,20 @@ impl Job<'_> {
         Ok(Recipe::parse_with(&self.published.recipe_text, &self.recipe_path, &set)?)
     }
 
+    /// The folder of the manifests: of `../data/an4/train.jsonl`, as seen from the recipe.
+    fn data(&self) -> Result<PathBuf, Failure> {
+        let recipe = self.recipe(1)?;
+        let train = recipe.data.train.first();
+        let below = train.strip_prefix("..").ok().and_then(Path::parent);
+        below.map(|below| self.out.join(below)).ok_or_else(|| {
+            Failure::Sentence(format!(
+                "the recipe of {} takes {}, which is no manifest of a folder ../data",
+                self.published.reproduce.name,
+                train.display()
+            ))
+        })
+    }
+
     /// Writes the recipe and the manifests; gives the folder of these.
     fn prepare(&self, corpus: &CorpusInfo, from: &Path) -> Result<PathBuf, Failure> {
         let folder = self.out.join("recipes");
@@ -302,25 +322,9 @@ impl Job<'_> {
             Err(_) => write_atomically(&self.recipe_path, |file| file.write_all(text.as_bytes()))
                 .map_err(Failure::write(&self.recipe_path))?,
         }
-        // `../data/an4/train.jsonl`, as seen from the recipe.
-        let recipe = self.recipe(1)?;
-        let train = recipe.data.train.first();
-        let below = train.strip_prefix("..").ok().and_then(Path::parent);
-        let Some(data) = below.map(|below| self.out.join(below)) else {
-            return Err(Failure::Sentence(format!(
-                "the recipe of {} takes {}, which is no manifest of a folder ../data",
-                self.published.reproduce.name,
-                train.display()
-            )));
-        };
+        let data = self.data()?;
         let how = &self.published.reproduce;
-        // What a refused preparation left behind is in nobody's way as long as nothing was trained on it.
-        let trained = std::fs::read_dir(self.out).into_iter().flatten().flatten();
-        let trained = trained
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .any(|name| name.starts_with("seed-"));
         let options = PrepareOptions {
-            force: !trained,
             hold_out: how.hold_out.clone(),
             test_speakers: how.test_speakers.clone(),
             dev_speakers: how.dev_speakers.clone(),
