@@ -201,7 +201,7 @@ fn refuse_another_record(path: &Path, model: &Path, manifest: &Manifest) -> Resu
     let weights = model::read(model)?.header.weights_digest;
     let contents = manifest.contents_digest();
     match Record::read(path) {
-        Ok(record) if record.weights == weights && record.test.contents == contents => Ok(()),
+        Ok(record) if record.is_of(&weights, &contents) => Ok(()),
         Ok(record) if record.weights == weights => Err(Failure::Sentence(format!(
             "{} is the record of this model on {}; name another file with --record, or remove it",
             path.display(),

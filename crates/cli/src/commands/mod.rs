@@ -25,6 +25,7 @@ mod train;
 mod transcribe;
 mod transcribe_stream;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -102,4 +103,9 @@ impl Command {
             Self::Doctor(command) => command.run(),
         }
     }
+}
+
+/// A path that depends on no folder; as it is where the system does not know where here is.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

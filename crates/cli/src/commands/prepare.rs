@@ -182,7 +182,7 @@ impl Prepare {
     fn default_out(&self, from: &Path) -> PathBuf {
         let name = match self.corpus.name {
             "folder" | "kaldi" | "nemo" | "lhotse" | "csv" => {
-                let from = std::path::absolute(from).unwrap_or_else(|_| from.to_owned());
+                let from = super::absolute(from);
                 let name = from.file_name().map(|name| name.to_string_lossy().into_owned());
                 match name.unwrap_or_else(|| self.corpus.name.to_owned()) {
                     name if from.is_file() => name.split('.').next().unwrap_or(&name).to_owned(),

@@ -78,7 +78,8 @@ impl Results {
         }
         if let Some(path) = &self.pack {
             refuse_what_is_no_pack(path)?;
-            if self.out.as_ref().is_some_and(|page| absolute(page) == absolute(path)) {
+            if self.out.as_ref().is_some_and(|page| super::absolute(page) == super::absolute(path))
+            {
                 return Err(Failure::Sentence(format!(
                     "{} cannot be the page and the pack; name another file with --pack",
                     path.display()
@@ -135,8 +136,4 @@ fn refuse_what_is_no_pack(path: &Path) -> Result<(), Failure> {
             path.display()
         ))),
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

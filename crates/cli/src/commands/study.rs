@@ -171,7 +171,7 @@ fn in_a_study(failure: Failure) -> Failure {
 
 /// `runs/studies/frames` for `frames.toml`; a file called `study.toml` is named after its folder.
 fn default_runs(file: &Path) -> PathBuf {
-    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let absolute = super::absolute(file);
     let stem = absolute.file_stem().filter(|stem| *stem != "study");
     let folder = absolute.parent().and_then(Path::file_name);
     let name = stem.or(folder).unwrap_or("study".as_ref());

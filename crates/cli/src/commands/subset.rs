@@ -1,6 +1,6 @@
 //! `labyrinth subset`: part of a manifest, drawn by a seed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -77,8 +77,7 @@ impl Subset {
             return sentence("say what to draw: --minutes, --speakers or --without".into());
         }
         // `./train.jsonl` lies beside `train.jsonl`.
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let (out, from) = (absolute(&self.out), absolute(&self.manifest));
+        let (out, from) = (super::absolute(&self.out), super::absolute(&self.manifest));
         if out.parent() != from.parent() || out == from {
             return sentence(format!(
                 "{} must be another file beside {}, for the paths in it are relative to that folder",

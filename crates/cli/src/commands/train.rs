@@ -51,7 +51,7 @@ impl Train {
         let from = self.from.as_ref().map(|named| model::as_file(named, &run)).transpose()?;
         if let Some(model) = &from {
             shown.train.from = model.file_name().map(PathBuf::from);
-            recipe.train.from = Some(std::path::absolute(model).unwrap_or_else(|_| model.clone()));
+            recipe.train.from = Some(super::absolute(model));
         }
         let recipe_text = shown.to_toml()?;
         let test = recipe.data.train.first().with_file_name("test.jsonl");
@@ -155,7 +155,7 @@ pub fn recipe_folder(recipe: &Path) -> &Path {
 
 /// `runs/an4` for `recipes/an4.toml`. A file called `recipe.toml` is named after its folder.
 pub fn default_run(recipe: &Path) -> PathBuf {
-    let absolute = std::path::absolute(recipe).unwrap_or_else(|_| recipe.to_owned());
+    let absolute = super::absolute(recipe);
     let folder = absolute.parent().and_then(Path::file_name);
     let name = match (recipe.file_stem(), folder) {
         (Some(stem), Some(folder)) if stem == "recipe" => folder,

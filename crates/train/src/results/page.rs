@@ -140,8 +140,9 @@ impl ResultsFile {
         }
         let results = Self { path: path.into(), file, records };
         for line in results.lines() {
-            let records = results.records(line);
-            if records.windows(2).any(|pair| pair[0].units != pair[1].units) {
+            let mut units = line.records.iter().map(|name| results.records[name].units);
+            let first = units.next();
+            if units.any(|other| Some(other) != first) {
                 return Err(refuse(format!(
                     "the line \"{}\" has records in words and in phonemes, which have no mean",
                     line.name

@@ -231,15 +231,16 @@ impl Record {
         }
     }
 
-    /// Whether both are of the same weights on the same test set.
-    pub fn is_of_the_same(&self, other: &Self) -> bool {
-        (&self.weights, &self.test.contents) == (&other.weights, &other.test.contents)
+    /// Whether it is of these weights on the test set with this digest of contents.
+    pub fn is_of(&self, weights: &str, contents: &str) -> bool {
+        self.weights == weights && self.test.contents == contents
     }
 
     /// Keeps the real-time factor of an earlier trial of the same model on the same machine where that was faster:
     /// what else the machine did can only slow it down.
     pub fn keep_fastest(&mut self, earlier: &Self) {
-        if self.is_of_the_same(earlier) && earlier.tried_on == self.tried_on {
+        let same = earlier.is_of(&self.weights, &self.test.contents);
+        if same && earlier.tried_on == self.tried_on {
             self.real_time_factor = self.real_time_factor.min(earlier.real_time_factor);
         }
     }
