@@ -215,6 +215,22 @@ fn a_mean_over_other_test_sets_is_that_of_all_words() {
     assert!(page.contains(&format!("**{:.2}**", 100.0 * errors / words)), "{page}");
 }
 
+/// Models of characters and of words have a mean, for both are scored in words; one of phonemes has none with them.
+#[test]
+fn only_rates_of_one_kind_have_a_mean() {
+    let sandbox = Sandbox::new();
+    recorded(&sandbox);
+    let mut two = json(&sandbox, "results/records/two.json");
+    assert_eq!(two["units"], "characters");
+    two["units"] = "words".into();
+    sandbox.write("results/records/two.json", two.to_string());
+    sandbox.run_well(&["results", "results/results.toml"]);
+    two["units"] = "phonemes".into();
+    sandbox.write("results/records/two.json", two.to_string());
+    let said = sandbox.refuses(&["results", "results/results.toml"], "results/results.toml");
+    assert!(said.contains("in words and in phonemes"), "{said}");
+}
+
 /// A corpus in `raw/` and a figure of it in `results/`, called `tones`.
 fn published(sandbox: &Sandbox) {
     for tone in tones(sandbox, "raw", 0, 24) {

@@ -140,9 +140,9 @@ impl ResultsFile {
         }
         let results = Self { path: path.into(), file, records };
         for line in results.lines() {
-            let mut units = line.records.iter().map(|name| results.records[name].units);
-            let first = units.next();
-            if units.any(|other| Some(other) != first) {
+            let mut rates = line.records.iter().map(|name| results.records[name].rate_name());
+            let first = rates.next();
+            if rates.any(|other| Some(other) != first) {
                 return Err(refuse(format!(
                     "the line \"{}\" has records in words and in phonemes, which have no mean",
                     line.name
