@@ -75,7 +75,7 @@ pub fn run(
     let summary = result?;
     // The model is there; a page that cannot be made takes nothing away from it.
     match write_report(&run, cpu, &mut |_, _| {}) {
-        Ok(page) => teller.line(&format!("report   {}", page.display())),
+        Ok(page) => teller.line(&format!("report   {}", page.path.display())),
         Err(error) => teller.line(&format!("note     there is no report: {error}")),
     }
     teller.narrator.finish()?;

@@ -52,7 +52,9 @@ fn a_dev_set_that_is_gone_is_told_on_the_page() {
     std::fs::remove_file(sandbox.path("data/dev.jsonl")).unwrap();
     let ran = sandbox.run(&["report", "run"]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
-    assert!(sandbox.read_text("run/report.html").contains("the dev set was not tried again"));
+    let told = "the dev set was not tried again";
+    assert!(ran.stderr.contains(told) && ran.stderr.contains("dev.jsonl"), "{}", ran.stderr);
+    assert!(sandbox.read_text("run/report.html").contains(told));
 }
 
 #[test]
@@ -74,10 +76,19 @@ fn a_page_of_what_is_gone_since_is_not_replaced() {
         sandbox.write(&file, saved);
     }
     sandbox.run_well(&["report", "run"]);
+    // One epoch of a page of two.
+    let more = page_of(&sandbox).replace("1 of 1 epochs", "2 of 2 epochs");
+    sandbox.write("run/report.html", &more);
+    let said = sandbox.refuses(&["report", "run"], "run/report.html");
+    assert!(said.contains("log.jsonl") && page_of(&sandbox) == more, "{said}");
     // Without a page there is nothing to lose.
     std::fs::remove_file(sandbox.path("run/model.safetensors")).unwrap();
     std::fs::remove_file(sandbox.path("run/report.html")).unwrap();
     sandbox.run_well(&["report", "run"]);
+}
+
+fn page_of(sandbox: &Sandbox) -> String {
+    sandbox.read_text("run/report.html")
 }
 
 #[test]

@@ -119,7 +119,7 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// A report that would hold less than the one that is there.
-    #[error("{} was made when {} was still there and holds more than a new one would; put that back, or move the page away first", page.display(), gone.display())]
+    #[error("{} was made when {} was still whole and holds more than a new one would; put that back, or move the page away first", page.display(), gone.display())]
     PageOfMore {
         /// The report.
         page: PathBuf,

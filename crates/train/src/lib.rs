@@ -53,7 +53,7 @@ pub use mixture::{Mixture, WeightedManifest};
 pub use recipe::{
     AuxiliaryPhonemes, DataSection, PretrainedOptions, Recipe, StageOptions, TrainSection,
 };
-pub use report::write_report;
+pub use report::{WrittenReport, write_report};
 pub use run_directory::RunDirectory;
 pub use sessions::peak_memory;
 pub use streaming::{Difference, StreamOptions, StreamedEvaluation, evaluate_stream};

@@ -35,7 +35,11 @@ impl Report {
         let progress = Progress::new("recognising dev");
         let written = write_report(&self.run, cpu, &mut |done, total| progress.at(done, total));
         progress.finish();
-        output::line(written?.display())?;
+        let written = written?;
+        if let Some(reason) = &written.untried {
+            output::complain(reason);
+        }
+        output::line(written.path.display())?;
         Ok(ExitCode::SUCCESS)
     }
 }

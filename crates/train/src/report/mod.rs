@@ -15,6 +15,7 @@ mod picture;
 mod tried;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,16 @@ const ROWS: usize = 12;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Writes `report.html` into a run directory and returns its path.
+/// A `report.html` that was written.
+#[derive(Clone, Debug)]
+pub struct WrittenReport {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// Why the dev set is not on it, where it is not.
+    pub untried: Option<String>,
+}
+
+/// Writes `report.html` into a run directory.
 ///
 /// `progress` is told utterances tried and in all.
 ///
@@ -47,23 +57,31 @@ pub fn write_report(
     run: &Path,
     cpu: Cpu,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<PathBuf, TrainError> {
+) -> Result<WrittenReport, TrainError> {
     let path = run.join("report.html");
     if path.exists() {
-        check_nothing_is_lost(run)?;
+        check_nothing_is_lost(run, &path)?;
     }
-    let html = Report::read(run, cpu, progress)?.into_html()?;
+    let report = Report::read(run, cpu, progress)?;
+    let untried = report.tried.as_ref().err().cloned();
+    let html = report.into_html()?;
     write_atomically(&path, |file| file.write_all(html.as_bytes()))
         .map_err(TrainError::page(&path))?;
-    Ok(path)
+    Ok(WrittenReport { path, untried })
 }
 
-/// Refuses to write over a page of what is there no more: its log, or the model that the log tells of.
-fn check_nothing_is_lost(run: &Path) -> Result<(), TrainError> {
+/// Stands before the number of epochs that a page shows.
+const BEFORE_EPOCHS: &str = "<p class=\"soft\">";
+
+/// Refuses to write over a page of what is there no more: its log, epochs of it, or the model that the log tells of.
+fn check_nothing_is_lost(run: &Path, page: &Path) -> Result<(), TrainError> {
     let recipe = run.join("recipe.toml");
     let (log, model) = (run.join("log.jsonl"), run.join("model.safetensors"));
     let history = History::read(run)?;
-    let gone = if history.epochs.is_empty() && history.steps.is_empty() {
+    let shown = fs::read(page).map_err(TrainError::read(page))?;
+    let shown = epochs_shown(&String::from_utf8_lossy(&shown));
+    let nothing = history.epochs.is_empty() && history.steps.is_empty();
+    let gone = if nothing || history.epochs.len() < shown {
         log
     } else if history.best().is_some() && !model.exists() {
         model
@@ -71,10 +89,16 @@ fn check_nothing_is_lost(run: &Path) -> Result<(), TrainError> {
         return Ok(());
     };
     match recipe.is_file() {
-        true => Err(TrainError::PageOfMore { page: run.join("report.html"), gone }),
+        true => Err(TrainError::PageOfMore { page: page.into(), gone }),
         // That there is no run at all is for others to say.
         false => Ok(()),
     }
+}
+
+/// The epochs of which a page tells; 0 where it says none.
+fn epochs_shown(page: &str) -> usize {
+    let said = page.split(BEFORE_EPOCHS).nth(1).and_then(|said| said.split(' ').next());
+    said.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// All that a page is made of.
@@ -100,7 +124,7 @@ impl Report {
         }
         let recipe = Recipe::read(&recipe_path, &[])?;
         let recipe_text =
-            std::fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
+            fs::read_to_string(&recipe_path).map_err(TrainError::read(&recipe_path))?;
         let ledger = run.join("ledger.jsonl");
         let ledger = if ledger.exists() { Some(Ledger::read(&ledger)?) } else { None };
         let history = History::read(run)?;
@@ -138,7 +162,7 @@ impl Report {
     fn summary(&self, html: &mut String) {
         let epochs = self.recipe.train.epochs;
         let done = self.history.epochs.len();
-        let _ = write!(html, "<p class=\"soft\">{done} of {epochs} epochs");
+        let _ = write!(html, "{BEFORE_EPOCHS}{done} of {epochs} epochs");
         if let Some(best) = self.history.best() {
             let _ = write!(html, ", the best after epoch {}", best.epoch);
         }
