@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use labyrinth_signal::{FeatureOptions, Normalization, Preset};
+use labyrinth_signal::{FeatureOptions, Preset};
 use labyrinth_text::plain_words::in_plain_words;
 use labyrinth_train::Recipe;
 use serde::{Deserialize, Serialize};
@@ -136,8 +136,7 @@ impl FeatureFlags {
             Some(path) => Recipe::read_features(path)?,
             None => self.preset.unwrap_or(Preset::KaldiFbank).options(),
         };
-        let (normalize, cmn, deltas, splice) = (Normalization::None, None, None, None);
-        Ok(FeatureOptions { normalize, cmn, deltas, splice, ..self.changed(&base)? })
+        Ok(self.changed(&base)?.without_stages())
     }
 
     /// Options with the layers over them.

@@ -54,7 +54,7 @@ fn a_recording_that_cannot_be_used_leaves_the_others_alone() {
 fn a_missing_or_empty_folder_is_refused() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.path("empty")).unwrap();
-    for corpus in labyrinth_corpus::CORPORA.map(|info| info.name) {
+    for corpus in labyrinth_corpus::CORPORA.iter().map(|info| info.name) {
         for folder in ["missing", "empty"] {
             let out = format!("out-{corpus}-{folder}");
             sandbox.refuses(&["prepare", corpus, "--from", folder, "-o", &out], folder);

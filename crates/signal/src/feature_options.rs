@@ -450,8 +450,8 @@ impl FeatureOptions {
 
     /// The same features of frames of one length, and nothing behind them.
     pub(crate) fn of_length(&self, frame_length: f32) -> Self {
-        let frame_lengths = Vec::new();
-        Self { frame_length, frame_lengths, cmn: None, deltas: None, splice: None, ..self.clone() }
+        let (frame_lengths, normalize) = (Vec::new(), self.normalize);
+        Self { frame_length, frame_lengths, normalize, ..self.without_stages() }
     }
 
     fn check_energy(&self) -> Result<(), FeatureError> {

@@ -501,7 +501,7 @@ proptest! {
         let options: FeatureOptions = toml::from_str(&case.text).expect("well formed");
         let samples: Vec<f32> = noise(11, case.total).iter().map(|v| v / 100.0).collect();
         let mut extractor = FeatureExtractor::new(&options).expect(&case.text);
-        let bare = FeatureOptions { cmn: None, deltas: None, splice: None, ..options };
+        let bare = options.without_stages();
         let mut bare = FeatureExtractor::new(&bare).expect("valid");
         let (dim, bare_dim) = (extractor.dim(), bare.dim());
         let mut whole = Vec::new();

@@ -121,7 +121,7 @@ fn indented(text: &str) -> String {
 }
 
 fn corpus_parser() -> impl TypedValueParser<Value = &'static CorpusInfo> {
-    let names = CORPORA.map(|info| info.name);
+    let names: Vec<&str> = CORPORA.iter().map(|info| info.name).collect();
     PossibleValuesParser::new(names).try_map(|name| {
         CorpusInfo::named(&name).ok_or_else(|| format!("{name} is no corpus that is known"))
     })

@@ -29,7 +29,7 @@ pub struct CorpusInfo {
 }
 
 /// All of them: corpora first, then the forms in which people keep their own.
-pub const CORPORA: [&CorpusInfo; 18] = [
+pub const CORPORA: &[&CorpusInfo] = &[
     &an4::INFO,
     &fsdd::INFO,
     &yesno::INFO,
@@ -53,7 +53,7 @@ pub const CORPORA: [&CorpusInfo; 18] = [
 impl CorpusInfo {
     /// The corpus of this name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        CORPORA.into_iter().find(|info| info.name == name)
+        CORPORA.iter().copied().find(|info| info.name == name)
     }
 
     /// The record that is written beside the manifests.

@@ -24,8 +24,7 @@ use crate::reach::Reach;
 use crate::sequence::Sequence;
 
 /// The names of all architectures, as `architecture = "…"` has them.
-pub const ARCHITECTURES: [&str; 5] =
-    ["cnn-gru", "cnn-lstm", "resnet-gru", "resnet-lstm", "keyword"];
+pub const ARCHITECTURES: &[&str] = &["cnn-gru", "cnn-lstm", "resnet-gru", "resnet-lstm", "keyword"];
 
 /// The architectures there are, told apart by `architecture = "…"`.
 ///
