@@ -225,6 +225,9 @@ fn speakers_are_drawn_held_out_and_their_phonemes_evened() {
     assert_eq!((speakers(&test).len(), speakers(&rest).len()), (1, 3));
     assert!(speakers(&test).is_disjoint(&speakers(&rest)));
     assert_eq!(test.len() + rest.len(), 20);
+    let held: Vec<String> = speakers(&test).into_iter().collect();
+    sandbox.write("who", format!("{} 7\n\nsomebody-else 8\n", held[0]));
+    assert_eq!(subset("--speakers-in who -o data/named.jsonl"), test);
     let words: std::collections::BTreeSet<String> = rest
         .iter()
         .chain(&test)
@@ -243,6 +246,8 @@ fn speakers_are_drawn_held_out_and_their_phonemes_evened() {
         ("--speakers 9 -o data/a.jsonl", "9 speakers cannot be drawn: there are 4"),
         ("--speakers 1 --minutes 9 -o data/a.jsonl", "0 with 540 s of sound or more"),
         ("-o data/a.jsonl", "--speakers"),
+        ("--speakers-in letters.dic -o data/a.jsonl", "letters.dic names no speaker"),
+        ("--speakers-in gone -o data/a.jsonl", "gone"),
         ("--minutes 1 --phonemes even --lexicon gone.dic -o data/a.jsonl", "gone.dic"),
     ] {
         let arguments: Vec<&str> = arguments.split(' ').collect();

@@ -26,6 +26,8 @@ pub struct Draw<'a> {
     pub seed: u64,
     /// Leaves out the speakers (or, where none is named, the utterances) of this manifest.
     pub without: Option<&'a Manifest>,
+    /// These speakers alone.
+    pub only: Option<&'a BTreeSet<String>>,
     /// So many speakers; with [`Draw::minutes`], the same share of them from each.
     pub speakers: Option<usize>,
     /// Minutes of sound, at most.
@@ -55,6 +57,14 @@ pub fn draw(manifest: &Manifest, what: &Draw<'_>) -> Result<Drawn, String> {
     let utterances = &manifest.utterances;
     let key = |name: &str| Random::from_key(&[what.seed, hash_name(name)]).uniform();
     let mut order: Vec<usize> = (0..utterances.len()).collect();
+    if let Some(only) = what.only {
+        order.retain(|&index| {
+            utterances[index].speaker.as_ref().is_some_and(|speaker| only.contains(speaker))
+        });
+        if order.is_empty() {
+            return Err("none of these speakers speaks in it".into());
+        }
+    }
     if let Some(without) = what.without {
         let speakers = without.speakers();
         let ids: HashSet<&str> = without.utterances.iter().map(|one| one.id.as_str()).collect();
@@ -297,6 +307,13 @@ mod tests {
         let what = Draw { without: Some(&held_out), ..Draw::default() };
         let rest = speakers(&manifest, &draw(&manifest, &what).unwrap());
         assert!(rest.len() == 2 && rest.keys().all(|name| !two.contains_key(name)));
+        // And these are these, whoever else is named.
+        let named = two.keys().cloned().chain(["nobody".into()]).collect();
+        let what = Draw { only: Some(&named), ..Draw::default() };
+        assert!(speakers(&manifest, &draw(&manifest, &what).unwrap()).keys().eq(two.keys()));
+        let nobody = ["nobody".to_owned()].into();
+        let what = Draw { only: Some(&nobody), ..Draw::default() };
+        assert!(draw(&manifest, &what).unwrap_err().contains("none of these speakers"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `labyrinth subset`: part of a manifest, drawn by a seed.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -30,6 +31,8 @@ Examples:
   labyrinth subset data/an4/train.jsonl --speakers 10 -o data/an4/study-test.jsonl
   labyrinth subset data/an4/train.jsonl --without data/an4/study-test.jsonl \\
     -o data/an4/study-train.jsonl
+  labyrinth subset data/speechocean762/test.jsonl --speakers-in children \\
+    -o data/speechocean762/test-children.jsonl
   labyrinth subset data/an4/train.jsonl --minutes 12 --phonemes even --lexicon cmudict \\
     -o data/an4/even.jsonl")]
 pub struct Subset {
@@ -41,6 +44,10 @@ pub struct Subset {
     /// So many speakers.
     #[arg(long, value_name = "N")]
     speakers: Option<usize>,
+    /// Keeps the speakers that this file names, each at the beginning of a line, as Kaldi's spk2gender
+    /// and its like do.
+    #[arg(long, value_name = "FILE")]
+    speakers_in: Option<PathBuf>,
     /// Leaves out the speakers of this manifest, and its utterances.
     #[arg(long, value_name = "MANIFEST")]
     without: Option<PathBuf>,
@@ -73,8 +80,11 @@ impl Subset {
         if self.minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
             return sentence("--minutes wants a number above 0".into());
         }
-        if (&self.minutes, &self.speakers, &self.without) == (&None, &None, &None) {
-            return sentence("say what to draw: --minutes, --speakers or --without".into());
+        let who = (&self.without, &self.speakers_in);
+        if (&self.minutes, &self.speakers, who) == (&None, &None, (&None, &None)) {
+            return sentence(
+                "say what to draw: --minutes, --speakers, --speakers-in or --without".into(),
+            );
         }
         // `./train.jsonl` lies beside `train.jsonl`.
         let (out, from) = (super::absolute(&self.out), super::absolute(&self.manifest));
@@ -96,6 +106,16 @@ impl Subset {
             ));
         }
         let without = self.without.as_deref().map(Manifest::read).transpose()?;
+        let only = self.speakers_in.as_deref().map(first_words).transpose()?;
+        if let (Some(only), Some(file)) = (&only, &self.speakers_in)
+            && !manifest.speakers().into_iter().any(|speaker| only.contains(speaker))
+        {
+            return sentence(format!(
+                "{} names no speaker of {}; a line of it begins with a speaker, as in Kaldi's spk2gender",
+                file.display(),
+                self.manifest.display()
+            ));
+        }
         let normalizer =
             Normalizer::new(&NormalizerOptions::default()).map_err(TrainError::from)?;
         let lexicon = match (&self.lexicon, self.phonemes) {
@@ -107,6 +127,7 @@ impl Subset {
         let what = Draw {
             seed: self.seed,
             without: without.as_ref(),
+            only: only.as_ref(),
             speakers: self.speakers,
             minutes: self.minutes,
             even: lexicon.as_ref().map(|lexicon| (lexicon, &normalizer)),
@@ -151,4 +172,10 @@ impl Subset {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What stands first on each line of a file.
+fn first_words(path: &Path) -> Result<BTreeSet<String>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(Into::into).collect())
 }
