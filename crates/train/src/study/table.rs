@@ -1,6 +1,6 @@
 //! The result of a study as Markdown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use labyrinth_text::Units;
@@ -58,7 +58,7 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
     let machines: BTreeSet<&str> = result.runs().map(|run| run.machine.as_str()).collect();
     let method = result.cells.iter().find(|cell| !cell.runs.is_empty());
     let compared = result.cells.iter().filter_map(|cell| cell.against_first.as_ref());
-    let tests: BTreeSet<&str> = compared.map(|comparison| comparison.test.as_str()).collect();
+    let tests = in_short(compared.map(|comparison| comparison.test.as_str()));
     let _ = writeln!(
         text,
         "\n{rate}: mean over the seeds {}, from the least to the greatest, tried on {}. Intervals: {}. p: {}. Minutes: \
@@ -67,13 +67,36 @@ pub(super) fn markdown(file: &StudyFile, result: &StudyResult) -> String {
         file.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
         result.runs().next().map_or("nothing yet".into(), tried_on),
         method.map_or("none yet", |cell| cell.interval.method.as_str()),
-        match tests.is_empty() {
-            true => "nothing to compare yet".into(),
-            false => tests.into_iter().collect::<Vec<_>>().join(", or "),
-        },
+        if tests.is_empty() { "nothing to compare yet" } else { &tests },
         machines.into_iter().collect::<Vec<_>>().join("; "),
     );
     text
+}
+
+/// Texts that differ in their numbers alone as one: `all 512 to 1024 signs of 9 to 10 speakers that differ`.
+fn in_short<'a>(tests: impl Iterator<Item = &'a str>) -> String {
+    let number = |word: &str| word.parse::<u64>().ok();
+    let mut forms: BTreeMap<Vec<&str>, Vec<Vec<u64>>> = BTreeMap::new();
+    for test in tests {
+        let form = test.split(' ').map(|word| if number(word).is_some() { "#" } else { word });
+        forms.entry(form.collect()).or_default().push(test.split(' ').filter_map(number).collect());
+    }
+    let said = forms.into_iter().map(|(form, numbers)| {
+        let mut place = 0;
+        let words = form.into_iter().map(|word| {
+            if word != "#" {
+                return word.to_owned();
+            }
+            let seen: BTreeSet<u64> = numbers.iter().map(|numbers| numbers[place]).collect();
+            place += 1;
+            match (seen.first(), seen.last()) {
+                (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+                (least, _) => least.copied().unwrap_or_default().to_string(),
+            }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    });
+    said.collect::<Vec<_>>().join(", or ")
 }
 
 /// `130 utterances of 10 speakers`.
@@ -130,4 +153,26 @@ fn row(name: &str, cell: &CellResult) -> String {
         or_none(minutes(runs), 1),
         runs.first().map_or(0, |run| run.parameters),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_that_differ_in_numbers_alone_are_said_once() {
+        let tests = [
+            "all 1024 signs of 10 speakers that differ",
+            "10000 drawn signs of 60 utterances that differ",
+            "all 512 signs of 9 speakers that differ",
+            "10000 drawn signs of 132 utterances that differ",
+        ];
+        assert_eq!(
+            in_short(tests.into_iter()),
+            "10000 drawn signs of 60 to 132 utterances that differ, or all 512 to 1024 signs of 9 to 10 speakers \
+             that differ"
+        );
+        assert_eq!(in_short(tests[..1].iter().copied()), tests[0]);
+        assert_eq!(in_short([].into_iter()), "");
+    }
 }
