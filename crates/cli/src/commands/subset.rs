@@ -44,8 +44,8 @@ pub struct Subset {
     /// So many speakers.
     #[arg(long, value_name = "N")]
     speakers: Option<usize>,
-    /// Keeps the speakers that this file names, each at the beginning of a line, as Kaldi's spk2gender
-    /// and its like do.
+    /// Keeps the speakers that this file names, each at the beginning of a line, as in
+    /// Kaldi's spk2gender.
     #[arg(long, value_name = "FILE")]
     speakers_in: Option<PathBuf>,
     /// Leaves out the speakers of this manifest, and its utterances.
