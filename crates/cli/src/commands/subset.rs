@@ -44,8 +44,7 @@ pub struct Subset {
     /// So many speakers.
     #[arg(long, value_name = "N")]
     speakers: Option<usize>,
-    /// Keeps the speakers that this file names, each at the beginning of a line, as in
-    /// Kaldi's spk2gender.
+    /// Keeps the speakers that this file names first on its lines, as Kaldi's spk2gender does.
     #[arg(long, value_name = "FILE")]
     speakers_in: Option<PathBuf>,
     /// Leaves out the speakers of this manifest, and its utterances.
